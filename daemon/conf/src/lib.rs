@@ -1,0 +1,1 @@
+//! Text to meaning and back: the configuration languages of time daemons. No I/O.

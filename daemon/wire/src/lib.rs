@@ -1,0 +1,11 @@
+//! Bytes to values and back: the protocols time daemons speak. No policy, no I/O.
+//!
+//! One module per protocol. [`candm`] is the command protocol between `chronyc` and
+//! `chronyd`: a [`candm::Request`] is encoded into one datagram, the datagram that comes back is
+//! decoded into a [`candm::Reply`] or into a [`candm::ReplyError`] that says whether to keep
+//! waiting, to report the daemon's answer, or to distrust it.
+//!
+//! Every decoder takes arbitrary bytes and returns a value or an error; none of them panics,
+//! reads a clock, or opens a socket. Every encoder is the inverse of its decoder.
+
+pub mod candm;

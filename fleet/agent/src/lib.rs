@@ -1,0 +1,1 @@
+//! One host's agent: takes signed jobs, performs them, answers.

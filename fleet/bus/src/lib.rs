@@ -1,0 +1,1 @@
+//! The controller's memory and reach: jobs out, results home, both remembered.

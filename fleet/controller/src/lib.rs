@@ -1,0 +1,1 @@
+//! The fleet's controller: REST API, web page, jobs, enrolment, audit.

@@ -1,0 +1,1 @@
+//! The API document, printed from the route table.

@@ -1,0 +1,125 @@
+//! Outcomes: what became of an operation on one host.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ntp::NtpStatus;
+
+/// One host's answer to one job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostResult {
+    /// The job that is answered.
+    pub job_id: Uuid,
+    /// The host's machine id, unique in the fleet.
+    pub machine_id: String,
+    /// The host's name as it was when it answered.
+    pub hostname: String,
+    /// What became of the operation.
+    pub outcome: Outcome,
+    /// How long the host worked on it, in milliseconds; 0 for a host that never did.
+    #[serde(default)]
+    pub duration_ms: u64,
+    /// True when an agent finished or undid an interrupted job after it was started again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
+}
+
+/// What became of an operation. Decisions are made on the variant and the kind, never on the text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The host reported its state.
+    Status(Box<NtpStatus>),
+    /// The host was changed.
+    Changed(Change),
+    /// The host is as asked already; nothing was written and nothing reloaded.
+    Unchanged(Change),
+    /// The host cannot do this kind of thing at all, which is no failure.
+    Skipped {
+        /// Why, for the operator.
+        reason: String,
+    },
+    /// It did not work; the host is as it was before, unless `rolled_back` is `Some(false)`.
+    Failed(Failure),
+}
+
+/// What a write did to the managed file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Absolute path of the managed file.
+    pub path: String,
+    /// SHA-256 of the file's content in lower-case hex; absent when the file was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// What else an operator should know, such as a file of another tool that was taken over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// Why an operation failed on a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{error}")]
+pub struct Failure {
+    /// The kind, on which programs decide.
+    pub kind: FailureKind,
+    /// What happened, with the daemon's own words where it gave some, and the remedy.
+    pub error: String,
+    /// Whether the former configuration is in force again; absent when nothing had been changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<bool>,
+}
+
+impl Failure {
+    /// Makes a failure of a host on which nothing was changed.
+    pub fn new(kind: FailureKind, error: impl Into<String>) -> Self {
+        Failure {
+            kind,
+            error: error.into(),
+            rolled_back: None,
+        }
+    }
+}
+
+/// Kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Update or delete of a host that is not managed.
+    NotManaged,
+    /// Create on a host that is managed with other servers.
+    AlreadyManaged,
+    /// The agent may not do this as the user it runs as.
+    NeedsRoot,
+    /// The host's own configuration has no place for a managed file.
+    NoPlace,
+    /// The time daemon does not run or does not answer.
+    DaemonUnreachable,
+    /// The time daemon refused, or did not take the change over.
+    DaemonRefused,
+    /// A file could not be read or written.
+    File,
+    /// The host is not connected, or did not answer before the deadline.
+    NoAnswer,
+    /// The job came after its lifetime had ended; it was not started.
+    Expired,
+    /// The agent refused the job: signature, controller or target is not right.
+    Refused,
+    /// The agent was stopped in the middle and undid the change when it was started again.
+    Interrupted,
+    /// A fault of the agent itself.
+    Internal,
+    /// A kind that a newer agent knows.
+    #[serde(other)]
+    Other,
+}
+
+impl HostResult {
+    /// The error text of a skipped or failed host.
+    pub fn error(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Skipped { reason } => Some(reason),
+            Outcome::Failed(failure) => Some(&failure.error),
+            Outcome::Status(_) | Outcome::Changed(_) | Outcome::Unchanged(_) => None,
+        }
+    }
+}

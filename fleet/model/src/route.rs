@@ -1,0 +1,1 @@
+//! The API as a table: method, path, permission and meaning of every endpoint.

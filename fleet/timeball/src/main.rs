@@ -1,0 +1,2 @@
+//! timeball: the fleet program.
+fn main() {}
