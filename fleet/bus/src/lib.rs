@@ -34,9 +34,9 @@ pub struct Bucket {
 
 impl Bucket {
     /// Jobs as they were submitted, and how they ended: key `<job id>`.
-    pub const JOBS: Bucket = Bucket::new("jobs", Some(30 * DAY));
+    pub const JOBS: Bucket = Bucket::new("jobs", Some(days(30)));
     /// Answers of hosts: key `<job id>.<machine id>`.
-    pub const ANSWERS: Bucket = Bucket::new("answers", Some(30 * DAY));
+    pub const ANSWERS: Bucket = Bucket::new("answers", Some(days(30)));
     /// Hosts with key and state in the fleet: key `<machine id>`.
     pub const HOSTS: Bucket = Bucket::new("hosts", None);
     /// What is deployed where: key `<machine id>.<SHA-256 of the path>`.
@@ -44,7 +44,7 @@ impl Bucket {
     /// API tokens that were given out or revoked: key `<jti>`.
     pub const TOKENS: Bucket = Bucket::new("tokens", None);
     /// Enrolment tokens: key SHA-256 of the secret.
-    pub const ENROLMENT: Bucket = Bucket::new("enrolment", Some(31 * DAY));
+    pub const ENROLMENT: Bucket = Bucket::new("enrolment", Some(days(31)));
     /// The fleet's own settings and keys: key by meaning.
     pub const SETTINGS: Bucket = Bucket::new("settings", None);
 
@@ -65,7 +65,9 @@ impl Bucket {
     }
 }
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const fn days(days: u64) -> Duration {
+    Duration::from_secs(days * 24 * 60 * 60)
+}
 
 /// A named, bounded sequence of entries. Whichever bound is reached first, the oldest entries go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
