@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_async_with_config, client_async_with_config};
 
 use crate::authority::LINK_NAME;
@@ -198,6 +198,21 @@ impl EncodedFrame {
             )));
         }
         Ok(EncodedFrame(text.into()))
+    }
+
+    /// Takes up a frame that [`EncodedFrame::as_str`] gave elsewhere, without copying it.
+    ///
+    /// # Errors
+    /// [`LinkError::Frame`] when the bytes are no text.
+    pub fn from_bytes(bytes: Bytes) -> Result<Self, LinkError> {
+        Utf8Bytes::try_from(bytes)
+            .map(EncodedFrame)
+            .map_err(|error| LinkError::Frame(error.to_string()))
+    }
+
+    /// The frame's text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
     }
 }
 

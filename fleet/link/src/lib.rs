@@ -20,4 +20,7 @@ pub use connection::{Connection, EncodedFrame, LinkError, accept, dial};
 mod pin;
 pub use pin::Pin;
 
+mod token;
+pub use token::{EnrolmentToken, TokenError};
+
 pub use frame::Frame;
