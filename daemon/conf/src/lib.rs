@@ -1,1 +1,14 @@
 //! Text to meaning and back: the configuration languages of time daemons. No I/O.
+//!
+//! [`chrony`] reads and writes chrony's language. [`chrony::scan`] follows a configuration
+//! through all its files and returns what it says about time sources, together with a
+//! [`diagnostic::Diagnostic`] for every line a daemon would stumble over; it always returns both.
+//! [`chrony::Source`] is one `server`, `pool` or `peer` line as a value, and
+//! [`chrony::render_sources`] writes such values as a file.
+//!
+//! Files and directories are reached only through the [`include::Reader`] that the caller passes
+//! in, so that a test can pass a map and an agent can pass its host.
+
+pub mod chrony;
+pub mod diagnostic;
+pub mod include;

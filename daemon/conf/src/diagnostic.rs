@@ -1,0 +1,178 @@
+//! What is wrong with a configuration, and where.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The longest part of a line that a diagnostic shows, in characters.
+const EXCERPT_LENGTH_MAX: usize = 160;
+
+/// Locates a piece of text in a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// The file, by the path under which it was read.
+    pub file: Arc<str>,
+    /// The line, counted from 1; 0 means the file as a whole.
+    pub line: u32,
+    /// The first character, counted from 1.
+    pub column: u32,
+    /// The number of characters, at least 1.
+    pub width: u32,
+}
+
+impl Span {
+    /// Locates a file as a whole.
+    pub fn of_file(file: Arc<str>) -> Self {
+        Self {
+            file,
+            line: 0,
+            column: 1,
+            width: 1,
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_printable(formatter, &self.file)?;
+        match self.line {
+            0 => Ok(()),
+            line => write!(formatter, ":{line}:{}", self.column),
+        }
+    }
+}
+
+/// Says how a daemon takes what is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// The daemon goes on, but not as the line says.
+    Warning,
+    /// The daemon does not start with this.
+    Error,
+}
+
+/// Says what is wrong with a configuration, where, and what to write instead.
+///
+/// Displays as `file:line:col: message`, the line with a caret below what is wrong, and the help:
+///
+/// ```text
+/// /etc/chrony/chrony.conf:3:10: unknown option mipoll
+///   server a mipoll 3
+///            ^^^^^^
+///   help: options of server are listed in chrony.conf(5)
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How the daemon takes it.
+    pub severity: Severity,
+    /// Where it is.
+    pub span: Span,
+    /// The line it is on; empty for a file as a whole.
+    pub line_text: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: ", self.span)?;
+        write_printable(formatter, &self.message)?;
+        if self.span.line > 0 {
+            let column = usize::try_from(self.span.column).unwrap_or(usize::MAX).max(1);
+            let width = usize::try_from(self.span.width).unwrap_or(usize::MAX).max(1);
+            // Of a long line only the part around the caret is shown.
+            let skipped = if column > EXCERPT_LENGTH_MAX {
+                column - 1
+            } else {
+                0
+            };
+            let shown = self
+                .line_text
+                .chars()
+                .skip(skipped)
+                .take(EXCERPT_LENGTH_MAX)
+                .collect::<String>();
+            let indent = column - 1 - skipped;
+            let width = width.min(EXCERPT_LENGTH_MAX - indent);
+            formatter.write_str("\n  ")?;
+            write_printable(formatter, &shown)?;
+            write!(formatter, "\n  {:indent$}{:^<width$}", "", "")?;
+        }
+        if let Some(help) = &self.help {
+            formatter.write_str("\n  help: ")?;
+            write_printable(formatter, help)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes text from a file so that it can neither break the layout nor steer a terminal.
+fn write_printable(formatter: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for character in text.chars() {
+        let shown = match character {
+            '\t' => ' ',
+            character if character.is_control() => char::REPLACEMENT_CHARACTER,
+            character => character,
+        };
+        fmt::Write::write_char(formatter, shown)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn diagnostic(column: u32, width: u32, line_text: &str) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            span: Span {
+                file: "a.conf".into(),
+                line: 3,
+                column,
+                width,
+            },
+            line_text: line_text.to_owned(),
+            message: "no".to_owned(),
+            help: Some("yes".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_diagnostic_cites_the_line_with_a_caret() {
+        let text = diagnostic(10, 2, "server a\tbb c").to_string();
+        assert_eq!(
+            text,
+            "a.conf:3:10: no\n  server a bb c\n           ^^\n  help: yes"
+        );
+    }
+
+    #[test]
+    fn a_diagnostic_of_a_file_has_no_line() {
+        let span = Span::of_file("a.conf".into());
+        let text = Diagnostic {
+            span,
+            help: None,
+            ..diagnostic(1, 1, "")
+        }
+        .to_string();
+        assert_eq!(text, "a.conf: no");
+    }
+
+    #[test]
+    fn escape_sequences_are_defused() {
+        assert!(!diagnostic(1, 1, "\x1b[2J").to_string().contains('\x1b'));
+    }
+
+    proptest! {
+        #[test]
+        fn rendering_never_panics_and_stays_short(column: u32, width: u32, text in ".{0,400}") {
+            let rendered = diagnostic(column, width, &text).to_string();
+            prop_assert_eq!(rendered.lines().count(), 4);
+            prop_assert!(rendered.chars().count() < 3 * EXCERPT_LENGTH_MAX);
+        }
+    }
+}
