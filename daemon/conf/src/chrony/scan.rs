@@ -69,6 +69,9 @@ pub enum CommandSocket {
 }
 
 /// Holds a time source and where it is configured.
+///
+/// A source with options that chrony 4.8 does not have ([`super::SourceOptions::other`]) is listed
+/// too, since a later daemon may know them; one that does not skips a source file's line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfiguredSource {
     /// The source.

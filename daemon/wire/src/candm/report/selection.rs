@@ -25,7 +25,8 @@ pub struct SelectData {
     pub configured_options: SelectOptions,
     /// The options in effect, after the policy for authentication is applied.
     pub effective_options: SelectOptions,
-    /// The age of the last sample, seconds; `None` without samples.
+    /// The age of the last sample, seconds; 0 before the first selection (observed with chronyd
+    /// 4.3), `None` if the daemon says that there was none.
     pub last_sample_ago_s: Option<u32>,
     /// The ratio of the source's quality to that of the selected one; beyond 10 it replaces it.
     pub score: f64,
