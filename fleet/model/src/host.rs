@@ -290,9 +290,11 @@ pub struct MessageResponse {
 pub struct EnrolmentTokenRequest {
     /// How long the token can be used, in seconds, 60 to 2592000; one hour when absent.
     #[serde(default)]
+    #[schema(minimum = 60, maximum = 2_592_000)]
     pub lifetime_s: Option<u64>,
     /// How many hosts it can enrol, 1 to 100000; one when absent.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 100_000)]
     pub uses: Option<u32>,
 }
 

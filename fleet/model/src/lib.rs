@@ -10,6 +10,8 @@
 //! exists can be written into a configuration file.
 
 pub mod audit;
+pub mod error;
+pub mod fact;
 pub mod health;
 pub mod host;
 pub mod job;
@@ -17,6 +19,7 @@ pub mod ntp;
 pub mod openapi;
 pub mod permission;
 pub mod route;
+pub mod token;
 
 mod invalid;
 pub use invalid::Invalid;

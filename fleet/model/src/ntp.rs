@@ -51,7 +51,6 @@ pub struct NtpStatus {
     pub servers: Vec<String>,
     /// The managed servers with their options; empty when not managed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<Object>)]
     pub managed_servers: Vec<Server>,
     /// Servers in the host's own files, beside the managed ones: `pool 2.debian.pool.ntp.org iburst
     /// (/etc/chrony/chrony.conf:8)`.

@@ -63,7 +63,7 @@ pub struct ServerOptions {
     pub maxsources: Option<u8>,
     /// UDP port, 1 to 65535.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 65_535)]
     pub port: Option<u16>,
     /// NTP version in requests, 1 to 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,7 +71,7 @@ pub struct ServerOptions {
     pub version: Option<u8>,
     /// Number of a symmetric key in the host's key file, 1 to 4294967295.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 4_294_967_295_i64)]
     pub key: Option<u32>,
 }
 
