@@ -19,16 +19,18 @@ use bytes::Bytes;
 use futures::Stream;
 use uuid::Uuid;
 
+#[cfg(any(test, doc, feature = "contract"))]
 pub mod contract;
 pub mod embedded;
+pub mod limits;
 
 /// A named key-value space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Bucket {
     /// Name, of letters, digits and `-`.
     pub name: &'static str,
-    /// How long a value is kept after it was written; for ever when absent. An expired value is never
-    /// read again; its key may be created anew. Expiry is not announced to watchers.
+    /// How long a value is kept after it was last written; for ever when absent. It is gone within seconds
+    /// after that, stays gone, and its key may be created anew. Expiry is not announced to watchers.
     pub ttl: Option<Duration>,
 }
 
@@ -69,14 +71,15 @@ const fn days(days: u64) -> Duration {
     Duration::from_secs(days * 24 * 60 * 60)
 }
 
-/// A named, bounded sequence of entries. Whichever bound is reached first, the oldest entries go.
+/// A named, bounded sequence of entries. Whichever bound is reached first, the oldest entries go; the newest
+/// always stays until it is too old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Log {
     /// Name, of letters, digits and `-`.
     pub name: &'static str,
     /// How long an entry is kept.
     pub age_max: Duration,
-    /// How many bytes all entries may take.
+    /// How many bytes all entries may take; a store may count what it needs for its own ends too.
     pub bytes_max: u64,
     /// How many entries there may be.
     pub entries_max: u64,
@@ -109,7 +112,8 @@ pub struct Entry {
     pub key: String,
     /// Its bytes.
     pub value: Bytes,
-    /// Grows with every write to the bucket; no two writes to a bucket share one.
+    /// At least 1; grows with every write to the bucket, deletes included; no two writes to a bucket share
+    /// one, ever, whatever was deleted, purged or expired between.
     pub revision: u64,
 }
 
@@ -118,7 +122,7 @@ pub struct Entry {
 pub enum Change {
     /// A key was written, or had been before the watch began.
     Put(Entry),
-    /// A key was deleted.
+    /// A key was deleted. May also be told of a key that was not there.
     Delete {
         /// Which.
         key: String,
@@ -147,7 +151,8 @@ pub struct Page {
     pub entries: Vec<LogEntry>,
 }
 
-/// How much a bucket or log holds.
+/// How much a bucket or log holds. At least what can be read; deleted, expired and replaced values and the
+/// store's own needs may be counted until the store has cleaned up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// How many keys or entries.
@@ -161,7 +166,7 @@ pub struct Usage {
 pub struct Delivery {
     /// What it is about, for logs: a job's id.
     pub id: Uuid,
-    /// The bytes for the hosts; the same for each.
+    /// The bytes for the hosts; the same for each. At most [`PAYLOAD_BYTES_MAX`].
     pub payload: Bytes,
     /// Machine ids of the hosts.
     pub hosts: Arc<[String]>,
@@ -183,7 +188,7 @@ pub enum BusError {
     /// A key, value or name is outside its limits: a fault of the caller.
     #[error("{0}")]
     Invalid(String),
-    /// The store cannot be used now; nothing was written.
+    /// The store cannot be used now. A write that is answered so may have happened, wholly, or not.
     #[error("the store cannot be used: {0}")]
     Unavailable(String),
     /// There is no room; nothing was written.
@@ -206,26 +211,41 @@ pub type Subscription<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 /// Longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 256;
 
-/// Largest value, in bytes: what a JetStream message carries by default.
-pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// Largest value, in bytes: what a JetStream message carries by default (1 MiB, headers included), less 1 KiB
+/// for the headers that `create`, `update` and `append` need.
+pub const VALUE_BYTES_MAX: usize = 1024 * 1024 - 1024;
+
+/// Largest payload of a delivery, in bytes: half of what a message carries, to leave room for the hosts.
+pub const PAYLOAD_BYTES_MAX: usize = 512 * 1024;
 
 /// Jobs out, results home, both remembered.
 ///
-/// Keys are made of letters, digits, `-`, `_`, `=`, `/` and `.`, not starting or ending with a dot, at most
-/// [`KEY_BYTES_MAX`] bytes; values have at most [`VALUE_BYTES_MAX`]. Anything else is [`BusError::Invalid`].
+/// Keys are made of ASCII letters, digits, `-`, `_`, `=`, `/` and `.`, not starting or ending with a dot nor
+/// with two dots in a row, at most [`KEY_BYTES_MAX`] bytes; values have at most [`VALUE_BYTES_MAX`]. Anything
+/// else is [`BusError::Invalid`]. A prefix is a key or empty. Buckets and logs come into being when they are
+/// first used; no two of a kind share a name.
 ///
-/// **Durable:** when a write's future is ready, the value survives a kill of the process and of the machine.
-/// A write whose future was not ready by then happened wholly or not at all.
+/// **Durable:** when a write's future is ready, the value survives a kill of every process. It survives the
+/// loss of power of the machine that keeps it too: with [`embedded`] always, with JetStream where the stream
+/// has replicas on other machines. A write whose future was not ready by then happened wholly or not at all.
+/// **Read what was written:** a read that begins after a write's future was ready sees that write or a later
+/// one, whichever controller wrote.
 /// **Ordered:** writes to one bucket take effect in the order of their revisions, and every watcher is told of
-/// them in that order. **Cancel-safe:** dropping a write's future leaves it undecided, nothing else.
+/// them in that order.
+/// **Cancel-safe:** dropping a write's future leaves it undecided, nothing else.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
     /// Posts a delivery to every controller that listens now. At most once to each; never after its lifetime;
-    /// not at all to a controller that begins to listen later. Nothing is stored: a job is put into a bucket
-    /// before it is posted.
+    /// not at all to a controller that begins to listen later, and perhaps not to one that does not keep up.
+    /// Nothing is stored: a job is put into a bucket before it is posted. One for many hosts may arrive as
+    /// several, no two of them for the same host.
+    ///
+    /// The lifetime counts from the post on monotonic clocks; of the time between two controllers, what they
+    /// can measure.
     async fn post(&self, delivery: Delivery) -> Result<(), BusError>;
 
-    /// Listens for deliveries from now on. The lifetime of a received delivery is what is left of it.
+    /// Listens for deliveries: those posted after this future was ready. The lifetime of a received delivery
+    /// is what is left of it.
     async fn deliveries(&self) -> Result<Subscription<Delivery>, BusError>;
 
     /// Reads a value.
@@ -239,26 +259,31 @@ pub trait Bus: Send + Sync + 'static {
     async fn create(&self, bucket: Bucket, key: &str, value: Bytes) -> Result<u64, BusError>;
 
     /// Replaces the value of `revision`; gives the new revision. [`BusError::Conflict`] when the current one
-    /// is another.
+    /// is another, or the key was deleted, purged or has expired.
     async fn update(&self, bucket: Bucket, key: &str, value: Bytes, revision: u64) -> Result<u64, BusError>;
 
     /// Deletes a key; no error when there is none.
     async fn delete(&self, bucket: Bucket, key: &str) -> Result<(), BusError>;
 
-    /// Deletes every key that is `prefix` or starts with `prefix` and a dot, without telling watchers. A
-    /// value written while it runs may be deleted or stay.
+    /// Deletes every key that is `prefix` or starts with `prefix` and a dot, all for an empty prefix, without
+    /// telling watchers. A value written while it runs may be deleted or stay.
     async fn purge(&self, bucket: Bucket, prefix: &str) -> Result<(), BusError>;
 
     /// Reads the values whose key is `prefix` or starts with `prefix` and a dot, all for an empty prefix,
     /// ordered by key.
     async fn entries(&self, bucket: Bucket, prefix: &str) -> Result<Vec<Entry>, BusError>;
 
-    /// Watches the keys that `entries` would read: first what is there, ordered by key, then
-    /// [`Change::Caught`], then every change. No change is told twice and none is left out, but of several
-    /// writes to a key before the watcher looked only the last need be told.
+    /// Watches the keys that `entries` would read: first what is there, then [`Change::Caught`], then every
+    /// change since, all in the order of revisions (the key that is `prefix` itself and those below it may be
+    /// told in either order).
+    ///
+    /// No write is told twice and none is left out, but of several writes to a key before the watcher looked
+    /// only the last need be told, and a value that was purged or expired before the watcher looked need not
+    /// be told at all. The watcher may be slow: what waits for it is bounded by the number of keys.
     async fn watch(&self, bucket: Bucket, prefix: &str) -> Result<Subscription<Change>, BusError>;
 
-    /// Appends to a log; gives the entry's sequence.
+    /// Appends to a log; gives the entry's sequence. Ids need not be unique.
+    /// [`BusError::Invalid`] for a value larger than [`VALUE_BYTES_MAX`] or the log's own bound.
     async fn append(&self, log: Log, id: Uuid, value: Bytes) -> Result<u64, BusError>;
 
     /// Reads a page of a log, newest first, past `offset` entries, at most `limit`.
