@@ -8,6 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use crate::LinkError;
 use crate::authority::{LINK_NAME, provider};
 use crate::key::Fingerprint;
 
@@ -18,6 +19,17 @@ pub enum Pin {
     Authority(Fingerprint),
     /// Whichever shows itself first; the caller stores it and pins it from then on.
     FirstSeen,
+}
+
+impl LinkError {
+    /// Says whether the other end is reachable and speaks TLS, but is not the pinned one.
+    pub fn is_other_authority(&self) -> bool {
+        let LinkError::Tls { source, .. } = self else {
+            return false;
+        };
+        let fault = source.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        matches!(fault, Some(Error::InvalidCertificate(_)))
+    }
 }
 
 /// When pinned certificates are checked "now" is this moment, 2023-11-14: the authority's certificates are
