@@ -1,0 +1,55 @@
+//! What the agent's program does on this machine without a controller.
+
+use std::sync::Arc;
+
+use link::key::Fingerprint;
+use model::Outcome;
+
+use crate::facts;
+use crate::host::{Host, RealHost};
+use crate::identity;
+use crate::providers::Providers;
+use crate::providers::ntp::AdoptReport;
+use crate::run::AgentError;
+use crate::settings::Settings;
+
+/// Makes this machine's chrony read a directory that the agent can put its file into: adds a `sourcedir` line
+/// to chronyd's configuration, keeps a backup, restarts chronyd and checks that it runs. Does nothing when
+/// there is such a directory already. May block for as long as chronyd takes to restart.
+///
+/// # Errors
+/// [`AgentError::Adopt`] with the remedy; the configuration is as it was then.
+pub fn adopt(settings: &Settings) -> Result<AdoptReport, AgentError> {
+    adopt_on(&(Arc::new(RealHost) as Arc<dyn Host>), settings)
+}
+
+pub(crate) fn adopt_on(host: &Arc<dyn Host>, settings: &Settings) -> Result<AdoptReport, AgentError> {
+    let facts = facts::collect(&**host, "", settings);
+    Providers::select(host, &facts, settings)
+        .adopt()
+        .map_err(AgentError::Adopt)
+}
+
+/// The fingerprint of this agent's key, which is made when there is none.
+///
+/// # Errors
+/// When the state directory cannot be used.
+pub fn fingerprint(settings: &Settings) -> Result<Fingerprint, AgentError> {
+    Ok(identity::key(&RealHost, &settings.state)?.public().fingerprint())
+}
+
+/// Forgets the controller this host belongs to, so that it can enrol with another one. The agent must be
+/// started again. Says whether there was a controller to forget.
+///
+/// # Errors
+/// When the state directory cannot be written.
+pub fn forget_controller(settings: &Settings) -> Result<bool, AgentError> {
+    Ok(identity::forget(&RealHost, &settings.state)?)
+}
+
+/// What this machine's time service says, without a controller. May block for some seconds.
+pub fn status(settings: &Settings) -> Outcome {
+    let host: Arc<dyn Host> = Arc::new(RealHost);
+    let facts = facts::collect(&*host, "", settings);
+    Providers::select(&host, &facts, settings).status()
+}

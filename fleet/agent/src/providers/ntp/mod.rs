@@ -1,0 +1,105 @@
+//! Time services: which one the host has, and what the agent can do with it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use conf::include::{ReadError, Reader};
+use model::host::HostFacts;
+use model::{Outcome, Servers};
+
+use super::Ledger;
+use crate::host::Host;
+use crate::journal::Plan;
+use crate::settings::Settings;
+
+mod chrony;
+mod unsupported;
+
+/// What the agent can do with a time service. Every call may block.
+pub(crate) trait NtpProvider: Send + Sync {
+    /// Reports the state of the clock and of its configuration.
+    fn status(&self) -> Outcome;
+
+    /// Puts these servers under management on a host that is not managed.
+    fn create(&self, servers: &Servers, ledger: &mut dyn Ledger) -> Outcome;
+
+    /// Replaces the managed servers.
+    fn update(&self, servers: &Servers, ledger: &mut dyn Ledger) -> Outcome;
+
+    /// Removes the managed servers.
+    fn delete(&self, ledger: &mut dyn Ledger) -> Outcome;
+
+    /// Finishes or undoes what was interrupted.
+    fn recover(&self, plan: &Plan) -> Outcome;
+
+    /// Makes the service read managed files.
+    fn adopt(&self) -> Result<AdoptReport, String>;
+
+    /// Removes what an interrupted agent left.
+    fn sweep(&self);
+}
+
+/// What `adopt` did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdoptReport {
+    /// Whether the configuration was changed; false when it had a place for managed files already.
+    pub changed: bool,
+    /// The time service's configuration file.
+    pub config: PathBuf,
+    /// The directory for managed files.
+    pub directory: PathBuf,
+    /// Copy of the configuration as it was before.
+    pub backup: Option<PathBuf>,
+    /// What was done, for the operator, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Families that are supported.
+const SUPPORTED: &str = "debian and rhel, with chrony";
+
+/// Chooses the provider for a host with these facts.
+pub(super) fn select(host: &Arc<dyn Host>, facts: &HostFacts, settings: &Settings) -> Box<dyn NtpProvider> {
+    let family = facts.os_family.as_str();
+    if facts.containerized {
+        return Box::new(unsupported::Unsupported {
+            reason: format!(
+                "this host is a container (family {family}): its clock belongs to the machine below; supported \
+                 are hosts of the families {SUPPORTED}"
+            ),
+        });
+    }
+    match chrony::Family::of(family) {
+        Some(family) => Box::new(chrony::ChronyProvider::new(Arc::clone(host), family, settings)),
+        None => Box::new(unsupported::Unsupported {
+            reason: format!(
+                "operation not supported on this OS family ({}); supported are {SUPPORTED}",
+                if family.is_empty() { "unknown" } else { family }
+            ),
+        }),
+    }
+}
+
+/// Lets the parsers of configuration files read a host's files.
+struct HostReader<'a>(&'a dyn Host);
+
+impl Reader for HostReader<'_> {
+    fn read_file(&self, path: &str) -> Result<String, ReadError> {
+        let content = self.0.read(Path::new(path)).map_err(read_error)?;
+        Ok(String::from_utf8_lossy(&content).into_owned())
+    }
+
+    fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
+        self.0.list(Path::new(path)).map_err(read_error)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes the value")]
+fn read_error(error: io::Error) -> ReadError {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadError::NotFound,
+        io::ErrorKind::IsADirectory => ReadError::IsDirectory,
+        io::ErrorKind::PermissionDenied => ReadError::PermissionDenied,
+        _ => ReadError::Other(error.to_string()),
+    }
+}

@@ -1,0 +1,270 @@
+//! An open connection: jobs come down, results and heartbeats go up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use link::clock::ControllerClock;
+use link::frame::{Frame, Welcome};
+use link::order::{OrderError, SignedOrder};
+use link::{Connection, LinkError};
+use model::host::{HostFacts, HostState};
+use model::{Failure, FailureKind};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
+use uuid::Uuid;
+
+use super::{Session, SessionEnd};
+use crate::facts;
+use crate::run::blocking;
+
+/// The connection is dead when so many heartbeats went unanswered.
+const HEARTBEATS_UNANSWERED_MAX: u32 = 3;
+
+/// Shortest time between heartbeats.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+
+/// How often the facts are looked at again.
+const FACTS_EVERY: Duration = Duration::from_secs(60);
+
+/// What the agent knows while it is connected.
+struct Served {
+    state: HostState,
+    clock: ControllerClock,
+    heard: Instant,
+    /// Heartbeats and facts that were collected and wait to be sent.
+    upward: mpsc::Sender<Upward>,
+}
+
+/// What is collected beside the connection.
+enum Upward {
+    Report(Box<model::host::HostReport>),
+    Facts(Box<HostFacts>),
+    Broken(String),
+}
+
+impl Session {
+    /// Serves until the connection ends.
+    pub(super) async fn serve(&mut self, connection: &mut Connection, welcome: &Welcome) -> SessionEnd {
+        self.news
+            .connected(&self.settings.controller, connection.authority(), welcome.state);
+        self.news.state(welcome.state);
+        match self.serve_until_end(connection, welcome).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn serve_until_end(
+        &mut self,
+        connection: &mut Connection,
+        welcome: &Welcome,
+    ) -> Result<std::convert::Infallible, SessionEnd> {
+        let (upward, mut collected) = mpsc::channel(2);
+        let mut served = Served {
+            state: welcome.state,
+            clock: ControllerClock::starting_at(welcome.now_ms),
+            heard: Instant::now(),
+            upward,
+        };
+        self.send_unacknowledged(connection, served.state).await?;
+        let period = self
+            .settings
+            .heartbeat
+            .unwrap_or(Duration::from_secs(welcome.heartbeat_s.into()))
+            .max(HEARTBEAT_MIN);
+        let mut heartbeat = interval(period);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look_again = interval_at(Instant::now() + FACTS_EVERY, FACTS_EVERY);
+        look_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut collecting = false;
+        loop {
+            tokio::select! {
+                frame = connection.receive() => {
+                    self.take(connection, &mut served, frame?).await?;
+                }
+                Some(answer) = self.answers.recv() => {
+                    connection.send(&Frame::Result(Box::new(answer))).await?;
+                }
+                Some(news) = collected.recv() => match news {
+                    Upward::Report(report) => {
+                        collecting = false;
+                        connection.send(&Frame::Report(report)).await?;
+                    }
+                    Upward::Facts(facts) => self.send_facts(connection, *facts).await?,
+                    Upward::Broken(reason) => return Err(SessionEnd::Broken(reason)),
+                },
+                _ = heartbeat.tick() => {
+                    let silence = served.heard.elapsed();
+                    if silence > period * HEARTBEATS_UNANSWERED_MAX {
+                        return Err(SessionEnd::Silent(silence));
+                    }
+                    if !collecting {
+                        collecting = true;
+                        self.collect_report(&served);
+                    }
+                }
+                _ = look_again.tick() => self.collect_facts(&served),
+            }
+        }
+    }
+
+    async fn take(
+        &mut self,
+        connection: &mut Connection,
+        served: &mut Served,
+        frame: Frame,
+    ) -> Result<(), SessionEnd> {
+        match frame {
+            Frame::Job(order) => self.take_order(served, &order),
+            Frame::Ack(ack) => self.jobs.acknowledge(ack.job_id),
+            Frame::Heard(heard) => {
+                served.heard = Instant::now();
+                served.clock = ControllerClock::starting_at(heard.now_ms);
+            }
+            Frame::State(change) if change.state != served.state => {
+                let was_in = is_in(served.state);
+                served.state = change.state;
+                self.news.state(change.state);
+                if !was_in {
+                    self.send_unacknowledged(connection, served.state).await?;
+                }
+            }
+            Frame::Refused(refused) => {
+                return Err(SessionEnd::Refused {
+                    reason: refused.reason,
+                    retry: Duration::from_secs(refused.retry_s.into()),
+                });
+            }
+            Frame::State(_) | Frame::Unknown => {}
+            Frame::Challenge(_)
+            | Frame::Hello(_)
+            | Frame::Welcome(_)
+            | Frame::Result(_)
+            | Frame::Report(_)
+            | Frame::Facts(_) => return Err(SessionEnd::OutOfTurn),
+        }
+        Ok(())
+    }
+
+    fn take_order(&self, served: &Served, signed: &SignedOrder) {
+        let Some(pins) = self.identity.pins() else {
+            return;
+        };
+        let opened = signed.open(
+            &pins.controller_key,
+            pins.controller_id,
+            self.jobs.machine_id(),
+            &self.settings.labels,
+            served.clock.now_ms(),
+        );
+        match opened {
+            Ok(order) if takes_jobs(served.state) => self.jobs.take(order, served.clock),
+            Ok(order) => {
+                let failure = Failure::new(
+                    FailureKind::Refused,
+                    format!(
+                        "this host takes no jobs in the state {:?}; it was not started",
+                        served.state
+                    ),
+                );
+                self.jobs.refuse(order.job_id, failure);
+            }
+            Err(error) => {
+                let job_id = signed.claimed_id().unwrap_or(Uuid::nil());
+                tracing::warn!(job = %job_id, %error, "refused a job");
+                let kind = match error {
+                    OrderError::Expired { .. } => FailureKind::Expired,
+                    OrderError::Signature
+                    | OrderError::Unreadable(_)
+                    | OrderError::Audience
+                    | OrderError::Controller => FailureKind::Refused,
+                };
+                self.jobs.refuse(job_id, Failure::new(kind, error.to_string()));
+            }
+        }
+    }
+
+    /// Sends what the controller has not acknowledged, and answers that waited for a connection. A host that
+    /// is not in has nothing to say.
+    async fn send_unacknowledged(
+        &mut self,
+        connection: &mut Connection,
+        state: HostState,
+    ) -> Result<(), SessionEnd> {
+        if !is_in(state) {
+            return Ok(());
+        }
+        let mut results = self
+            .jobs
+            .unacknowledged()
+            .await
+            .map_err(|error| SessionEnd::Broken(error.to_string()))?;
+        while let Ok(answer) = self.answers.try_recv() {
+            if !results.iter().any(|result| result.job_id == answer.job_id) {
+                results.push(answer);
+            }
+        }
+        for result in results {
+            connection.send(&Frame::Result(Box::new(result))).await?;
+        }
+        Ok(())
+    }
+
+    fn collect_report(&self, served: &Served) {
+        let (jobs, upward) = (Arc::clone(&self.jobs), served.upward.clone());
+        tokio::spawn(async move {
+            let news = match jobs.report().await {
+                Ok(report) => Upward::Report(Box::new(report)),
+                Err(error) => Upward::Broken(error.to_string()),
+            };
+            // The connection may have ended meanwhile.
+            let _ = upward.send(news).await;
+        });
+    }
+
+    fn collect_facts(&self, served: &Served) {
+        let upward = served.upward.clone();
+        let settings = Arc::clone(&self.settings);
+        let (host, machine_id) = (Arc::clone(self.jobs.host()), self.jobs.machine_id().to_owned());
+        tokio::spawn(async move {
+            let collected = blocking(&host, {
+                let host = Arc::clone(&host);
+                move || facts::collect(&*host, &machine_id, &settings)
+            });
+            if let Ok(facts) = collected.await {
+                // The connection may have ended meanwhile.
+                let _ = upward.send(Upward::Facts(Box::new(facts))).await;
+            }
+        });
+    }
+
+    /// Sends the facts if they are others than before.
+    async fn send_facts(&mut self, connection: &mut Connection, facts: HostFacts) -> Result<(), LinkError> {
+        let former = std::mem::replace(&mut self.facts, facts);
+        let timeless = |facts: &HostFacts| HostFacts {
+            uptime_s: 0,
+            agent_uptime_s: 0,
+            ..facts.clone()
+        };
+        if timeless(&former) == timeless(&self.facts) {
+            return Ok(());
+        }
+        connection.send(&Frame::Facts(Box::new(self.facts_now()))).await
+    }
+}
+
+/// Whether the controller knows the host.
+fn is_in(state: HostState) -> bool {
+    match state {
+        HostState::Ready | HostState::Draining | HostState::Cordoned => true,
+        HostState::Pending | HostState::Rejected => false,
+    }
+}
+
+/// Whether a job that arrives is done. A draining host is sent none, but one may have been on its way.
+fn takes_jobs(state: HostState) -> bool {
+    match state {
+        HostState::Ready | HostState::Draining => true,
+        HostState::Pending | HostState::Cordoned | HostState::Rejected => false,
+    }
+}

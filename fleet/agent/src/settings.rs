@@ -1,0 +1,114 @@
+//! What an agent is started with.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use link::EnrolmentToken;
+use link::key::Fingerprint;
+use model::Labels;
+
+/// Settings of one agent process. The program fills them from its file, its environment and its flags.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Host and port of the controller's link, such as `controller.example.com:8443`.
+    pub controller: String,
+    /// The controller's authority, when the operator knows it and no token says it.
+    pub authority: Option<Fingerprint>,
+    /// Lets the host in without an administrator's word.
+    pub token: Option<EnrolmentToken>,
+    /// Directory of the agent's key, pins, journal and records.
+    pub state: PathBuf,
+    /// Labels of the host.
+    pub labels: Labels,
+    /// The host's name in the fleet; the kernel's host name when absent.
+    pub hostname: Option<String>,
+    /// Whether this is a container, where the clock belongs to somebody else.
+    pub container: Container,
+    /// How to reach and configure chrony.
+    pub chrony: Chrony,
+    /// How often to report; as the controller says when absent.
+    pub heartbeat: Option<Duration>,
+}
+
+impl Settings {
+    /// Where an agent that runs as root keeps its state.
+    pub const STATE: &str = "/var/lib/timeball/agent";
+
+    /// Settings for a host that follows its distribution, with nothing said but the controller's address.
+    pub fn new(controller: impl Into<String>) -> Self {
+        Settings {
+            controller: controller.into(),
+            authority: None,
+            token: None,
+            state: PathBuf::from(Self::STATE),
+            labels: Labels::default(),
+            hostname: None,
+            container: Container::Auto,
+            chrony: Chrony::default(),
+            heartbeat: None,
+        }
+    }
+}
+
+/// Whether the agent runs in a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Container {
+    /// Look at the files that container engines leave.
+    #[default]
+    Auto,
+    /// It runs on a host, whatever those files say.
+    Host,
+    /// It runs in a container, whatever those files say.
+    Container,
+}
+
+/// How to reach and configure chrony on this host.
+#[derive(Clone, Debug)]
+pub struct Chrony {
+    /// chronyd's configuration file; as the distribution has it when absent.
+    pub config: Option<PathBuf>,
+    /// chronyd's command socket; as its configuration says when absent.
+    pub socket: Option<PathBuf>,
+    /// Where chronyd answers those who are not root, when its configuration does not say another port.
+    pub udp: Option<SocketAddr>,
+    /// Where the managed servers are put.
+    pub apply: Apply,
+    /// Command that restarts chronyd, program first; `systemctl restart` and its unit when absent.
+    pub restart_command: Option<Vec<String>>,
+    /// How long chronyd may take to have what it was told to load.
+    pub reload_timeout: Duration,
+}
+
+impl Chrony {
+    /// Where chronyd answers those who are not root (chrony.conf(5), `cmdport`).
+    pub const UDP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 323);
+
+    /// chronyd's command socket (chrony.conf(5), `bindcmdaddress`).
+    pub const SOCKET: &str = "/run/chrony/chronyd.sock";
+}
+
+impl Default for Chrony {
+    fn default() -> Self {
+        Chrony {
+            config: None,
+            socket: None,
+            udp: None,
+            apply: Apply::Auto,
+            restart_command: None,
+            reload_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Where the managed servers are put.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Apply {
+    /// A file in a `sourcedir`, or in a `confdir` where there is no `sourcedir` that lasts.
+    #[default]
+    Auto,
+    /// A file in a `sourcedir`, applied by reloading the sources.
+    Sourcedir,
+    /// A file in a `confdir`, applied by restarting chronyd.
+    Confdir,
+}
