@@ -13,15 +13,17 @@ const FLOORS: [&[&str]; 4] = [
     &["model"],
     &["wire", "conf", "link", "bus"],
     &["controller", "agent"],
-    &["timeball"],
+    &["timeball", "fleet-bench"],
 ];
 
-/// What each wing may use of the other: the bridge is narrow.
-const BRIDGE: [(&str, &str); 4] = [
+/// What each wing may use of the other, and the benchmark of both: the bridge is narrow.
+const BRIDGE: [(&str, &str); 6] = [
     ("agent", "conf"),
     ("agent", "wire"),
     ("timeball", "conf"),
     ("timeball", "wire"),
+    ("fleet-bench", "model"),
+    ("fleet-bench", "link"),
 ];
 
 /// Crates that neither read clocks nor touch files, network, environment or processes.
