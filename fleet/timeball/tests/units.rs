@@ -1,0 +1,177 @@
+//! What people install: the systemd units in `deploy/systemd` say nothing that systemd does not understand, keep
+//! the programs in a narrow room, and start commands that exist.
+//!
+//! systemd-analyze comes with Debian's package systemd and needs no running systemd. It looks at the units in a
+//! root directory of their own, where the programs they start and the targets they name are stand-ins.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const UNITS: [&str; 2] = ["timeball-controller.service", "timeball-agent.service"];
+
+/// What the units start.
+const PROGRAMS: [&str; 3] = ["usr/local/bin/timeball", "usr/bin/chmod", "usr/bin/ln"];
+
+/// What the units and systemd's own defaults name.
+const TARGETS: [&str; 5] = ["basic", "multi-user", "network", "shutdown", "sysinit"];
+
+/// Greatest exposure that `systemd-analyze security` may find, in tenths of its scale from 0 to 10.
+const EXPOSURE_MAX: &str = "--threshold=30";
+
+fn folder() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    root.expect("a workspace").join("deploy/systemd")
+}
+
+fn text(unit: &str) -> String {
+    fs::read_to_string(folder().join(unit)).expect("a unit")
+}
+
+/// A root directory with stand-ins and with these units.
+fn root_with(units: &[(&str, String)]) -> TempDir {
+    let root = tempfile::tempdir().expect("a directory");
+    let put = |path: &str, content: &str, mode: u32| {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(&path, content).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    for program in PROGRAMS {
+        put(program, "#!/bin/sh\n", 0o755);
+    }
+    for target in TARGETS {
+        put(
+            &format!("usr/lib/systemd/system/{target}.target"),
+            "[Unit]\nDescription=Stand-in\n",
+            0o644,
+        );
+    }
+    for (unit, content) in units {
+        put(&format!("etc/systemd/system/{unit}"), content, 0o644);
+    }
+    root
+}
+
+fn systemd_analyze(root: &TempDir, arguments: &[&str]) -> Output {
+    Command::new("systemd-analyze")
+        .arg(arguments[0])
+        .arg(format!("--root={}", root.path().display()))
+        .args(&arguments[1..])
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .expect("systemd-analyze is needed: install Debian's package systemd")
+}
+
+/// What `systemd-analyze verify` has to say; nothing when all is well. An unknown key is only a warning to it, so
+/// that its exit status alone does not tell.
+fn verify(unit: &str, content: String) -> Result<(), String> {
+    let output = systemd_analyze(&root_with(&[(unit, content)]), &["verify", unit]);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    if output.status.success() && said.trim().is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{}: {said}", output.status))
+    }
+}
+
+#[test]
+fn systemd_understands_every_line() {
+    for unit in UNITS {
+        assert_eq!(verify(unit, text(unit)), Ok(()), "{unit}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_unit_would_be_seen() {
+    for (right, wrong) in [
+        ("NoNewPrivileges=yes", "NoNewPrivilege=yes"),
+        ("ProtectHome=yes", "ProtectHome=perhaps"),
+        (
+            "SystemCallFilter=@system-service",
+            "SystemCallFilter=@system-servic",
+        ),
+        ("/usr/local/bin/timeball", "/usr/local/bin/timebal"),
+    ] {
+        for unit in UNITS {
+            let mistaken = text(unit).replace(right, wrong);
+            assert_ne!(mistaken, text(unit), "{unit} has no {right}");
+            assert!(verify(unit, mistaken).is_err(), "{unit} with {wrong}");
+        }
+    }
+}
+
+#[test]
+fn the_room_is_narrow() {
+    for unit in UNITS {
+        let exposure = |content: String| {
+            let root = root_with(&[(unit, content)]);
+            systemd_analyze(&root, &["security", "--offline=yes", EXPOSURE_MAX, unit])
+        };
+        let measured = exposure(text(unit));
+        let table = String::from_utf8_lossy(&measured.stdout).into_owned();
+        assert!(measured.status.success(), "{unit} is exposed too much:\n{table}");
+        assert!(table.contains("Overall exposure level"), "{table}");
+
+        let open = text(unit)
+            .replace("SystemCallFilter=", "# ")
+            .replace("Protect", "# ");
+        assert!(
+            !exposure(open).status.success(),
+            "{unit} without protection would be seen"
+        );
+    }
+}
+
+/// Restrictions that would break the program in ways that no tool reports; each is told of in the unit.
+#[test]
+fn restrictions_that_would_blind_the_programs_are_left_out() {
+    let sets = |unit: &str, key: &str| {
+        text(unit)
+            .lines()
+            .any(|line| line.starts_with(&format!("{key}=")))
+    };
+    for (unit, key) in [
+        // The boot's id, by which the store tells a restart from a boot, is below /proc/sys.
+        ("timeball-controller.service", "ProcSubset"),
+        // A unit with a host name of its own never hears of a new one.
+        ("timeball-agent.service", "ProtectHostname"),
+        // Another agent command's temporary files are told from leftovers by its process.
+        ("timeball-agent.service", "ProtectProc"),
+        ("timeball-agent.service", "ProcSubset"),
+        ("timeball-agent.service", "PrivateUsers"),
+    ] {
+        assert!(!sets(unit, key), "{unit} sets {key}");
+    }
+    let agent = text("timeball-agent.service");
+    // chronyd's unit removes /run/chrony when it stops: a path below /run would lead to the removed directory.
+    assert!(agent.contains("\nReadWritePaths=-/etc/chrony -/etc/chrony.d /run\n"));
+    assert!(agent.contains("\nKillMode=mixed\n"));
+    for unit in UNITS {
+        assert!(!text(unit).contains("\nAfter=network-online.target"), "{unit}");
+        assert!(!text(unit).contains("\nWants="), "{unit}");
+    }
+}
+
+#[test]
+fn the_units_start_commands_that_exist() {
+    for unit in UNITS {
+        let content = text(unit);
+        let started = content
+            .lines()
+            .find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/timeball "))
+            .expect("it starts timeball");
+        let help = Command::new(env!("CARGO_BIN_EXE_timeball"))
+            .args(started.split(' '))
+            .arg("--help")
+            .output()
+            .expect("timeball runs");
+        let said = String::from_utf8_lossy(&help.stdout);
+        assert!(help.status.success(), "timeball {started}: {said}");
+        assert!(said.contains(&format!("Usage: timeball {started}")), "{said}");
+    }
+}
