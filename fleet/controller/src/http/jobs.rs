@@ -1,0 +1,94 @@
+//! Jobs: list, show, forget, submit again.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use model::job::{CreateJobResponse, JobState, RetryJobRequest};
+use model::{Invalid, Target};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as ValueError, StrDeserializer};
+
+use super::ApiError;
+use super::call::{Call, no_content};
+use super::error::refused_target;
+use super::operation::gather;
+
+pub(super) async fn list(call: &mut Call) -> Result<Response, ApiError> {
+    let query = call.query()?;
+    let state = query.text("status").and_then(|word| {
+        let word: StrDeserializer<'_, ValueError> = word.into_deserializer();
+        JobState::deserialize(word).ok()
+    });
+    let number = |name| usize::try_from(query.number(name).unwrap_or_default()).unwrap_or(usize::MAX);
+    let jobs = call
+        .api
+        .controller
+        .jobs()
+        .list(state, number("limit"), number("offset"))
+        .await?;
+    Ok(Json(jobs).into_response())
+}
+
+pub(super) async fn show(call: &mut Call) -> Result<Response, ApiError> {
+    let id = call.id().await?;
+    call.job_id = Some(id);
+    let job = call.api.controller.jobs().detail(id).await?;
+    job.map(|job| Json(job).into_response())
+        .ok_or_else(|| unknown(id))
+}
+
+pub(super) async fn delete(call: &mut Call) -> Result<Response, ApiError> {
+    let id = call.id().await?;
+    call.job_id = Some(id);
+    if call.api.controller.jobs().delete(id).await? {
+        Ok(no_content())
+    } else {
+        Err(unknown(id))
+    }
+}
+
+/// Whoever retries a job needs the permission of its operation too: the job may be somebody else's.
+pub(super) async fn retry(call: &mut Call) -> Result<Response, ApiError> {
+    let id = call.id().await?;
+    let target = target(call).await?;
+    let controller = Arc::clone(&call.api.controller);
+    let job = controller.jobs().stored(id).await?.ok_or_else(|| unknown(id))?;
+    call.needs(job.operation.permission())?;
+    let submitted = controller
+        .retry(id, target, call.caller()?.subject.clone())
+        .await?;
+    let job = &submitted.job;
+    call.job_id = Some(job.id);
+    call.api.metrics.job_created();
+    let answer = CreateJobResponse {
+        job_id: job.id,
+        status: "created".to_owned(),
+        revision: None,
+        timestamp: Some(job.created.to_string()),
+    };
+    let api = Arc::clone(&call.api);
+    tokio::spawn(async move { gather(&api, submitted, |_| {}).await });
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+async fn target(call: &mut Call) -> Result<Option<Target>, ApiError> {
+    let Some(body) = call.json().await? else {
+        return Ok(None);
+    };
+    let request: RetryJobRequest = serde_json::from_value(body).map_err(|error| {
+        let remedy = "send {\"target_hostname\": \"_all\"}, or nothing to keep the job's own target";
+        Invalid::new("", error.to_string(), remedy)
+    })?;
+    request
+        .target_hostname
+        .map(|target| target.parse())
+        .transpose()
+        .map_err(|refused| refused_target(&refused))
+}
+
+fn unknown(id: uuid::Uuid) -> ApiError {
+    ApiError::not_found(format!("job {id} not found; jobs are remembered for 30 days"))
+}
