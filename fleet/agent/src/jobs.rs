@@ -92,6 +92,15 @@ impl Jobs {
         self.desk.recover();
     }
 
+    /// Performs an operation that nobody waits for elsewhere. Blocks.
+    pub(crate) fn perform_here(&self, job_id: Uuid, operation: &Operation) -> Option<HostResult> {
+        let result = self.desk.perform(job_id, operation);
+        if let Err(error) = lock(&self.desk.journal).acknowledge(job_id) {
+            tracing::warn!(job = %job_id, %error, "the result of this job will be sent to the controller");
+        }
+        result
+    }
+
     /// Performs an order that was checked; the answer comes out later.
     pub(crate) fn take(self: &Arc<Self>, order: Order, clock: ControllerClock) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {

@@ -27,7 +27,7 @@ mod settings;
 
 pub use host::Host;
 pub use identity::{IdentityError, Pins};
-pub use local::{adopt, fingerprint, forget_controller, status};
+pub use local::{adopt, fingerprint, forget_controller, perform, perform_on, status};
 pub use providers::ntp::AdoptReport;
 pub use run::{AgentError, run, run_on};
 pub use settings::{Apply, Chrony, Container, Settings};

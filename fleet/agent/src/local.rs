@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use link::key::Fingerprint;
-use model::Outcome;
+use model::{HostResult, Operation, Outcome};
+use uuid::Uuid;
 
 use crate::facts;
 use crate::host::{Host, RealHost};
 use crate::identity;
 use crate::providers::Providers;
 use crate::providers::ntp::AdoptReport;
-use crate::run::AgentError;
+use crate::run::{AgentError, Workshop};
 use crate::settings::Settings;
 
 /// Makes this machine's chrony read a directory that the agent can put its file into: adds a `sourcedir` line
@@ -52,4 +53,29 @@ pub fn status(settings: &Settings) -> Outcome {
     let host: Arc<dyn Host> = Arc::new(RealHost);
     let facts = facts::collect(&*host, "", settings);
     Providers::select(&host, &facts, settings).status()
+}
+
+/// Performs one operation on this machine without a controller, with the same care as for one: journalled,
+/// verified, undone when it fails. No agent may run with the same state. May block for some seconds.
+///
+/// # Errors
+/// [`AgentError`] when the agent's state cannot be used; what the operation itself meets is in the result.
+pub fn perform(settings: &Settings, operation: &Operation) -> Result<HostResult, AgentError> {
+    perform_on(&(Arc::new(RealHost) as Arc<dyn Host>), settings, operation)
+}
+
+/// As [`perform`], on a machine that may be simulated.
+///
+/// # Errors
+/// As [`perform`].
+pub fn perform_on(
+    host: &Arc<dyn Host>,
+    settings: &Settings,
+    operation: &Operation,
+) -> Result<HostResult, AgentError> {
+    let workshop = Workshop::open(host, settings)?;
+    workshop
+        .jobs
+        .perform_here(Uuid::new_v4(), operation)
+        .ok_or_else(|| AgentError::Broken("a new job was taken for a known one".to_owned()))
 }

@@ -107,23 +107,52 @@ struct Agent {
 }
 
 fn open(host: &Arc<dyn Host>, settings: Settings) -> Result<Agent, AgentError> {
-    let state = settings.state.clone();
-    let identity = Identity::open(Arc::clone(host), &state)?;
-    check_controller(&settings, &identity)?;
-    let claim = claim(&**host, &state)?;
-    // Leftovers harm nobody; they are tried again at the next start.
-    let _ = host.sweep(&state);
-    let facts = facts::collect(&**host, &identity.machine_id, &settings);
-    let providers = Providers::select(host, &facts, &settings);
-    providers.sweep();
-    let journal = journal(host, &state)?;
-    let jobs = Jobs::new(Arc::clone(host), providers, journal, &facts);
-    jobs.recover();
-    log_facts(&facts);
+    let workshop = Workshop::open(host, &settings)?;
+    check_controller(&settings, &workshop.identity)?;
+    log_facts(&workshop.facts);
     Ok(Agent {
-        session: Session::new(identity, Arc::new(settings), Arc::new(jobs), facts),
-        _claim: claim,
+        session: Session::new(
+            workshop.identity,
+            Arc::new(settings),
+            Arc::new(workshop.jobs),
+            workshop.facts,
+        ),
+        _claim: workshop.claim,
     })
+}
+
+/// What an agent works with, whoever tells it what to do. What was interrupted has been put right.
+pub(crate) struct Workshop {
+    pub(crate) identity: Identity,
+    pub(crate) jobs: Jobs,
+    pub(crate) facts: HostFacts,
+    pub(crate) claim: Claim,
+}
+
+impl Workshop {
+    /// Opens the agent's state. May block.
+    ///
+    /// # Errors
+    /// [`AgentError`] when the state cannot be used, or another agent uses it.
+    pub(crate) fn open(host: &Arc<dyn Host>, settings: &Settings) -> Result<Self, AgentError> {
+        let state = &settings.state;
+        let identity = Identity::open(Arc::clone(host), state)?;
+        let claim = claim(&**host, state)?;
+        // Leftovers harm nobody; they are tried again at the next start.
+        let _ = host.sweep(state);
+        let facts = facts::collect(&**host, &identity.machine_id, settings);
+        let providers = Providers::select(host, &facts, settings);
+        providers.sweep();
+        let journal = journal(host, state)?;
+        let jobs = Jobs::new(Arc::clone(host), providers, journal, &facts);
+        jobs.recover();
+        Ok(Workshop {
+            identity,
+            jobs,
+            facts,
+            claim,
+        })
+    }
 }
 
 /// The authority that the settings name must be one, and the pinned one.

@@ -47,7 +47,7 @@ impl ChronyProvider {
         let wanted = self.wanted(&survey, servers)?;
         let loaded = self.daemon(&survey.conf)?.names(self)?;
         let names = next_names(&survey, &wanted.record.servers);
-        let notes = notes(&survey);
+        let notes = notes(&survey, servers.as_slice());
         let change = |notes| Change {
             path: wanted.path.display().to_string(),
             sha256: Some(wanted.record.sha256.clone()),
@@ -105,7 +105,7 @@ impl ChronyProvider {
                 .next()
                 .unwrap_or_default(),
             sha256: None,
-            notes: notes(&survey),
+            notes: notes(&survey, &[]),
         }))
     }
 
@@ -328,13 +328,24 @@ fn has_taken(loaded: &[String], names: &Names) -> bool {
         && !names.absent.iter().any(|name| loaded.contains(name))
 }
 
-fn notes(survey: &Survey) -> Vec<String> {
+/// What an operator should know about a change to these servers.
+fn notes(survey: &Survey, servers: &[Server]) -> Vec<String> {
+    let named_elsewhere = survey.others().filter_map(|other| {
+        let name = other.source.name().as_str();
+        let at = &other.origin.span;
+        servers.iter().any(|server| server.name() == name).then(|| {
+            format!(
+                "{name} is named in {}:{}, too; chronyd goes by that line",
+                at.file, at.line
+            )
+        })
+    });
     let taken_over = survey
         .managed
         .iter()
         .filter(|file| file.maker == Maker::Osapi)
         .map(|file| format!("OSAPI's file {} was taken over and removed", file.path.display()));
-    taken_over.collect()
+    taken_over.chain(named_elsewhere).collect()
 }
 
 fn write_down(ledger: &mut dyn Ledger, plan: &Plan) -> Result<(), Failure> {
