@@ -1,11 +1,13 @@
-//! The controller's time as an agent knows it, whatever the agent's own clock says.
+//! The controller's time as its agents know it: begun by the controller, carried on by boot clocks that cannot be
+//! set.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The controller's time at the handshake, carried on by the host's boot clock. That clock cannot be set
-/// and goes on while the host is suspended.
+/// The controller's time at one moment, carried on by this host's boot clock, which cannot be set and goes on
+/// while the host is suspended. An agent begins with the handshake; the controller itself with its start, so that
+/// a step of its wall clock neither expires a job nor prolongs it.
 #[derive(Clone, Copy, Debug)]
 pub struct ControllerClock {
     at_handshake_ms: i64,

@@ -200,7 +200,7 @@ impl EncodedFrame {
         Ok(EncodedFrame(text.into()))
     }
 
-    /// Takes up a frame that [`EncodedFrame::as_str`] gave elsewhere, without copying it.
+    /// Takes up a frame that [`EncodedFrame::into_bytes`] gave elsewhere, without copying it.
     ///
     /// # Errors
     /// [`LinkError::Frame`] when the bytes are no text.
@@ -210,9 +210,9 @@ impl EncodedFrame {
             .map_err(|error| LinkError::Frame(error.to_string()))
     }
 
-    /// The frame's text.
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
+    /// The frame's text as bytes.
+    pub fn into_bytes(self) -> Bytes {
+        self.0.into()
     }
 }
 

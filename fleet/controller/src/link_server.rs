@@ -1,0 +1,320 @@
+//! The link listener: agents dial in, prove who they are, and stay.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::Bucket;
+use jiff::Timestamp;
+use link::frame::{Ack, Challenge, Heard, Hello, Refused, VERSION, Welcome};
+use link::key::Fingerprint;
+use link::{Connection, EncodedFrame, Frame, LinkError};
+use model::host::{HostFacts, HostState};
+use model::{HostResult, Outcome};
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::Controller;
+use crate::hosts::Admission;
+
+/// How many connections may be between their first byte and their proof at once: anybody can dial.
+const STRANGERS_MAX: usize = 512;
+
+/// How long an agent may take to introduce itself after TLS.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest facts that are taken, in bytes of JSON.
+const FACTS_BYTES_MAX: usize = 32 * 1024;
+
+/// Takes up connections for ever.
+pub(crate) async fn serve(controller: Arc<Controller>, listener: TcpListener, tls: Arc<ServerConfig>) {
+    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    loop {
+        // A place first, so that a flood of strangers waits in the kernel's queue and not in our memory.
+        let Ok(place) = Arc::clone(&strangers).acquire_owned().await else {
+            return;
+        };
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, as a rule; there will be some again.
+                tracing::warn!(%error, "cannot take up a connection of an agent");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (controller, tls) = (Arc::clone(&controller), Arc::clone(&tls));
+        tokio::spawn(async move {
+            let met = meet(&controller, stream, from, tls).await;
+            drop(place);
+            match met {
+                Ok(Some(agent)) => {
+                    // A box, so that the many idle connections do not carry the hand-shake's state.
+                    Box::pin(agent.stay(controller)).await;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%from, %error, "a caller did not become an agent"),
+            }
+        });
+    }
+}
+
+/// A connected agent that was let in.
+struct Agent {
+    connection: Connection,
+    machine_id: String,
+    number: u64,
+    outgoing: mpsc::Receiver<EncodedFrame>,
+}
+
+/// Lets a caller prove who it is; `None` when it was turned away.
+async fn meet(
+    controller: &Controller,
+    stream: TcpStream,
+    from: SocketAddr,
+    tls: Arc<ServerConfig>,
+) -> Result<Option<Agent>, LinkError> {
+    let mut connection = link::accept(stream, from, tls).await?;
+    let nonce = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()]
+        .map(|half| half.simple().to_string())
+        .concat();
+    let challenge = Challenge {
+        version: VERSION,
+        controller_id: controller.id,
+        nonce,
+    };
+    connection.send(&Frame::Challenge(challenge.clone())).await?;
+    let first = timeout(HELLO_TIMEOUT, connection.receive()).await;
+    let Frame::Hello(hello) = first.map_err(|_| LinkError::Timeout(HELLO_TIMEOUT))?? else {
+        return Err(LinkError::Frame("the first frame is no hello".to_owned()));
+    };
+    if let Err(reason) = acceptable(&hello, &challenge, &connection) {
+        return turn_away(connection, reason, 60).await;
+    }
+    let Hello {
+        public_key,
+        enrolment_secret,
+        facts,
+        ..
+    } = *hello;
+    let machine_id = facts.machine_id.clone();
+    let hostname = facts.hostname.clone();
+    let known = controller
+        .hosts
+        .find(&machine_id)
+        .is_ok_and(|host| host.state != Some(HostState::Pending));
+    let enrolled = match enrolment_secret {
+        _ if known => Ok(false),
+        _ if controller.settings.auto_accept => Ok(true),
+        Some(secret) => controller.enrolment.redeem(&secret).await,
+        None => Ok(false),
+    };
+    let admitted = match enrolled {
+        Ok(enrolled) => controller.hosts.admit(public_key, facts, enrolled).await,
+        Err(error) => Err(error),
+    };
+    let state = match admitted {
+        Ok(Admission::In(state)) => state,
+        Ok(Admission::Out(reason)) => {
+            tracing::warn!(host = hostname, %from, reason, "a host was turned away");
+            return turn_away(connection, reason, 300).await;
+        }
+        Err(error) => {
+            tracing::error!(host = hostname, %error, "cannot store a host");
+            return turn_away(connection, "the controller cannot store hosts now".to_owned(), 10).await;
+        }
+    };
+    let Some((number, outgoing)) = controller.hosts.connected(&machine_id) else {
+        return turn_away(connection, "the host was removed in this moment".to_owned(), 10).await;
+    };
+    let welcome = Welcome {
+        state,
+        controller_key: controller.key.public(),
+        now_ms: controller.clock.now_ms(),
+        heartbeat_s: u32::try_from(controller.settings.heartbeat.as_secs())
+            .unwrap_or(u32::MAX)
+            .max(1),
+    };
+    if let Err(error) = connection.send(&Frame::Welcome(welcome)).await {
+        controller.hosts.disconnected(&machine_id, number).await;
+        return Err(error);
+    }
+    tracing::info!(host = hostname, machine_id, ?state, %from, "agent connected");
+    Ok(Some(Agent {
+        connection,
+        machine_id,
+        number,
+        outgoing,
+    }))
+}
+
+fn acceptable(hello: &Hello, challenge: &Challenge, connection: &Connection) -> Result<(), String> {
+    if hello.version.major != VERSION.major {
+        return Err(format!(
+            "the agent speaks version {} of the protocol and this controller version {}; install an agent of \
+             the controller's version",
+            hello.version.major, VERSION.major
+        ));
+    }
+    if !hello.is_proved(challenge, connection.session()) {
+        return Err("the agent did not prove that it holds its key".to_owned());
+    }
+    check_facts(&hello.facts)
+}
+
+fn check_facts(facts: &HostFacts) -> Result<(), String> {
+    let word = |text: &str, max: usize| {
+        (1..=max).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    if !word(&facts.machine_id, 64) {
+        return Err("the machine id is not made of 1 to 64 letters, digits, - and _".to_owned());
+    }
+    let name = facts.hostname.split('.').all(|part| word(part, 63)) && facts.hostname.len() <= 253;
+    if !name || facts.hostname.starts_with(['-', '_']) {
+        return Err("the host name is none that DNS would allow; set one, or `agent.hostname`".to_owned());
+    }
+    let size = serde_json::to_vec(facts).map_or(usize::MAX, |json| json.len());
+    if size > FACTS_BYTES_MAX {
+        return Err(format!(
+            "the facts take {size} bytes, more than {FACTS_BYTES_MAX}"
+        ));
+    }
+    Ok(())
+}
+
+async fn turn_away(
+    mut connection: Connection,
+    reason: String,
+    retry_s: u32,
+) -> Result<Option<Agent>, LinkError> {
+    connection
+        .send(&Frame::Refused(Refused { reason, retry_s }))
+        .await?;
+    connection.close().await;
+    Ok(None)
+}
+
+impl Agent {
+    /// Passes frames both ways until the connection ends.
+    async fn stay(mut self, controller: Arc<Controller>) {
+        // A host that is not heard of for long is gone, even if its network never said so.
+        let silence_max = controller.settings.heartbeat * 4;
+        // Only what comes from the host counts as a sign of life, not what is sent to it.
+        let mut silent_at = Instant::now() + silence_max;
+        let ended = loop {
+            tokio::select! {
+                frame = timeout_at(silent_at, self.connection.receive()) => {
+                    let frame = match frame {
+                        Ok(Ok(frame)) => frame,
+                        Ok(Err(error)) => break error.to_string(),
+                        Err(_) => break format!("nothing was heard of it for {silence_max:?}"),
+                    };
+                    silent_at = Instant::now() + silence_max;
+                    if let Err(error) = self.take(&controller, frame).await {
+                        break error.to_string();
+                    }
+                }
+                frame = self.outgoing.recv() => match frame {
+                    Some(frame) => {
+                        if let Err(error) = self.connection.send_encoded(frame).await {
+                            break error.to_string();
+                        }
+                    }
+                    None => break "the host connected anew or was removed".to_owned(),
+                },
+            }
+        };
+        tracing::info!(machine_id = self.machine_id, reason = ended, "agent disconnected");
+        controller.hosts.disconnected(&self.machine_id, self.number).await;
+        self.connection.close().await;
+    }
+
+    async fn take(&mut self, controller: &Controller, frame: Frame) -> Result<(), LinkError> {
+        match frame {
+            Frame::Report(report) => {
+                controller.hosts.heard(&self.machine_id, Some(report));
+                let heard = Heard {
+                    now_ms: controller.clock.now_ms(),
+                };
+                self.connection.send(&Frame::Heard(heard)).await
+            }
+            Frame::Facts(facts) => {
+                if let Err(reason) = check_facts(&facts) {
+                    tracing::warn!(machine_id = self.machine_id, reason, "facts were refused");
+                } else if let Err(error) = controller.hosts.facts(&self.machine_id, *facts).await {
+                    tracing::error!(machine_id = self.machine_id, %error, "cannot store facts");
+                }
+                Ok(())
+            }
+            Frame::Result(result) => self.take_result(controller, *result).await,
+            // What only a controller says, or a newer agent.
+            Frame::Challenge(_)
+            | Frame::Hello(_)
+            | Frame::Welcome(_)
+            | Frame::Refused(_)
+            | Frame::State(_)
+            | Frame::Job(_)
+            | Frame::Ack(_)
+            | Frame::Heard(_)
+            | Frame::Unknown => Ok(()),
+        }
+    }
+
+    async fn take_result(&mut self, controller: &Controller, result: HostResult) -> Result<(), LinkError> {
+        if result.machine_id != self.machine_id {
+            tracing::warn!(
+                machine_id = self.machine_id,
+                other = result.machine_id,
+                "an answer in another host's name was dropped"
+            );
+            return Ok(());
+        }
+        controller.hosts.heard(&self.machine_id, None);
+        if let Err(error) = controller.jobs.answer(&result).await {
+            // No acknowledgement: the agent will send it again.
+            tracing::error!(job = %result.job_id, machine_id = self.machine_id, %error, "cannot store an answer");
+            return Ok(());
+        }
+        note_file(controller, &result).await;
+        self.connection
+            .send(&Frame::Ack(Ack {
+                job_id: result.job_id,
+            }))
+            .await
+    }
+}
+
+/// Keeps the record of what is deployed where.
+async fn note_file(controller: &Controller, result: &HostResult) {
+    let (Outcome::Changed(change) | Outcome::Unchanged(change)) = &result.outcome else {
+        return;
+    };
+    let path = Fingerprint::of(change.path.as_bytes())
+        .to_string()
+        .replace(':', "-");
+    let key = format!("{}.{path}", result.machine_id);
+    let stored = match &change.sha256 {
+        Some(sha256) => {
+            let value = serde_json::json!({
+                "path": change.path,
+                "sha256": sha256,
+                "job_id": result.job_id,
+                "deployed_at": Timestamp::now().to_string(),
+            });
+            controller
+                .bus
+                .put(Bucket::FILE_STATE, &key, value.to_string().into())
+                .await
+                .map(drop)
+        }
+        None => controller.bus.delete(Bucket::FILE_STATE, &key).await,
+    };
+    if let Err(error) = stored {
+        tracing::error!(machine_id = result.machine_id, %error, "cannot store the state of a file");
+    }
+}
