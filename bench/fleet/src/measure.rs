@@ -63,6 +63,9 @@ pub(crate) struct Fleet {
     pub(crate) update: Broadcast,
     /// One host by name and any host, on a kept and on a new connection; milliseconds.
     pub(crate) single: Vec<(String, Series)>,
+    /// What one durable write of 4 KiB costs on this disk in the same minute, without any program of ours;
+    /// milliseconds.
+    pub(crate) disk: Series,
     pub(crate) restart: Option<Restart>,
     pub(crate) stored_bytes: u64,
     pub(crate) agents_said: String,
@@ -154,6 +157,7 @@ fn measure(arguments: &Arguments, agents: usize) -> Result<Fleet, Fault> {
     broadcasts(&mut fleet, &controller, &crowd, &api)?;
 
     say("single requests");
+    fleet.disk = disk(&arguments.work)?;
     single(&mut fleet, &api)?;
 
     say("restart");
@@ -262,6 +266,21 @@ fn single(fleet: &mut Fleet, api: &Api) -> Result<(), Fault> {
     }
     fleet.single = measured;
     Ok(())
+}
+
+/// Appends and syncs, again and again.
+fn disk(work: &Path) -> Result<Series, Fault> {
+    let path = work.join("disk-probe");
+    let mut file = fs::File::create(&path)?;
+    let mut series = Series::default();
+    for _ in 0..SINGLE_REQUESTS {
+        let begun = Instant::now();
+        file.write_all(&[0x5a; 4096])?;
+        file.sync_data()?;
+        series.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    fs::remove_file(&path)?;
+    Ok(series)
 }
 
 fn restart(controller: &mut Controller, crowd: &Crowd, agents: usize) -> Result<Restart, Fault> {

@@ -99,6 +99,10 @@ pub(crate) fn fleet(fleets: &[Fleet]) -> String {
                 .map_or_else(String::new, |(_, series)| tail(series))
         });
     }
+    row(
+        "the disk alone, one durable write of 4 KiB: p50 / p99, ms",
+        &|fleet| tail(&fleet.disk),
+    );
     row("controller without agents, RSS / PSS, MiB", &|fleet| {
         mebibytes(fleet.memory_empty)
     });
