@@ -1,0 +1,311 @@
+//! How a client finds its controller: address, token, and whose word is taken for its certificate.
+
+use std::fs;
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use link::key::Fingerprint;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde::Deserialize;
+use ureq::http::Uri;
+
+use crate::cli::Globals;
+use crate::ending::Failure;
+use crate::settings::{Found, Origin, Settings, table};
+use crate::{paths, text};
+
+/// Largest token or certificate file that is read.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What a client needs to know to call its controller.
+pub(crate) struct Access {
+    /// The address without a slash at its end.
+    pub(crate) url: String,
+    /// The token, unless there is none.
+    pub(crate) token: Option<Token>,
+    /// Whose word is taken for an https controller's certificate.
+    pub(crate) trust: Trust,
+}
+
+/// An API token: a secret that is never printed.
+#[derive(Clone)]
+pub(crate) struct Token(String);
+
+impl Token {
+    /// Takes the secret out of the first line of a text.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] when it could not stand in a request.
+    pub(crate) fn new(text: &str, origin: &Origin) -> Result<Self, Failure> {
+        let token = text.trim();
+        if token.is_empty() {
+            return Err(Failure::new(format!("{origin}: no token in it")));
+        }
+        if !token.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Failure::new(format!("{origin}: a token is one word of plain letters, this is something else")));
+        }
+        Ok(Token(token.to_owned()))
+    }
+
+    /// The secret itself.
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whose word is taken for an https controller's certificate.
+#[derive(Clone)]
+pub(crate) enum Trust {
+    /// Nobody's.
+    Nobody,
+    /// The authorities of a PEM file.
+    Authorities(Vec<CertificateDer<'static>>),
+    /// The one authority with this fingerprint, which the controller shows in its chain.
+    Pinned(Fingerprint),
+}
+
+/// What the controller of this machine leaves for clients of the same user, in `client.json`.
+#[derive(Deserialize)]
+struct Left {
+    url: String,
+    token_file: PathBuf,
+    #[serde(default)]
+    ca_fingerprint: Option<Fingerprint>,
+}
+
+impl Access {
+    /// Finds the controller: flags win over the environment, over the settings file, over what the controller
+    /// of this machine left. Token and fingerprint that were left are for the address that was left only.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] saying what is missing or wrong, and where it came from.
+    pub(crate) fn find(globals: &Globals, settings: &Settings) -> Result<Self, Failure> {
+        let token = token(globals, settings)?;
+        Access::find_with(globals, settings, token)
+    }
+
+    /// Finds the controller, with this token when there is one.
+    ///
+    /// # Errors
+    /// As [`Access::find`].
+    pub(crate) fn find_with(globals: &Globals, settings: &Settings, token: Option<Token>) -> Result<Self, Failure> {
+        let flag = |value: Option<&String>, name| value.map(|value| Found::new(value, Origin::Flag(name)));
+        let data = paths::data(globals.data.as_ref(), settings, table::CLIENT_DATA);
+        let named = flag(globals.url.as_ref(), "--url").or_else(|| settings.find(table::CLIENT_URL));
+        let left = left(&data)?;
+        let url = match (&named, &left) {
+            (Some(named), _) => named.clone(),
+            (None, Some((file, left))) => Found::new(&left.url, Origin::Left(file.clone())),
+            (None, None) => return Err(no_controller(&data)),
+        };
+        let (address, uri) = address(&url)?;
+        let left = left.filter(|(_, left)| left.url.trim_end_matches('/') == address);
+
+        let pinned = flag(globals.ca_fingerprint.as_ref(), "--ca-fingerprint");
+        let authorities = globals
+            .ca
+            .as_ref()
+            .map(|file| Found::new(file.display().to_string(), Origin::Flag("--ca")));
+        // A flag of one kind wins over a setting of the other.
+        let (pinned, authorities) = if pinned.is_none() && authorities.is_none() {
+            (settings.find(table::CLIENT_CA_FINGERPRINT), settings.find(table::CLIENT_CA))
+        } else {
+            (pinned, authorities)
+        };
+        let trust = match (authorities, pinned, &left) {
+            (Some(file), _, _) => Trust::Authorities(certificates(&file)?),
+            (None, Some(pinned), _) => Trust::Pinned(pinned.read(str::parse)?),
+            (None, None, Some((_, Left { ca_fingerprint: Some(pinned), .. }))) => Trust::Pinned(*pinned),
+            (None, None, _) => Trust::Nobody,
+        };
+        let token = match token {
+            Some(token) => Some(token),
+            None => match &left {
+                Some((_, left)) => Some(read_token(&Found::new(
+                    data.join(&left.token_file).display().to_string(),
+                    Origin::Left(data.join(&left.token_file)),
+                ))?),
+                None => None,
+            },
+        };
+        if token.is_some() && uri.scheme_str() == Some("http") && !is_loopback(&uri) {
+            return Err(url.refuse("a token would cross the network in clear text; use https, or a loopback address"));
+        }
+        Ok(Access {
+            url: address,
+            token,
+            trust,
+        })
+    }
+}
+
+/// The token that a flag, the environment or the settings file gives.
+pub(crate) fn token(globals: &Globals, settings: &Settings) -> Result<Option<Token>, Failure> {
+    if let Some(file) = &globals.token_file {
+        let found = Found::new(file.display().to_string(), Origin::Flag("--token-file"));
+        return read_token(&found).map(Some);
+    }
+    // Within the environment and within the file, the token itself wins over the name of a file.
+    let itself = settings.find(table::CLIENT_TOKEN);
+    let file = settings.find(table::CLIENT_TOKEN_FILE);
+    let from_environment = |found: &Found| matches!(found.origin(), Origin::Environment(_));
+    match (itself, file) {
+        (Some(itself), Some(file)) if !from_environment(&itself) && from_environment(&file) => {
+            read_token(&file).map(Some)
+        }
+        (Some(itself), _) => Token::new(itself.text(), itself.origin()).map(Some),
+        (None, Some(file)) => read_token(&file).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+fn read_token(file: &Found) -> Result<Token, Failure> {
+    let text = if file.text() == "-" {
+        let mut text = String::new();
+        std::io::stdin()
+            .take(FILE_BYTES_MAX)
+            .read_to_string(&mut text)
+            .map(|_| text)
+    } else {
+        read(&file.path())
+    };
+    let text = text.map_err(|error| {
+        file.refuse(&format!(
+            "{error}; name a file that you can read and that holds a token, or - for standard input"
+        ))
+    })?;
+    Token::new(&text, file.origin())
+}
+
+fn read(file: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(file)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn certificates(file: &Found) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let remedy = "name a PEM file with the authorities' certificates";
+    let pem = read(&file.path()).map_err(|error| file.refuse(&format!("{error}; {remedy}")))?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| file.refuse(&format!("{error}; {remedy}")))?;
+    if certificates.is_empty() {
+        return Err(file.refuse(&format!("no certificate in it; {remedy}")));
+    }
+    Ok(certificates)
+}
+
+/// What the controller of this machine left, if one did.
+fn left(data: &Path) -> Result<Option<(PathBuf, Left)>, Failure> {
+    let file = data.join("client.json");
+    match read(&file) {
+        Ok(json) => serde_json::from_str(&json)
+            .map(|left| Some((file.clone(), left)))
+            .map_err(|error| {
+                Failure::new(format!(
+                    "{}: {error}; start the controller again to have it written anew, or use --url",
+                    file.display()
+                ))
+            }),
+        Err(_) => Ok(None),
+    }
+}
+
+fn no_controller(data: &Path) -> Failure {
+    let system = Path::new(paths::ROOT_DATA);
+    if data != system && system.join("client.json").exists() {
+        return Failure::new(format!(
+            "no controller is known to this user, but root's is in {}; become root, or name it with --url and \
+             --token-file",
+            system.display()
+        ));
+    }
+    Failure::new(format!(
+        "no controller is known ({} is not there); start one with `timeball up`, or name one with --url",
+        data.join("client.json").display()
+    ))
+}
+
+/// Checks an address and brings it into the form that paths are put after.
+fn address(url: &Found) -> Result<(String, Uri), Failure> {
+    let refuse = |why: &str| url.refuse(&format!("{why}; write http://HOST:PORT or https://HOST:PORT"));
+    let address = url.text().trim_end_matches('/');
+    let uri: Uri = address.parse().map_err(|_| refuse("not an address"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(refuse("the scheme is neither http nor https"));
+    }
+    let authority = uri.authority().map(ureq::http::uri::Authority::as_str).unwrap_or_default();
+    if uri.host().unwrap_or_default().is_empty() || authority.contains('@') || uri.query().is_some() {
+        return Err(refuse("only scheme, host, port and path can stand in it"));
+    }
+    Ok((address.to_owned(), uri))
+}
+
+/// Says whether an address stays on this machine. `0.0.0.0` does: it is another way to write `localhost`.
+fn is_loopback(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+}
+
+/// Writes a value into a query: everything but letters, digits and a few marks becomes `%XX`.
+pub(crate) fn segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'~') {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
+}
+
+/// Shows a stranger's text within a message.
+pub(crate) fn shown(text: &str) -> String {
+    text::line(&text::cut(text, 1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(url: &str) -> Result<(String, Uri), Failure> {
+        address(&Found::new(url, Origin::Flag("--url")))
+    }
+
+    #[test]
+    fn addresses_are_checked_before_anything_is_sent() {
+        assert_eq!(at("http://127.0.0.1:8080/").unwrap().0, "http://127.0.0.1:8080");
+        assert_eq!(at("https://a.example/base").unwrap().0, "https://a.example/base");
+        for bad in ["", "127.0.0.1:8080", "ftp://a", "http://", "http://u:p@a", "http://a/?x=1", "http://a b"] {
+            let refusal = at(bad).unwrap_err().to_string();
+            assert!(refusal.starts_with("--url: "), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn clear_text_is_for_this_machine_only() {
+        for (url, here) in [
+            ("http://127.0.0.1:1", true),
+            ("http://[::1]:1", true),
+            ("http://localhost", true),
+            ("http://0.0.0.0:8080", true),
+            ("http://10.0.0.1", false),
+            ("http://localhost.example.com", false),
+        ] {
+            assert_eq!(is_loopback(&url.parse().unwrap()), here, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_value_cannot_become_two() {
+        assert_eq!(segment("group:web.eu"), "group:web.eu");
+        assert_eq!(segment("a/../b?c#d e"), "a%2F..%2Fb%3Fc%23d%20e");
+    }
+}

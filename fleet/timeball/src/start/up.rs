@@ -1,0 +1,140 @@
+//! `timeball up`: controller, web page and this machine's agent in one process.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use controller::Running;
+use controller::settings::Listen;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::cli::Globals;
+use crate::ending::{Ending, Failure, Verdict};
+use crate::paths;
+use crate::print::screen::Screen;
+use crate::settings::{Settings, table};
+use crate::start::claim::claim;
+use crate::start::controller::{address, not_started, wanted};
+use crate::start::log::{self, LogArgs};
+use crate::start::signals::Stop;
+use crate::start::agent::local;
+
+/// Arguments of `timeball up`.
+#[derive(Args, Debug)]
+#[command(after_long_help = "It needs no set-up and no root. As somebody else than root it reads the time \
+                             service of this machine and cannot change it. A second `up` on the same data \
+                             goes on where the first stopped.\n\nExample:\n  timeball up --data /tmp/trial")]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// How long an orderly stop may take in all.
+const STOP_WAIT: Duration = Duration::from_millis(4_500);
+
+/// Runs both until told to stop.
+pub(crate) fn run(args: &UpArgs, globals: &Globals, settings: &Settings) -> Ending {
+    log::start(&args.log)?;
+    let data = paths::data(globals.data.as_ref(), settings, table::CONTROLLER_DATA);
+    let mut wanted = wanted(data.clone(), settings)?;
+    let asked: SocketAddr = address(settings, table::API_LISTEN, None, ([127, 0, 0, 1], 8080).into())?;
+    wanted.api = Listen::From(asked);
+    let agent = local(globals, settings)?;
+    let labels = settings.labels()?;
+    super::run(async {
+        let _claim = claim(&data)?;
+        let mut stop = Stop::listen()?;
+        let running = controller::start(wanted).await.map_err(|error| not_started(&error))?;
+        let mut agent = agent;
+        agent.labels = model::Labels::from_iter(labels);
+        agent.state = data.join("agent");
+        let (stopping, stopped) = watch::channel(false);
+        let agent = start_agent(agent, &running, stopped).await?;
+        Screen::of_stdout().write(&welcome(&running, asked, &data, globals.data.is_some()))?;
+        stop.asked().await;
+        tracing::info!("stopping");
+        let _ = stopping.send(true);
+        let both = async { tokio::join!(agent, running.stop()) };
+        if timeout(STOP_WAIT, both).await.is_err() {
+            tracing::warn!("not everything ended in time; what was under way is put right at the next start");
+        }
+        Ok(Verdict::Done)
+    })
+}
+
+/// Starts this machine's agent. When it cannot run the controller still can, and says why.
+async fn start_agent(
+    mut settings: agent::Settings,
+    running: &Running,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, Failure> {
+    let token = running
+        .local_enrolment_token()
+        .await
+        .map_err(|error| Failure::new(format!("this machine cannot be enrolled: {error}")))?;
+    settings.controller = running.link.to_string();
+    settings.token = token.parse().ok();
+    Ok(tokio::spawn(async move {
+        let shutdown = async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        };
+        if let Err(error) = agent::run(settings, shutdown).await {
+            tracing::error!("this machine's agent does not run: {error}");
+        }
+    }))
+}
+
+/// What the operator reads first.
+fn welcome(running: &Running, asked: SocketAddr, data: &Path, data_named: bool) -> String {
+    let mut program = program();
+    if data_named {
+        program.push_str(&format!(" --data {}", data.display()));
+    }
+    let taken = if running.api.port() == asked.port() {
+        String::new()
+    } else {
+        format!("   (port {} is taken)", asked.port())
+    };
+    let change = if paths::is_root() {
+        format!("{program} client node ntp create --target _all --servers pool.ntp.org+pool")
+    } else {
+        format!("{program} client job list")
+    };
+    format!(
+        "\n  timeball {version} is up; Ctrl-C stops it.\n\n  \
+         Web page     {url}{taken}\n  \
+         Admin token  {token}\n  \
+         Data         {data}\n\n  \
+         Try:\n    \
+         {program} client node ntp get\n    \
+         {program} client agent list\n    \
+         {change}\n\n",
+        version = env!("CARGO_PKG_VERSION"),
+        url = running.url,
+        token = running.admin_token.display(),
+        data = data.display(),
+    )
+}
+
+/// How this program is called: by its bare name where that finds it, else as it was called this time.
+fn program() -> String {
+    let name = "timeball";
+    let this = std::env::current_exe().ok();
+    let found = std::env::var_os("PATH").and_then(|path| {
+        std::env::split_paths(&path)
+            .map(|directory| directory.join(name))
+            .find(|file| file.is_file())
+            .and_then(|file| file.canonicalize().ok())
+    });
+    if found.is_some() && found == this.as_deref().and_then(|this| this.canonicalize().ok()) {
+        return name.to_owned();
+    }
+    std::env::args_os()
+        .next()
+        .map(PathBuf::from)
+        .or(this)
+        .map_or_else(|| name.to_owned(), |path| path.display().to_string())
+}
