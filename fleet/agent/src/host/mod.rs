@@ -12,6 +12,8 @@ use std::time::Duration;
 mod command;
 mod control;
 mod files;
+#[cfg(test)]
+pub(crate) mod hooked;
 mod real;
 mod simulated;
 

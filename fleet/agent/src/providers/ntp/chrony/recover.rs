@@ -4,11 +4,14 @@ use model::{Change, Failure, FailureKind, Outcome};
 
 use super::ChronyProvider;
 use crate::digest::sha256_hex;
-use crate::journal::{FileChange, Plan};
+use crate::journal::{Effect, FileChange, Names, Plan};
 
 impl ChronyProvider {
     /// Finishes or undoes a change in the middle of which the agent was stopped.
     pub(super) fn finish_or_undo(&self, plan: &Plan) -> Outcome {
+        // After a power failure chronyd starts at the same time; what it has read is known when it answers.
+        // When it does not run at all, it will read what is left here.
+        let _ = self.verify(&Names::default(), Effect::Reload);
         let is_next = |change: &FileChange| self.holds(&change.path, change.next.as_ref());
         let is_former = |change: &FileChange| self.holds(&change.path, change.former.as_ref());
         if let Some(strange) = plan
