@@ -59,6 +59,7 @@ pub fn router(api: &Arc<Api>) -> Router {
     let counted = Arc::clone(api);
     router
         .merge(sign_in::router(api))
+        .merge(crate::ui::router(api))
         .fallback(move |request: Request| async move {
             counted.metrics.http(
                 request.method().as_str(),
@@ -66,10 +67,10 @@ pub fn router(api: &Arc<Api>) -> Router {
                 StatusCode::NOT_FOUND.as_u16(),
                 None,
             );
-            ApiError::not_found(format!(
-                "there is no {}; see /api/openapi.json",
-                shown_path(&request)
-            ))
+            crate::ui::not_found(&request).unwrap_or_else(|| {
+                let path = shown_path(&request);
+                ApiError::not_found(format!("there is no {path}; see /api/openapi.json")).into_response()
+            })
         })
         .method_not_allowed_fallback(|request: Request| async move {
             let text = format!("{} does not take {}", shown_path(&request), request.method());

@@ -1,0 +1,5 @@
+//! The screens.
+
+pub(crate) mod hosts;
+pub(crate) mod message;
+pub(crate) mod sign_in;
