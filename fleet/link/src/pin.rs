@@ -38,7 +38,7 @@ const CHECKED_AT: Duration = Duration::from_secs(1_700_000_000);
 
 /// TLS settings of a client that trusts the pinned authority only, and the place where the authority that
 /// was seen is left after the handshake.
-pub(crate) fn client_config(pin: Pin) -> Result<(ClientConfig, Arc<Mutex<Option<Fingerprint>>>), Error> {
+pub(crate) fn client_config(pin: Pin) -> Result<(ClientConfig, SeenAuthority), Error> {
     let seen = Arc::new(Mutex::new(None));
     let verifier = PinnedVerifier {
         pin,
@@ -52,10 +52,13 @@ pub(crate) fn client_config(pin: Pin) -> Result<(ClientConfig, Arc<Mutex<Option<
     Ok((config, seen))
 }
 
+/// Where the authority of the other end is left once it is known.
+pub(crate) type SeenAuthority = Arc<Mutex<Option<Fingerprint>>>;
+
 #[derive(Debug)]
 struct PinnedVerifier {
     pin: Pin,
-    seen: Arc<Mutex<Option<Fingerprint>>>,
+    seen: SeenAuthority,
 }
 
 impl ServerCertVerifier for PinnedVerifier {
