@@ -1,5 +1,9 @@
 //! `docs/seeds.md` tells the truth about tests: every item has a state, and every test that is named exists and is
 //! not switched off.
+#![expect(
+    clippy::expect_used,
+    reason = "a test says what is wrong by panicking, in its helpers too"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -72,7 +76,7 @@ fn why_no_test(source: &str, function: &str) -> Option<&'static str> {
         .copied()
         .collect();
     let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-    if !attributes.iter().any(|line| is_test(line)) {
+    if !attributes.iter().any(is_test) {
         return Some("is no test");
     }
     let off = attributes.iter().any(|line| line.starts_with("#[ignore"));
