@@ -27,7 +27,7 @@ pub struct Settings {
     pub container: Container,
     /// How to reach and configure chrony.
     pub chrony: Chrony,
-    /// How often to report; as the controller says when absent.
+    /// How often to report, when that is more often than the controller asks for.
     pub heartbeat: Option<Duration>,
 }
 

@@ -1,6 +1,8 @@
 //! The provider against the real chronyd: a private one with its own files, which never touches the clock.
 //! Needs root and Debian's chrony.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::fs::{self, Permissions};
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,12 @@
 //! The session against a controller built from the link's own parts, on a simulated host.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -363,11 +370,7 @@ async fn a_job_that_comes_twice_is_done_once_and_answered_until_it_is_acknowledg
     assert!(matches!(first.outcome, Outcome::Changed(_)));
     host.write(SOURCES, "server hand\n");
     line.send(controller.sign(&order)).await;
-    assert_eq!(
-        line.result().await,
-        first,
-        "the answer again, not the job again"
-    );
+    assert_eq!(line.result().await, first, "the answer again, not the job again");
     assert_eq!(host.text(SOURCES).unwrap(), "server hand\n");
 
     // The connection breaks, then the agent is started again: the answer comes each time.
@@ -472,7 +475,11 @@ async fn a_silent_controller_is_dialled_again() {
     settings.heartbeat = Some(Duration::from_millis(100));
     let agent = start(&host, settings);
     let mut silent = controller.welcome(HostState::Ready).await;
-    while timeout(PATIENCE, silent.connection.receive()).await.unwrap().is_ok() {}
+    while timeout(PATIENCE, silent.connection.receive())
+        .await
+        .unwrap()
+        .is_ok()
+    {}
     controller.welcome(HostState::Ready).await;
     agent.stop().await;
 }

@@ -16,9 +16,8 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(15);
 impl Session {
     /// Proves who this host is to the controller it belongs to; pins the controller at the first time.
     pub(super) async fn shake_hands(&mut self, connection: &mut Connection) -> Result<Welcome, SessionEnd> {
-        let challenge = match receive(connection).await? {
-            Frame::Challenge(challenge) => challenge,
-            _ => return Err(SessionEnd::OutOfTurn),
+        let Frame::Challenge(challenge) = receive(connection).await? else {
+            return Err(SessionEnd::OutOfTurn);
         };
         self.check(&challenge)?;
         let secret = self.settings.token.as_ref().map(|token| token.secret.clone());
@@ -78,7 +77,7 @@ impl Session {
         if self.settings.authority.is_none() && self.settings.token.is_none() {
             tracing::warn!(
                 %authority,
-                "trusting the controller that was seen first; compare with its own `timeball controller fingerprint`"
+            "trusting the controller that was seen first; compare this with the authority in the controller's log"
             );
         }
         self.identity.pin(Pins {

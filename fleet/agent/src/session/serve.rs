@@ -67,11 +67,9 @@ impl Session {
             upward,
         };
         self.send_unacknowledged(connection, served.state).await?;
-        let period = self
-            .settings
-            .heartbeat
-            .unwrap_or(Duration::from_secs(welcome.heartbeat_s.into()))
-            .max(HEARTBEAT_MIN);
+        let asked = Duration::from_secs(welcome.heartbeat_s.into());
+        let own = self.settings.heartbeat.unwrap_or(asked);
+        let period = own.min(asked).max(HEARTBEAT_MIN);
         let mut heartbeat = interval(period);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look_again = interval_at(Instant::now() + FACTS_EVERY, FACTS_EVERY);

@@ -10,7 +10,7 @@ use wire::candm::Request;
 
 use super::ChronyProvider;
 use super::daemon::DaemonError;
-use crate::host::Access;
+use crate::host::{Access, CommandOutput};
 use crate::journal::{Content, Effect, FileChange, Names, Plan};
 use crate::providers::ntp::HostReader;
 
@@ -159,12 +159,7 @@ impl ChronyProvider {
         if output.success {
             return Ok(());
         }
-        let text = output.text.trim();
-        Err(failed(if text.is_empty() {
-            output.status
-        } else {
-            format!("{}: {text}", output.status)
-        }))
+        Err(failed(told(&output)))
     }
 
     /// Waits until chronyd has these names and not those: it skips lines it cannot read without a word, so
@@ -218,4 +213,17 @@ impl ChronyProvider {
     fn conf_now(&self) -> ChronyConf {
         scan(&self.config().to_string_lossy(), &HostReader(&*self.host)).0
     }
+}
+
+/// What a program that failed said, at a length that fits into a row.
+pub(super) fn told(output: &CommandOutput) -> String {
+    const TEXT_CHARS_MAX: usize = 1000;
+    let text = output.text.trim();
+    if text.is_empty() {
+        return output.status.clone();
+    }
+    // The reason comes last.
+    let skipped = text.chars().count().saturating_sub(TEXT_CHARS_MAX);
+    let end: String = text.chars().skip(skipped).collect();
+    format!("{}: {end}", output.status)
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use model::{Change, Failure, FailureKind, Outcome, Server, Servers};
 
 use super::ChronyProvider;
+use super::apply::told;
 use super::lines;
 use super::survey::{Maker, ManagedFile, Place, Record, Survey};
 use crate::digest::sha256_hex;
@@ -216,10 +217,7 @@ impl ChronyProvider {
         match checked {
             Some(output) if !output.success => Err(Failure::new(
                 FailureKind::DaemonRefused,
-                format!(
-                    "chronyd would not start with these servers: {}",
-                    output.text.trim()
-                ),
+                format!("chronyd would not start with these servers: {}", told(&output)),
             )),
             _ => Ok(()),
         }

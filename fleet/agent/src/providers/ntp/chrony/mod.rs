@@ -35,8 +35,8 @@ pub(crate) struct ChronyProvider {
     settings: Chrony,
     /// The agent's record of what it wrote.
     record: PathBuf,
-    /// Since when, since boot, no source has answered; absent while one does.
-    unreached_since: Mutex<Option<Duration>>,
+    /// Since when, since boot, no source has been usable; absent while one is.
+    unusable_since: Mutex<Option<Duration>>,
 }
 
 /// Families of distributions, which differ in paths and names.
@@ -87,7 +87,7 @@ impl ChronyProvider {
             family,
             settings: settings.chrony.clone(),
             record: settings.state.join("ntp.json"),
-            unreached_since: Mutex::new(None),
+            unusable_since: Mutex::new(None),
         }
     }
 

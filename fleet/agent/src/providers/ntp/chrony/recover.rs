@@ -21,7 +21,7 @@ impl ChronyProvider {
         {
             return interrupted(
                 false,
-                format!(
+                &format!(
                     "{} was changed by somebody else since, and was left as it is",
                     strange.path.display()
                 ),
@@ -35,8 +35,8 @@ impl ChronyProvider {
             }
         }
         match self.undo(plan) {
-            Ok(how) => interrupted(true, format!("{why}; {how}")),
-            Err(how) => interrupted(false, format!("{why}; {how}")),
+            Ok(how) => interrupted(true, &format!("{why}; {how}")),
+            Err(how) => interrupted(false, &format!("{why}; {how}")),
         }
     }
 }
@@ -57,7 +57,7 @@ fn finished(plan: &Plan) -> Outcome {
     })
 }
 
-fn interrupted(rolled_back: bool, how: String) -> Outcome {
+fn interrupted(rolled_back: bool, how: &str) -> Outcome {
     Outcome::Failed(Failure {
         kind: FailureKind::Interrupted,
         error: format!("the agent was stopped in the middle of this job: {how}"),

@@ -15,7 +15,7 @@ use super::survey::{Maker, Survey};
 /// Most servers of the host's own files that are reported.
 const OTHERS_MAX: usize = 64;
 
-/// How many polls a new source may leave unanswered before that means something.
+/// How many polls it may take until a source is usable, before that means something.
 const POLLS_EXPLAINED: u32 = 3;
 
 impl ChronyProvider {
@@ -73,34 +73,41 @@ impl ChronyProvider {
         }
     }
 
-    /// A clock with a reference is free-running when no source has answered the last eight polls. Sources that
-    /// are new have not been polled so often: they get the time of three polls.
+    /// A clock with a reference is free-running when none of its sources has answered the last eight polls, or
+    /// when none has been usable for the time of three polls: sources that are new get so long, and so do those
+    /// that disagree.
     fn state(&self, tracking: &Tracking, sources: &[NamedSource]) -> SyncState {
-        let mut since = self
-            .unreached_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let reached = sources.iter().any(|source| source.data.reachability != 0);
-        if reached || !tracking.is_synchronised() || tracking.leap == Leap::NotSynchronised {
+        let mut since = self.unusable_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tracking.is_synchronised() || tracking.leap == Leap::NotSynchronised {
             *since = None;
-            return if reached && tracking.is_synchronised() && tracking.leap != Leap::NotSynchronised {
-                SyncState::Synchronized
-            } else {
-                SyncState::Unsynchronized
-            };
+            return SyncState::Unsynchronized;
+        }
+        if sources.iter().any(is_usable) {
+            *since = None;
+            return SyncState::Synchronized;
         }
         let now = self.host.since_boot();
-        let unreached = now.saturating_sub(*since.get_or_insert(now));
-        let silent = sources.iter().any(|source| source.data.since_sample_s.is_some());
+        let unusable = now.saturating_sub(*since.get_or_insert(now));
+        let reached = sources.iter().any(|source| source.data.reachability != 0);
+        let sampled = sources.iter().any(|source| source.data.since_sample_s.is_some());
         let explained = sources
             .iter()
             .map(|source| poll_time(source.data.poll_log2_s) * POLLS_EXPLAINED)
             .min();
         match explained {
-            Some(explained) if !silent && unreached < explained => SyncState::Synchronized,
+            Some(explained) if (reached || !sampled) && unusable < explained => SyncState::Synchronized,
             Some(_) | None => SyncState::FreeRunning,
         }
     }
+}
+
+/// Whether chronyd could follow the source, and the source answers.
+fn is_usable(source: &NamedSource) -> bool {
+    let selectable = match source.data.state {
+        SourceState::Selected | SourceState::Combined | SourceState::NotCombined => true,
+        SourceState::Unselectable | SourceState::Falseticker | SourceState::Jittery => false,
+    };
+    selectable && source.data.reachability != 0
 }
 
 fn poll_time(poll_log2_s: i16) -> Duration {
@@ -290,4 +297,137 @@ fn drift(survey: &Survey, sources: &[NamedSource]) -> Option<Drift> {
             missing.join(", ")
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    use wire::candm::{Address, SourceData, Timespec};
+
+    use super::*;
+    use crate::host::{Host, SimulatedHost};
+    use crate::providers::ntp::chrony::Family;
+    use crate::settings::Settings;
+
+    fn tracking(reference: u32, leap: Leap) -> Tracking {
+        Tracking {
+            reference_id: ReferenceId(reference),
+            address: Address::Unspecified,
+            stratum: 3,
+            leap,
+            reference_time: Timespec::default(),
+            current_correction_s: 0.0,
+            last_offset_s: 0.0,
+            rms_offset_s: 0.0,
+            frequency_ppm: 0.0,
+            residual_frequency_ppm: 0.0,
+            skew_ppm: 0.0,
+            root_delay_s: 0.0,
+            root_dispersion_s: 0.0,
+            last_update_interval_s: 0.0,
+        }
+    }
+
+    fn source(name: &str, address: Address, state: SourceState, reach: u16, sampled: bool) -> NamedSource {
+        NamedSource {
+            name: Some(name.to_owned()),
+            data: SourceData {
+                address,
+                poll_log2_s: 6,
+                stratum: 2,
+                state,
+                mode: SourceMode::Client,
+                flags: 0,
+                reachability: reach,
+                since_sample_s: sampled.then_some(5),
+                measured_offset_s: 0.0,
+                adjusted_offset_s: 0.0,
+                offset_error_s: 0.0,
+            },
+        }
+    }
+
+    fn with(state: SourceState, reach: u16, sampled: bool) -> Vec<NamedSource> {
+        vec![source(
+            "a",
+            Address::V4(Ipv4Addr::LOCALHOST),
+            state,
+            reach,
+            sampled,
+        )]
+    }
+
+    #[test]
+    fn states_follow_from_reference_and_sources() {
+        let host = SimulatedHost::new("", "h");
+        let provider = ChronyProvider::new(Arc::new(host.clone()), Family::Debian, &Settings::new("c:1"));
+        let followed = |leap| tracking(0x7f00_0001, leap);
+        let state = |tracking: &Tracking, sources: &[NamedSource]| provider.state(tracking, sources);
+        let normal = followed(Leap::Normal);
+        let good = with(SourceState::Selected, 255, true);
+        assert_eq!(state(&normal, &good), SyncState::Synchronized);
+        assert_eq!(
+            state(&followed(Leap::InsertSecond), &good),
+            SyncState::Synchronized
+        );
+        assert_eq!(
+            state(&followed(Leap::DeleteSecond), &good),
+            SyncState::Synchronized
+        );
+        assert_eq!(
+            state(&followed(Leap::NotSynchronised), &good),
+            SyncState::Unsynchronized
+        );
+        assert_eq!(
+            state(&tracking(0, Leap::Normal), &good),
+            SyncState::Unsynchronized
+        );
+        let local = tracking(ReferenceId::LOCAL.0, Leap::Normal);
+        assert_eq!(state(&local, &good), SyncState::Unsynchronized);
+
+        let silent = with(SourceState::Selected, 0, true);
+        assert_eq!(
+            state(&normal, &silent),
+            SyncState::FreeRunning,
+            "eight polls went unanswered"
+        );
+        assert_eq!(state(&normal, &[]), SyncState::FreeRunning);
+
+        // New sources, and those that disagree, get the time of three polls.
+        for waiting in [
+            with(SourceState::Unselectable, 0, false),
+            with(SourceState::Unselectable, 1, true),
+            with(SourceState::Falseticker, 255, true),
+        ] {
+            state(&normal, &good);
+            assert_eq!(state(&normal, &waiting), SyncState::Synchronized);
+            host.pause(Duration::from_secs(191));
+            assert_eq!(state(&normal, &waiting), SyncState::Synchronized);
+            host.pause(Duration::from_secs(2));
+            assert_eq!(state(&normal, &waiting), SyncState::FreeRunning);
+            assert_eq!(state(&normal, &good), SyncState::Synchronized);
+        }
+    }
+
+    #[test]
+    fn empty_places_of_a_pool_are_shown_once_and_only_without_members() {
+        let empty = |name, id| source(name, Address::Id(id), SourceState::Unselectable, 0, false);
+        let member = source(
+            "p",
+            Address::V4(Ipv4Addr::LOCALHOST),
+            SourceState::Selected,
+            255,
+            true,
+        );
+        let names = |sources: &[NamedSource]| {
+            shown(sources)
+                .iter()
+                .map(|source| source.data.address.to_string())
+                .collect::<Vec<_>>()
+        };
+        let sources = [empty("p", 1), member, empty("p", 2), empty("q", 3), empty("q", 4)];
+        assert_eq!(names(&sources), ["127.0.0.1", "ID#0000000003"]);
+    }
 }

@@ -113,7 +113,7 @@ fn a_record_that_cannot_be_written_undoes_the_change() {
 fn a_refused_reload_is_told_in_chronyds_words_and_undone() {
     let host = managed();
     let before = host.text(SOURCES);
-    host.with_chrony(|chrony| chrony.reload_answers.push_back(Status::Failed));
+    host.with_chrony(|chrony| chrony.reload_answers = [Status::Failed].into());
     let failure = failed(perform(&host, &update(&["c"])));
     assert_eq!(
         (failure.kind, failure.rolled_back),
@@ -126,7 +126,7 @@ fn a_refused_reload_is_told_in_chronyds_words_and_undone() {
     host.with_chrony(|chrony| {
         chrony
             .reload_answers
-            .extend([Status::Failed, Status::Unauthorised])
+            .extend([Status::Failed, Status::Unauthorised]);
     });
     let failure = failed(perform(&host, &update(&["c"])));
     assert_eq!(failure.rolled_back, Some(false));
@@ -220,7 +220,7 @@ fn hosts_that_cannot_be_managed_are_skipped_with_the_reason() {
         }
     }
     let outcome = perform_with(&container, &create(&["a"]), |settings| {
-        settings.container = Container::Host
+        settings.container = Container::Host;
     });
     assert!(matches!(outcome, Outcome::Changed(_)), "{outcome:?}");
 }
