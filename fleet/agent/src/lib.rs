@@ -1,6 +1,6 @@
 //! One host's agent: takes signed jobs, performs them, answers.
 //!
-//! [`run`] dials the controller that [`Settings`] name, proves who the host is and stays connected for ever.
+//! [`run()`] dials the controller that [`Settings`] name, proves who the host is and stays connected for ever.
 //! Jobs that arrive are checked (signature, controller, audience, lifetime), performed one write at a time by
 //! the provider of the host's time service, and answered. A [`Journal`](journal::Journal) on the disk sees to
 //! it that no write is started twice, that an interrupted one is finished or undone at the next start, and

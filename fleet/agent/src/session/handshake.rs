@@ -77,7 +77,7 @@ impl Session {
         if self.settings.authority.is_none() && self.settings.token.is_none() {
             tracing::warn!(
                 %authority,
-            "trusting the controller that was seen first; compare this with the authority in the controller's log"
+            "trusting the controller that was seen first; an enrolment token or a configured fingerprint would have checked it"
             );
         }
         self.identity.pin(Pins {
