@@ -22,7 +22,7 @@ use crate::{start, token};
 #[command(
     name = "timeball",
     version,
-    max_term_width = 80,
+    max_term_width = 79,
     disable_help_subcommand = true,
     after_long_help = "Exit codes: 0 all done, 1 some host failed or did not answer, 2 wrong use, no \
                        connection or a refusal.\n\nExample, on one machine:\n  timeball up\n  \
@@ -39,7 +39,7 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// Print the API's answer unchanged; short for -o json
+    /// Print the API's answer unchanged: -o json
     #[arg(short, long, global = true, conflicts_with = "format")]
     pub(crate) json: bool,
     /// How to print answers
@@ -83,19 +83,20 @@ impl Globals {
 /// What the program can be told to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run controller, web page and this machine's agent in one go
+    Up(UpArgs),
     /// Ask and change the fleet through its controller
     #[command(subcommand)]
     Client(ClientCommand),
     /// Make and check API tokens
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Run controller, web page and this machine's agent in one go
-    Up(UpArgs),
     /// Run the controller
     Controller(ControllerArgs),
     /// Run this host's agent, or prepare the host for it
     Agent(AgentArgs),
     /// Print the version
+    #[command(after_long_help = "Example:\n  timeball version")]
     Version,
     /// Print a shell's completions
     Completions(CompletionsArgs),

@@ -12,7 +12,8 @@ use crate::settings::manual;
 
 /// Arguments of `timeball man`.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Example:\n  timeball man /usr/local/share/man/man1")]
+#[command(after_long_help = "They go into man1 and man5 below the directory.\n\nExample:\n  \
+                             timeball man /usr/local/share/man")]
 pub(crate) struct ManArgs {
     /// Directory for the pages; it is made when missing
     directory: PathBuf,
@@ -22,18 +23,21 @@ pub(crate) struct ManArgs {
 pub(crate) fn run(args: &ManArgs) -> Ending {
     let directory = &args.directory;
     let failed = |path: &Path, error: &std::io::Error| Failure::new(format!("{}: {error}", path.display()));
-    fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
+    let (commands, files) = (directory.join("man1"), directory.join("man5"));
+    for section in [&commands, &files] {
+        fs::create_dir_all(section).map_err(|error| failed(section, &error))?;
+    }
     let mut root = Cli::command();
     root.build();
     let mut pages = 0_u32;
     for command in with_all_below(&root, "timeball") {
-        let path = directory.join(format!("{}.1", command.get_name()));
+        let path = commands.join(format!("{}.1", command.get_name()));
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page)?;
         fs::write(&path, page).map_err(|error| failed(&path, &error))?;
         pages += 1;
     }
-    let path = directory.join("timeball.yaml.5");
+    let path = files.join("timeball.yaml.5");
     fs::write(&path, manual::page()).map_err(|error| failed(&path, &error))?;
     pages += 1;
     Screen::of_stdout().write(&format!("{pages} pages written to {}\n", directory.display()))?;

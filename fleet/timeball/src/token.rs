@@ -1,6 +1,6 @@
 //! `timeball token`: make and check API tokens.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -56,17 +56,20 @@ pub(crate) struct GenerateArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ValidateArgs {
     /// File with the token; - is standard input
-    #[arg(short, long, value_name = "FILE", value_parser = not_a_secret, conflicts_with = "token_file")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "token_file")]
     token: Option<PathBuf>,
 }
 
-/// Refuses a token itself: everybody on the machine can see command lines.
-fn not_a_secret(text: &str) -> Result<PathBuf, &'static str> {
+/// Refuses a token itself, without repeating it: everybody on the machine can see command lines.
+fn check_is_no_secret(file: &Path) -> Result<(), Failure> {
+    let text = file.to_string_lossy();
     if text.starts_with("eyJ") && text.matches('.').count() == 2 {
-        return Err("a token on the command line can be seen by everybody on this machine; give it on \
-                    standard input with -t -, or name a file");
+        return Err(Failure::new(
+            "--token: a token on the command line can be seen by everybody on this machine, and this one was; \
+             revoke it, and give the next on standard input with -t -, or name a file",
+        ));
     }
-    Ok(PathBuf::from(text))
+    Ok(())
 }
 
 /// Runs a command.
@@ -153,6 +156,9 @@ struct Validation {
 }
 
 fn validate(args: &ValidateArgs, globals: &Globals, settings: &Settings) -> Ending {
+    if let Some(file) = &args.token {
+        check_is_no_secret(file)?;
+    }
     let mut globals = globals.clone();
     globals.token_file = args.token.clone().or(globals.token_file);
     let given = token(&globals, settings)?.ok_or_else(|| {

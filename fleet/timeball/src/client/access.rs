@@ -1,7 +1,7 @@
 //! How a client finds its controller: address, token, and whose word is taken for its certificate.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -34,19 +34,16 @@ pub(crate) struct Access {
 pub(crate) struct Token(String);
 
 impl Token {
-    /// Takes the secret out of the first line of a text.
+    /// Takes a text without the white space around it.
     ///
     /// # Errors
-    /// [`Failure::Refused`] when it could not stand in a request.
-    pub(crate) fn new(text: &str, origin: &Origin) -> Result<Self, Failure> {
-        let token = text.trim();
-        if token.is_empty() {
-            return Err(Failure::new(format!("{origin}: no token in it")));
+    /// What is wrong when it could not stand in a request; the text is not repeated.
+    fn new(text: &str) -> Result<Self, &'static str> {
+        match text.trim() {
+            "" => Err("no token in it"),
+            token if token.bytes().all(|b| b.is_ascii_graphic()) => Ok(Token(token.to_owned())),
+            _ => Err("a token is one word of plain letters, this is something else"),
         }
-        if !token.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Failure::new(format!("{origin}: a token is one word of plain letters, this is something else")));
-        }
-        Ok(Token(token.to_owned()))
     }
 
     /// The secret itself.
@@ -94,7 +91,11 @@ impl Access {
         let flag = |value: Option<&String>, name| value.map(|value| Found::new(value, Origin::Flag(name)));
         let data = paths::data(globals.data.as_ref(), settings, table::CLIENT_DATA);
         let named = flag(globals.url.as_ref(), "--url").or_else(|| settings.find(table::CLIENT_URL));
-        let left = left(&data)?;
+        let left = match left(&data) {
+            // What was left is not needed when there is an address.
+            Err(_) if named.is_some() => None,
+            left => left?,
+        };
         let url = match (&named, &left) {
             (Some(named), _) => named.clone(),
             (None, Some((file, left))) => Found::new(&left.url, Origin::Left(file.clone())),
@@ -130,7 +131,14 @@ impl Access {
                 None => None,
             },
         };
-        if token.is_some() && uri.scheme_str() == Some("http") && !is_loopback(&uri) {
+        let https = uri.scheme_str() == Some("https");
+        if https && matches!(trust, Trust::Nobody) {
+            return Err(url.refuse(
+                "nobody vouches for this controller; pin its authority with --ca-fingerprint SHA256:… (the \
+                 controller prints it when it starts), or give the authority's certificate with --ca FILE",
+            ));
+        }
+        if token.is_some() && !https && !is_loopback(&uri) {
             return Err(url.refuse("a token would cross the network in clear text; use https, or a loopback address"));
         }
         Ok(Access {
@@ -155,7 +163,9 @@ pub(crate) fn token(globals: &Globals, settings: &Settings) -> Result<Option<Tok
         (Some(itself), Some(file)) if !from_environment(&itself) && from_environment(&file) => {
             read_token(&file).map(Some)
         }
-        (Some(itself), _) => Token::new(itself.text(), itself.origin()).map(Some),
+        (Some(itself), _) => Token::new(itself.text())
+            .map(Some)
+            .map_err(|why| Failure::new(format!("{}: {why}", itself.origin()))),
         (None, Some(file)) => read_token(&file).map(Some),
         (None, None) => Ok(None),
     }
@@ -176,7 +186,7 @@ fn read_token(file: &Found) -> Result<Token, Failure> {
             "{error}; name a file that you can read and that holds a token, or - for standard input"
         ))
     })?;
-    Token::new(&text, file.origin())
+    Token::new(&text).map_err(|why| file.refuse(why))
 }
 
 fn read(file: &Path) -> std::io::Result<String> {
@@ -200,16 +210,18 @@ fn certificates(file: &Found) -> Result<Vec<CertificateDer<'static>>, Failure> {
 /// What the controller of this machine left, if one did.
 fn left(data: &Path) -> Result<Option<(PathBuf, Left)>, Failure> {
     let file = data.join("client.json");
+    let refuse = |why: &str| Failure::new(format!("{}: {why}", file.display()));
     match read(&file) {
-        Ok(json) => serde_json::from_str(&json)
-            .map(|left| Some((file.clone(), left)))
-            .map_err(|error| {
-                Failure::new(format!(
-                    "{}: {error}; start the controller again to have it written anew, or use --url",
-                    file.display()
-                ))
-            }),
-        Err(_) => Ok(None),
+        Ok(json) => match serde_json::from_str(&json) {
+            Ok(left) => Ok(Some((file, left))),
+            Err(error) => Err(refuse(&format!(
+                "{error}; start the controller again to have it written anew, or use --url"
+            ))),
+        },
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(refuse(&format!(
+            "{error}; call as the user who runs the controller, or use --url and --token-file"
+        ))),
     }
 }
 
@@ -285,7 +297,7 @@ mod tests {
         assert_eq!(at("https://a.example/base").unwrap().0, "https://a.example/base");
         for bad in ["", "127.0.0.1:8080", "ftp://a", "http://", "http://u:p@a", "http://a/?x=1", "http://a b"] {
             let refusal = at(bad).unwrap_err().to_string();
-            assert!(refusal.starts_with("--url: "), "{refusal}");
+            assert!(refusal.starts_with("--url \""), "{refusal}");
         }
     }
 

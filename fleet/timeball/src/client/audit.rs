@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::client::Client;
+use crate::client::{Client, id};
 use crate::client::http::Call;
 use crate::client::job_page::json;
 use crate::ending::{Ending, Failure, Verdict};
@@ -49,7 +49,7 @@ pub(crate) struct ListArgs {
 #[derive(Args, Debug)]
 pub(crate) struct GetArgs {
     /// The entry's id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = id)]
     audit_id: Uuid,
 }
 

@@ -135,7 +135,10 @@ impl Api {
             .with_config()
             .limit(ANSWER_BYTES_MAX)
             .read_to_vec()
-            .map_err(|error| self.unreachable(&error))?;
+            .map_err(|error| match error {
+                ureq::Error::BodyExceedsLimit(_) => self.unreachable(&error),
+                other => self.broken_off(&other.into_io()),
+            })?;
         Ok(Answer { status, body })
     }
 
@@ -214,6 +217,9 @@ impl Api {
                  with --url"
                     .to_owned()
             }
+            ureq::Error::Io(error) if is_cut(error) => "it closed the connection without an answer; ask again, or \
+                                                        see `timeball client job list` for what became of it"
+                .to_owned(),
             ureq::Error::HostNotFound => "no such host; name another with --url".to_owned(),
             ureq::Error::Timeout(ureq::Timeout::Connect) => format!(
                 "no connection within {} s; is the controller running? name another with --url",
@@ -223,11 +229,9 @@ impl Api {
                                         list` for what became of it"
                 .to_owned(),
             ureq::Error::BodyExceedsLimit(limit) => format!("the answer is larger than {limit} bytes"),
-            ureq::Error::Tls(why) if matches!(self.access.trust, Trust::Nobody) => format!(
-                "{why}; pin the controller's authority with --ca-fingerprint SHA256:… (the controller prints it \
-                 when it starts), or give the authority's certificate with --ca FILE"
-            ),
-            ureq::Error::Io(error) => self.tls_text(error).unwrap_or_else(|| error.to_string()),
+            ureq::Error::Io(error) => self
+                .tls_text(error)
+                .unwrap_or_else(|| format!("{error}; is the address right? name another with --url")),
             other => other.to_string(),
         };
         Failure::new(format!("cannot reach {url}: {text}"))
@@ -279,6 +283,17 @@ impl Api {
         };
         Failure::new(format!("the controller answered {status}: {reason}{remedy}"))
     }
+}
+
+/// Says whether the other side went away.
+fn is_cut(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+    )
 }
 
 fn is_taken(call: &Call, status: StatusCode) -> bool {

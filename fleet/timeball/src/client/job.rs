@@ -7,7 +7,7 @@ use model::job::{CreateJobResponse, JobDetail, ListJobsResponse, RetryJobRequest
 use model::route::{Endpoint, LIMIT_MAX};
 use uuid::Uuid;
 
-use crate::client::Client;
+use crate::client::{Client, id};
 use crate::client::http::Call;
 use crate::client::job_page;
 use crate::ending::{Ending, Verdict};
@@ -65,7 +65,7 @@ enum StatusFilter {
 #[derive(Args, Debug)]
 pub(crate) struct JobArgs {
     /// The job's id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = id)]
     job_id: Uuid,
 }
 

@@ -16,6 +16,7 @@ mod tls;
 mod token;
 
 use clap::Subcommand;
+use uuid::Uuid;
 
 use crate::cli::Globals;
 use crate::client::access::Access;
@@ -45,6 +46,12 @@ pub(crate) enum ClientCommand {
     /// API tokens that were given out
     #[command(subcommand)]
     Token(token::TokenCommand),
+}
+
+/// Reads the id of a job or an entry.
+fn id(text: &str) -> Result<Uuid, &'static str> {
+    text.parse()
+        .map_err(|_| "an id as the list shows it is needed, such as 550e8400-e29b-41d4-a716-446655440000")
 }
 
 /// A controller and a place to show its answers.

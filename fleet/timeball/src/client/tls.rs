@@ -71,7 +71,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
             return Ok(Some(Either::A(transport)));
         }
         let Some(config) = &self.config else {
-            return Err(ureq::Error::Tls("nobody vouches for its certificate"));
+            return Err(ureq::Error::Tls("nobody vouches for this controller"));
         };
         let host = details.uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(host).map_err(|_| ureq::Error::Tls("the host has no valid name"))?;

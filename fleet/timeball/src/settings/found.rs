@@ -81,11 +81,12 @@ impl Found {
     /// Refuses the value.
     pub(crate) fn refuse(&self, why: &str) -> Failure {
         let shown = text::line(&text::cut(&self.text, 80));
-        // A word's own error often says the word already.
-        if why.contains(&shown) {
-            Failure::new(format!("{}: {why}", self.origin))
+        let (origin, quoted) = (self.origin.to_string(), format!("\"{shown}\""));
+        // A value's own error often repeats it, and a file that was left is its own place.
+        if why.contains(&quoted) || origin == shown {
+            Failure::new(format!("{origin}: {why}"))
         } else {
-            Failure::new(format!("{}: \"{shown}\": {why}", self.origin))
+            Failure::new(format!("{origin} {quoted}: {why}"))
         }
     }
 }
@@ -138,7 +139,7 @@ mod tests {
         let found = Found::new("soon", Origin::Environment("TIMEBALL_X"));
         assert_eq!(
             found.read(duration).unwrap_err().to_string(),
-            "TIMEBALL_X: \"soon\": a duration is needed, such as 30s, 10m or 90d"
+            "TIMEBALL_X \"soon\": a duration is needed, such as 30s, 10m or 90d"
         );
     }
 }

@@ -43,12 +43,16 @@ enum NodeCommand {
 pub(crate) fn check(args: &NodeArgs) {
     let NodeCommand::Ntp(command) = &args.command;
     if args.target.is_none() && command.writes() {
-        Cli::command()
-            .error(
-                ErrorKind::MissingRequiredArgument,
-                "say which hosts with --target, for example --target web-01 or --target _all",
-            )
-            .exit();
+        let mut root = Cli::command();
+        root.build();
+        // The usage that is shown is that of the verb.
+        let path = ["client", "node", "ntp", command.verb()];
+        let verb = path.iter().try_fold(&mut root, |command, name| command.find_subcommand_mut(name).ok_or(()));
+        let remedy = "say which hosts with --target, for example --target web-01 or --target _all";
+        match verb {
+            Ok(verb) => verb.error(ErrorKind::MissingRequiredArgument, remedy).exit(),
+            Err(()) => Cli::command().error(ErrorKind::MissingRequiredArgument, remedy).exit(),
+        }
     }
 }
 

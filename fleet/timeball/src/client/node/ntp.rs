@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use model::ntp::{NtpCollectionResponse, NtpMutationResponse, RowStatus};
 use model::route::{Endpoint, TIMEOUT_S_MAX};
 use model::{Server, Servers, Target};
+use serde::Deserialize;
 
 use crate::client::Client;
 use crate::client::http::Call;
@@ -109,6 +110,16 @@ impl NtpCommand {
             NtpCommand::Create(_) | NtpCommand::Update(_) | NtpCommand::Delete(_) => true,
         }
     }
+
+    /// The command's word.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self {
+            NtpCommand::Get(_) => "get",
+            NtpCommand::Create(_) => "create",
+            NtpCommand::Update(_) => "update",
+            NtpCommand::Delete(_) => "delete",
+        }
+    }
 }
 
 /// Runs a command.
@@ -134,10 +145,9 @@ fn request(endpoint: Endpoint, target: &Target, wait: &WaitArgs) -> Call {
 
 fn get(target: &Target, wait: &WaitArgs, client: &Client) -> Ending {
     let answer = client.call_hosts(&request(Endpoint::GetNodeNtp, target, wait))?;
-    let response: NtpCollectionResponse = decode(&answer.body)?;
     let printer = client.printer;
-    printer.show(&answer.body, |response| rows::status_page(response, printer))?;
-    Ok(verdict(response.results.iter().map(|row| row.status)))
+    printer.show(&answer.body, |response: &NtpCollectionResponse| rows::status_page(response, printer))?;
+    verdict(&answer.body)
 }
 
 /// Asks until it is interrupted. What goes wrong after the first answer is shown and asked again, so that a
@@ -161,19 +171,28 @@ fn watch(target: &Target, wait: &WaitArgs, seconds: u64, client: &Client) -> End
 
 fn write(call: &Call, client: &Client) -> Ending {
     let answer = client.call_hosts(call)?;
-    let response: NtpMutationResponse = decode(&answer.body)?;
     let printer = client.printer;
-    printer.show(&answer.body, |response| rows::change_page(response, printer))?;
-    Ok(verdict(response.results.iter().map(|row| row.status)))
+    printer.show(&answer.body, |response: &NtpMutationResponse| rows::change_page(response, printer))?;
+    verdict(&answer.body)
+}
+
+/// The one field of an answer that decides the exit code, so that JSON with rows that this program does not
+/// understand can still be passed on.
+#[derive(Deserialize)]
+struct Verdicts {
+    results: Vec<RowVerdict>,
+}
+
+#[derive(Deserialize)]
+struct RowVerdict {
+    status: RowStatus,
 }
 
 /// A skipped host is done: it cannot do such a thing at all.
-fn verdict(rows: impl IntoIterator<Item = RowStatus>) -> Verdict {
-    if rows.into_iter().any(|status| status == RowStatus::Failed) {
-        Verdict::SomeFailed
-    } else {
-        Verdict::Done
-    }
+fn verdict(body: &[u8]) -> Ending {
+    let Verdicts { results } = decode(body)?;
+    let failed = results.iter().any(|row| row.status == RowStatus::Failed);
+    Ok(if failed { Verdict::SomeFailed } else { Verdict::Done })
 }
 
 /// The servers that were asked for.
