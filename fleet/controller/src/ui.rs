@@ -26,6 +26,8 @@ mod clock;
 mod pages;
 mod parts;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod text;
 mod units;
 mod view;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use model::host::AgentInfo;
+use model::host::{AgentInfo, Condition};
 use model::ntp::{NtpStatus, SourceStatus};
 
 use super::row::{drift_word, standing};
@@ -56,7 +56,8 @@ struct Told {
 struct Source {
     name: String,
     address: Option<String>,
-    mode: String,
+    /// What it is, when it is no server.
+    kind: Option<&'static str>,
     state: &'static str,
     /// The sign chrony's own tool shows for the state.
     sign: &'static str,
@@ -107,17 +108,7 @@ impl Details {
                 .collect(),
             other_servers: list(&ntp.other_servers),
             notes: list(&ntp.notes),
-            conditions: host
-                .conditions
-                .iter()
-                .map(|condition| Told {
-                    word: condition
-                        .reason
-                        .as_deref()
-                        .map_or_else(|| shown(&condition.kind), shown),
-                    detail: clock::minute(&condition.last_transition_time),
-                })
-                .collect(),
+            conditions: host.conditions.iter().map(condition).collect(),
             sources: ntp.sources.iter().take(LISTED_MAX).map(Source::of).collect(),
             sources_more: ntp.sources.len().saturating_sub(LISTED_MAX),
             nothing: match (&host.ntp, &host.ntp_error) {
@@ -128,6 +119,19 @@ impl Details {
                 }
             },
         }
+    }
+}
+
+fn condition(condition: &Condition) -> Told {
+    let word = match condition.kind.as_str() {
+        "ClockNotSynchronized" => "clock not synchronised".to_owned(),
+        "ClockFreeRunning" => "clock free-running".to_owned(),
+        "ConfigDrift" => "configuration drift".to_owned(),
+        kind => shown(condition.reason.as_deref().unwrap_or(kind)),
+    };
+    Told {
+        word,
+        detail: clock::minute(&condition.last_transition_time),
     }
 }
 
@@ -240,7 +244,12 @@ impl Source {
                 .as_deref()
                 .filter(|address| *address != source.name)
                 .map(shown),
-            mode: shown(&source.mode),
+            kind: match source.mode.as_str() {
+                "server" => None,
+                "peer" => Some("peer"),
+                "refclock" => Some("reference clock"),
+                _ => Some("unknown kind"),
+            },
             state,
             sign,
             slug,
