@@ -8,7 +8,7 @@ use link::{Connection, LinkError, Pin, dial};
 use model::HostResult;
 use model::host::{HostFacts, HostState};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::identity::{Identity, IdentityError};
 use crate::jobs::Jobs;
@@ -19,9 +19,6 @@ mod handshake;
 mod serve;
 
 use backoff::Backoff;
-
-/// A connection that lasted so long was a good one: the next try comes soon.
-const GOOD_SESSION: Duration = Duration::from_secs(30);
 
 /// One agent's connection to its controller, made anew for ever.
 pub(crate) struct Session {
@@ -83,9 +80,9 @@ impl Session {
     pub(crate) async fn keep(&mut self) {
         let mut backoff = Backoff::default();
         loop {
-            let begun = Instant::now();
-            let end = self.once().await;
-            if begun.elapsed() >= GOOD_SESSION {
+            let (end, welcomed) = self.once().await;
+            // A controller that lets the host in and is then gone was restarted, as a rule: back soon.
+            if welcomed {
                 backoff = Backoff::default();
             }
             let mut wait = backoff.next();
@@ -97,14 +94,15 @@ impl Session {
         }
     }
 
-    async fn once(&mut self) -> SessionEnd {
+    /// One session; says how it ended, and whether the controller had let the host in.
+    async fn once(&mut self) -> (SessionEnd, bool) {
         match self.connect().await {
             Ok((mut connection, welcome)) => {
                 let end = self.serve(&mut connection, &welcome).await;
                 connection.close().await;
-                end
+                (end, true)
             }
-            Err(end) => end,
+            Err(end) => (end, false),
         }
     }
 
