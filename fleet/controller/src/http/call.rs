@@ -16,6 +16,7 @@ use model::audit::AuditEntry;
 use model::permission::Permission;
 use model::route::{Access, PATH_PARAMETER_BYTES_MAX, Route};
 use model::{Invalid, Target};
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::query::Query;
@@ -197,6 +198,20 @@ impl Call {
         let json = body::json(&self.parts.headers, body).await?;
         self.received.clone_from(&json);
         Ok(json)
+    }
+
+    /// The body as a JSON object of this shape; `None` for an empty one.
+    pub(super) async fn object<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ApiError> {
+        let refuse = |problem: String| Invalid::new("", problem, "see /api/openapi.json for the fields");
+        let Some(body) = self.json().await? else {
+            return Ok(None);
+        };
+        // A list would be taken for the fields in their order.
+        if !body.is_object() {
+            return Err(refuse("the body is not a JSON object".to_owned()).into());
+        }
+        let object = serde_json::from_value(body).map_err(|error| refuse(error.to_string()))?;
+        Ok(Some(object))
     }
 
     // --- private

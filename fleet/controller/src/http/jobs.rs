@@ -6,7 +6,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::job::{CreateJobResponse, JobState, RetryJobRequest};
-use model::{Invalid, Target};
+use model::Target;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
@@ -75,18 +75,9 @@ pub(super) async fn retry(call: &mut Call) -> Result<Response, ApiError> {
 }
 
 async fn target(call: &mut Call) -> Result<Option<Target>, ApiError> {
-    let Some(body) = call.json().await? else {
-        return Ok(None);
-    };
-    let request: RetryJobRequest = serde_json::from_value(body).map_err(|error| {
-        let remedy = "send {\"target_hostname\": \"_all\"}, or nothing to keep the job's own target";
-        Invalid::new("", error.to_string(), remedy)
-    })?;
-    request
-        .target_hostname
-        .map(|target| target.parse())
-        .transpose()
-        .map_err(|refused| refused_target(&refused))
+    let request = call.object::<RetryJobRequest>().await?.unwrap_or_default();
+    let target = request.target_hostname.map(|target| target.parse()).transpose();
+    target.map_err(|refused| refused_target(&refused))
 }
 
 fn unknown(id: uuid::Uuid) -> ApiError {

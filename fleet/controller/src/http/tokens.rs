@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use model::Invalid;
 use model::host::{EnrolmentTokenRequest, MessageResponse};
 use model::token::{ListTokensResponse, TokenRequest};
-use serde::de::DeserializeOwned;
 
 use super::ApiError;
 use super::call::Call;
@@ -21,10 +20,7 @@ const ENROLMENT_LIFETIME_S_DEFAULT: u64 = 60 * 60;
 const ENROLMENT_USES: std::ops::RangeInclusive<u32> = 1..=100_000;
 
 pub(super) async fn enrolment(call: &mut Call) -> Result<Response, ApiError> {
-    let request: EnrolmentTokenRequest = match call.json().await? {
-        Some(body) => read(body)?,
-        None => EnrolmentTokenRequest::default(),
-    };
+    let request = call.object::<EnrolmentTokenRequest>().await?.unwrap_or_default();
     let lifetime_s = request.lifetime_s.unwrap_or(ENROLMENT_LIFETIME_S_DEFAULT);
     let uses = request.uses.unwrap_or(1);
     in_range("lifetime_s", &lifetime_s, &ENROLMENT_LIFETIME_S)?;
@@ -46,8 +42,9 @@ pub(super) fn list(call: &Call) -> Result<Response, ApiError> {
 
 /// Nobody can give out more than they hold.
 pub(super) async fn issue(call: &mut Call) -> Result<Response, ApiError> {
-    let body = call.json().await?.unwrap_or_default();
-    let request: TokenRequest = read(body)?;
+    let request = call.object::<TokenRequest>().await?.ok_or_else(|| {
+        Invalid::new("", "there is no body", "send {\"subject\": \"ci\", \"roles\": [\"read\"]}")
+    })?;
     let controller = Arc::clone(&call.api.controller);
     for permission in controller.tokens().resolve(&request.roles, &request.permissions) {
         call.needs(permission)?;
@@ -75,11 +72,6 @@ pub(super) async fn revoke(call: &mut Call) -> Result<Response, ApiError> {
         message: format!("token {jti} is refused from now on"),
     })
     .into_response())
-}
-
-fn read<T: DeserializeOwned>(body: serde_json::Value) -> Result<T, ApiError> {
-    serde_json::from_value(body)
-        .map_err(|error| Invalid::new("", error.to_string(), "see /api/openapi.json for the fields").into())
 }
 
 fn in_range<T: PartialOrd + std::fmt::Display>(
