@@ -15,6 +15,7 @@ use crate::BusError;
 pub(super) const APPLICATION_ID: i64 = 0x7462_616c;
 
 /// A step from the version before to `version`.
+#[derive(Clone, Copy)]
 pub(super) struct Migration {
     /// `PRAGMA user_version` afterwards; steps are numbered from 1 without gaps.
     pub(super) version: i64,

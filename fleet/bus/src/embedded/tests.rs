@@ -8,7 +8,9 @@ use futures::StreamExt;
 use super::*;
 use crate::contract;
 
+mod damage;
 mod measure;
+mod time;
 
 struct InOneFile;
 

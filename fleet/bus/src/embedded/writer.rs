@@ -113,8 +113,11 @@ impl Writer {
             Ok(outcomes) => outcomes,
             // What is too large for the disk together may fit one by one, and one that meets damage must not
             // take the others with it.
-            Err(_) if commands.len() > 1 => commands.iter().map(|command| self.commit_one(command)).collect(),
-            Err(error) => vec![Err(error)],
+            Err(BusError::Full(_) | BusError::Damaged(_)) if commands.len() > 1 => {
+                commands.iter().map(|command| self.commit_one(command)).collect()
+            }
+            // Somebody holds the database, or the disk fails: the next one would only wait as long.
+            Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
         };
         let mut committed = Vec::with_capacity(outcomes.len());
         let mut numbers = Vec::with_capacity(outcomes.len());

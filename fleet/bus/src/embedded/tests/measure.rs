@@ -59,6 +59,21 @@ async fn measure() {
     }
     println!("one get after another: {:?} each", began.elapsed() / 1000);
 
+    let path = directory.path().join("store.db");
+    let began = Instant::now();
+    bus.close().await;
+    println!("close: {:?}", began.elapsed());
+    let began = Instant::now();
+    let bus = Embedded::open(&path).unwrap();
+    println!(
+        "open with {} MB: {:?}",
+        std::fs::metadata(&path).unwrap().len() / 1_000_000,
+        began.elapsed()
+    );
+    let began = Instant::now();
+    drop(Embedded::open(&directory.path().join("new.db")).unwrap());
+    println!("open a new one: {:?}", began.elapsed());
+
     let began = Instant::now();
     bus.purge(Bucket::ANSWERS, "job").await.unwrap();
     println!("purge of 10,000: {:?}", began.elapsed());
