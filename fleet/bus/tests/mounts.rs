@@ -39,7 +39,7 @@ fn a_read_only_file_system_is_said() {
     inside("make_a_store", "true");
     inside(
         "read_only",
-        "\"$0\" --exact make_a_store --ignored -q && mount -o remount,ro \"$TIMEBALL_MOUNT\"",
+        "\"$0\" --exact make_a_store --ignored -q && mount -o remount,bind,ro \"$TIMEBALL_MOUNT\"",
     );
 }
 
