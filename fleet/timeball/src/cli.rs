@@ -76,7 +76,11 @@ pub(crate) struct Globals {
 impl Globals {
     /// The format that was asked for.
     pub(crate) fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.format.unwrap_or_default() }
+        if self.json {
+            Format::Json
+        } else {
+            self.format.unwrap_or_default()
+        }
     }
 }
 
@@ -162,7 +166,10 @@ mod tests {
             if command.get_subcommands().next().is_none() {
                 let long = command.clone().render_long_help().to_string();
                 assert!(long.contains("Example"), "{path} shows no example");
-                assert!(long.contains(&format!("\n  {path}")), "{path}: the example is another command's");
+                assert!(
+                    long.contains(&format!("\n  {path}")),
+                    "{path}: the example is another command's"
+                );
             }
         });
     }

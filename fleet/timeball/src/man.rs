@@ -12,8 +12,10 @@ use crate::settings::manual;
 
 /// Arguments of `timeball man`.
 #[derive(Args, Debug)]
-#[command(after_long_help = "They go into man1 and man5 below the directory.\n\nExample:\n  \
-                             timeball man /usr/local/share/man")]
+#[command(
+    after_long_help = "They go into man1 and man5 below the directory.\n\nExample:\n  \
+                             timeball man /usr/local/share/man"
+)]
 pub(crate) struct ManArgs {
     /// Directory for the pages; it is made when missing
     directory: PathBuf,

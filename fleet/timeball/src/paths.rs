@@ -24,7 +24,8 @@ fn default_data() -> PathBuf {
     if is_root() {
         return PathBuf::from(ROOT_DATA);
     }
-    directory("XDG_STATE_HOME", ".local/state").map_or_else(|| PathBuf::from(ROOT_DATA), |base| base.join("timeball"))
+    directory("XDG_STATE_HOME", ".local/state")
+        .map_or_else(|| PathBuf::from(ROOT_DATA), |base| base.join("timeball"))
 }
 
 /// The settings files that are looked for, the first that exists counts.

@@ -26,12 +26,16 @@ use crate::settings::{Settings, duration};
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Make a token; it is shown this once
-    #[command(after_long_help = "The controller makes it, so that it can be listed and revoked.\n\n\
-                                 Example:\n  timeball token generate -r read -u grafana --lifetime 90d")]
+    #[command(
+        after_long_help = "The controller makes it, so that it can be listed and revoked.\n\n\
+                                 Example:\n  timeball token generate -r read -u grafana --lifetime 90d"
+    )]
     Generate(GenerateArgs),
     /// Show what a token says, and whether the controller takes it
-    #[command(after_long_help = "Exit code 1 when the controller refuses it.\n\nExample:\n  \
-                                 timeball token validate --token-file grafana.token")]
+    #[command(
+        after_long_help = "Exit code 1 when the controller refuses it.\n\nExample:\n  \
+                                 timeball token validate --token-file grafana.token"
+    )]
     Validate(ValidateArgs),
 }
 
@@ -170,14 +174,19 @@ fn validate(args: &ValidateArgs, globals: &Globals, settings: &Settings) -> Endi
     let validation = validation(claims, refused, settings)?;
     let body = serde_json::to_vec(&validation).map_err(|error| Failure::new(error.to_string()))?;
     Printer::new(globals.format()).show(&body, page)?;
-    Ok(if validation.valid { Verdict::Done } else { Verdict::SomeFailed })
+    Ok(if validation.valid {
+        Verdict::Done
+    } else {
+        Verdict::SomeFailed
+    })
 }
 
 /// Reads what a token says without checking its signature, for which the controller alone has the key.
 fn claims(token: &Token) -> Result<Claims, Failure> {
     let wrong = || Failure::new("this is no API token; a token has three parts with dots between them");
     let mut parts = token.secret().split('.');
-    let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err(wrong());
     };
     let json = URL_SAFE_NO_PAD.decode(payload).map_err(|_| wrong())?;
@@ -188,7 +197,11 @@ fn claims(token: &Token) -> Result<Claims, Failure> {
 /// token that is valid none the less.
 fn refusal(api: &Api) -> Result<Option<String>, Failure> {
     let mut call = Call::new(Endpoint::GetHealthStatus, &[]);
-    for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE] {
+    for status in [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ] {
         call = call.taking(status);
     }
     let answer = api.call(&call)?;
@@ -196,14 +209,21 @@ fn refusal(api: &Api) -> Result<Option<String>, Failure> {
         return Ok(None);
     }
     let reason: Option<model::error::ErrorResponse> = serde_json::from_slice(&answer.body).ok();
-    Ok(Some(reason.map_or_else(|| answer.status.to_string(), |reason| reason.error)))
+    Ok(Some(reason.map_or_else(
+        || answer.status.to_string(),
+        |reason| reason.error,
+    )))
 }
 
 fn validation(claims: Claims, refused: Option<String>, settings: &Settings) -> Result<Validation, Failure> {
     let roles = Roles::new(settings.roles()?);
     let effective: Vec<String> = if claims.permissions.is_empty() {
-        let held: std::collections::BTreeSet<Permission> =
-            claims.roles.iter().filter_map(|role| roles.permissions(role)).flatten().collect();
+        let held: std::collections::BTreeSet<Permission> = claims
+            .roles
+            .iter()
+            .filter_map(|role| roles.permissions(role))
+            .flatten()
+            .collect();
         held.iter().map(ToString::to_string).collect()
     } else {
         claims.permissions.clone()

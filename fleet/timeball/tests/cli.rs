@@ -8,6 +8,11 @@
 //! Run with `TIMEBALL_BLESS=1` to write the `[expect]` part of every file that does not match; read the
 //! difference before it is committed.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the harness is a test as a whole: what goes wrong in it fails the test"
+)]
+
 mod harness;
 
 use std::fs;
@@ -31,13 +36,20 @@ fn every_behaviour_is_as_its_file_says() {
         let text = fs::read_to_string(file).unwrap();
         let case: Case = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let run = case.run();
-        let Err(difference) = case.expect.check(&run) else { continue };
+        let Err(difference) = case.expect.check(&run) else {
+            continue;
+        };
         if bless {
             fs::write(file, harness::case::blessed(&text, &run)).unwrap();
         }
         wrong.push(format!("=== {}\n{difference}", file.display()));
     }
-    assert!(wrong.is_empty(), "{} files do not match\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} files do not match\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]

@@ -87,7 +87,11 @@ impl Access {
     ///
     /// # Errors
     /// As [`Access::find`].
-    pub(crate) fn find_with(globals: &Globals, settings: &Settings, token: Option<Token>) -> Result<Self, Failure> {
+    pub(crate) fn find_with(
+        globals: &Globals,
+        settings: &Settings,
+        token: Option<Token>,
+    ) -> Result<Self, Failure> {
         let flag = |value: Option<&String>, name| value.map(|value| Found::new(value, Origin::Flag(name)));
         let data = paths::data(globals.data.as_ref(), settings, table::CLIENT_DATA);
         let named = flag(globals.url.as_ref(), "--url").or_else(|| settings.find(table::CLIENT_URL));
@@ -111,14 +115,27 @@ impl Access {
             .map(|file| Found::new(file.display().to_string(), Origin::Flag("--ca")));
         // A flag of one kind wins over a setting of the other.
         let (pinned, authorities) = if pinned.is_none() && authorities.is_none() {
-            (settings.find(table::CLIENT_CA_FINGERPRINT), settings.find(table::CLIENT_CA))
+            (
+                settings.find(table::CLIENT_CA_FINGERPRINT),
+                settings.find(table::CLIENT_CA),
+            )
         } else {
             (pinned, authorities)
         };
         let trust = match (authorities, pinned, &left) {
             (Some(file), _, _) => Trust::Authorities(certificates(&file)?),
             (None, Some(pinned), _) => Trust::Pinned(pinned.read(str::parse)?),
-            (None, None, Some((_, Left { ca_fingerprint: Some(pinned), .. }))) => Trust::Pinned(*pinned),
+            (
+                None,
+                None,
+                Some((
+                    _,
+                    Left {
+                        ca_fingerprint: Some(pinned),
+                        ..
+                    },
+                )),
+            ) => Trust::Pinned(*pinned),
             (None, None, _) => Trust::Nobody,
         };
         let token = match token {
@@ -139,7 +156,9 @@ impl Access {
             ));
         }
         if token.is_some() && !https && !is_loopback(&uri) {
-            return Err(url.refuse("a token would cross the network in clear text; use https, or a loopback address"));
+            return Err(
+                url.refuse("a token would cross the network in clear text; use https, or a loopback address")
+            );
         }
         Ok(Access {
             url: address,
@@ -191,7 +210,9 @@ fn read_token(file: &Found) -> Result<Token, Failure> {
 
 fn read(file: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    fs::File::open(file)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    fs::File::open(file)?
+        .take(FILE_BYTES_MAX)
+        .read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -248,7 +269,10 @@ fn address(url: &Found) -> Result<(String, Uri), Failure> {
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(refuse("the scheme is neither http nor https"));
     }
-    let authority = uri.authority().map(ureq::http::uri::Authority::as_str).unwrap_or_default();
+    let authority = uri
+        .authority()
+        .map(ureq::http::uri::Authority::as_str)
+        .unwrap_or_default();
     if uri.host().unwrap_or_default().is_empty() || authority.contains('@') || uri.query().is_some() {
         return Err(refuse("only scheme, host, port and path can stand in it"));
     }
@@ -295,7 +319,15 @@ mod tests {
     fn addresses_are_checked_before_anything_is_sent() {
         assert_eq!(at("http://127.0.0.1:8080/").unwrap().0, "http://127.0.0.1:8080");
         assert_eq!(at("https://a.example/base").unwrap().0, "https://a.example/base");
-        for bad in ["", "127.0.0.1:8080", "ftp://a", "http://", "http://u:p@a", "http://a/?x=1", "http://a b"] {
+        for bad in [
+            "",
+            "127.0.0.1:8080",
+            "ftp://a",
+            "http://",
+            "http://u:p@a",
+            "http://a/?x=1",
+            "http://a b",
+        ] {
             let refusal = at(bad).unwrap_err().to_string();
             assert!(refusal.starts_with("--url \""), "{refusal}");
         }

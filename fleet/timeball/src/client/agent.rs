@@ -17,7 +17,7 @@ use crate::ending::{Ending, Verdict};
 use crate::print::Printer;
 use crate::print::screen::Tone;
 use crate::print::table::{Cell, Table, facts};
-use crate::print::time::ago;
+use crate::print::time::{ago, to_second};
 use crate::settings::duration;
 
 /// Commands of `timeball client agent`.
@@ -36,9 +36,11 @@ pub(crate) enum AgentCommand {
     #[command(after_long_help = "Example:\n  timeball client agent undrain --hostname web-01")]
     Undrain(HostArgs),
     /// Accept a host that waits
-    #[command(after_long_help = "Compare the fingerprint with what `timeball agent fingerprint` prints on the \
+    #[command(
+        after_long_help = "Compare the fingerprint with what `timeball agent fingerprint` prints on the \
                                  host.\n\nExample:\n  timeball client agent accept --hostname web-01 \\\n    \
-                                 --fingerprint SHA256:…")]
+                                 --fingerprint SHA256:…"
+    )]
     Accept(AcceptArgs),
     /// Reject a host that waits
     #[command(after_long_help = "Example:\n  timeball client agent reject --hostname web-01")]
@@ -122,7 +124,9 @@ pub(crate) fn run(command: &AgentCommand, client: &Client) -> Ending {
 fn list(client: &Client) -> Ending {
     let answer = client.call(&Call::new(Endpoint::GetAgents, &[]))?;
     let printer = client.printer;
-    printer.show(&answer.body, |response: &ListAgentsResponse| agents_page(response, printer))?;
+    printer.show(&answer.body, |response: &ListAgentsResponse| {
+        agents_page(response, printer)
+    })?;
     Ok(Verdict::Done)
 }
 
@@ -130,7 +134,16 @@ fn agents_page(response: &ListAgentsResponse, printer: Printer) -> String {
     if response.agents.is_empty() {
         return "\n  No active agents found.\n".to_owned();
     }
-    let mut head = vec!["MACHINE ID", "HOSTNAME", "STATUS", "CONDITIONS", "LABELS", "AGE", "LOAD (1m)", "OS"];
+    let mut head = vec![
+        "MACHINE ID",
+        "HOSTNAME",
+        "STATUS",
+        "CONDITIONS",
+        "LABELS",
+        "AGE",
+        "LOAD (1m)",
+        "OS",
+    ];
     if printer.wide() {
         head.extend(["STATE", "CLOCK", "LAST SEEN", "VERSION", "FINGERPRINT"]);
     }
@@ -140,11 +153,23 @@ fn agents_page(response: &ListAgentsResponse, printer: Printer) -> String {
             Cell::from(agent.machine_id.as_deref()),
             Cell::from(agent.hostname.as_str()),
             status_cell(agent),
-            Cell::from(agent.conditions.iter().map(|c| c.kind.as_str()).collect::<Vec<_>>().join(", ")),
+            Cell::from(
+                agent
+                    .conditions
+                    .iter()
+                    .map(|c| c.kind.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ),
             Cell::from(labels(agent)),
             Cell::from(ago(agent.registered_at.as_deref())),
             Cell::from(agent.load_average.as_ref().map(|load| format!("{:.2}", load.one))),
-            Cell::from(agent.os_info.as_ref().map(|os| format!("{} {}", os.distribution, os.version))),
+            Cell::from(
+                agent
+                    .os_info
+                    .as_ref()
+                    .map(|os| format!("{} {}", os.distribution, os.version)),
+            ),
         ];
         if printer.wide() {
             cells.push(Cell::from(agent.state.map(state)));
@@ -155,17 +180,29 @@ fn agents_page(response: &ListAgentsResponse, printer: Printer) -> String {
         }
         table.row(cells);
     }
-    format!("\n  Active Agents ({})\n\n{}", response.total, table.render(printer.screen()))
+    format!(
+        "\n  Active Agents ({})\n\n{}",
+        response.total,
+        table.render(printer.screen())
+    )
 }
 
 fn status_cell(agent: &AgentInfo) -> Cell {
-    let tone = if agent.status == "Ready" { Tone::Good } else { Tone::Bad };
+    let tone = if agent.status == "Ready" {
+        Tone::Good
+    } else {
+        Tone::Bad
+    };
     Cell::toned(&agent.status, tone)
 }
 
 /// The labels of a host in the form that targets have.
 pub(crate) fn labels(agent: &AgentInfo) -> String {
-    let labels: Vec<String> = agent.labels.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+    let labels: Vec<String> = agent
+        .labels
+        .iter()
+        .map(|(key, value)| format!("{key}:{value}"))
+        .collect();
     labels.join(", ")
 }
 
@@ -193,10 +230,14 @@ fn list_pending(client: &Client) -> Ending {
                 Cell::from(agent.machine_id.as_str()),
                 Cell::from(agent.hostname.as_str()),
                 Cell::from(fingerprint(&agent.fingerprint, printer.wide())),
-                Cell::from(agent.requested_at.as_str()),
+                Cell::from(to_second(&agent.requested_at)),
             ]);
         }
-        format!("\n  Pending Agents ({})\n\n{}", response.total, table.render(printer.screen()))
+        format!(
+            "\n  Pending Agents ({})\n\n{}",
+            response.total,
+            table.render(printer.screen())
+        )
     })?;
     Ok(Verdict::Done)
 }
@@ -237,16 +278,18 @@ fn create_token(client: &Client, args: &CreateTokenArgs) -> Ending {
         uses: args.uses,
     };
     let answer = client.call(&Call::new(Endpoint::PostEnrolmentToken, &[]).body(&request))?;
-    client.printer.show(&answer.body, |response: &EnrolmentTokenResponse| {
-        let facts = facts(&[
-            ("Token", response.token.clone()),
-            ("Uses", response.uses.to_string()),
-            ("Expires", response.expires_at.clone()),
-        ]);
-        format!(
-            "\n{facts}\n  Put the token into a file on the host, then:\n  \
+    client
+        .printer
+        .show(&answer.body, |response: &EnrolmentTokenResponse| {
+            let facts = facts(&[
+                ("Token", response.token.clone()),
+                ("Uses", response.uses.to_string()),
+                ("Expires", response.expires_at.clone()),
+            ]);
+            format!(
+                "\n{facts}\n  Put the token into a file on the host, then:\n  \
              timeball agent --controller HOST:PORT --enrolment-token-file FILE\n"
-        )
-    })?;
+            )
+        })?;
     Ok(Verdict::Done)
 }

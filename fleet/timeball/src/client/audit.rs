@@ -12,11 +12,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::client::{Client, id};
 use crate::client::http::Call;
 use crate::client::job_page::json;
+use crate::client::{Client, id};
 use crate::ending::{Ending, Failure, Verdict};
 use crate::print::table::{Cell, Table, facts};
+use crate::print::time::to_second;
 use crate::print::{Printer, decode};
 
 /// Commands of `timeball client audit`.
@@ -85,7 +86,9 @@ fn list(args: &ListArgs, client: &Client) -> Ending {
         .query("offset", Some(args.offset));
     let answer = client.call(&call)?;
     let printer = client.printer;
-    printer.show(&answer.body, |response: &ListAuditResponse| entries_page(response, printer))?;
+    printer.show(&answer.body, |response: &ListAuditResponse| {
+        entries_page(response, printer)
+    })?;
     Ok(Verdict::Done)
 }
 
@@ -93,7 +96,16 @@ fn entries_page(response: &ListAuditResponse, printer: Printer) -> String {
     if response.items.is_empty() {
         return "\n  No audit entries found.\n".to_owned();
     }
-    let mut head = vec!["ID", "TIMESTAMP", "USER", "METHOD", "PATH", "STATUS", "DURATION", "TRACE ID"];
+    let mut head = vec![
+        "ID",
+        "TIMESTAMP",
+        "USER",
+        "METHOD",
+        "PATH",
+        "STATUS",
+        "DURATION",
+        "TRACE ID",
+    ];
     if printer.wide() {
         head.extend(["ROLES", "SOURCE IP", "OPERATION", "JOB ID"]);
     }
@@ -101,7 +113,7 @@ fn entries_page(response: &ListAuditResponse, printer: Printer) -> String {
     for entry in &response.items {
         let mut cells = vec![
             Cell::from(entry.id.to_string()),
-            Cell::from(entry.timestamp.as_str()),
+            Cell::from(to_second(&entry.timestamp)),
             Cell::from(entry.user.as_str()),
             Cell::from(entry.method.as_str()),
             Cell::from(entry.path.as_str()),
@@ -117,14 +129,26 @@ fn entries_page(response: &ListAuditResponse, printer: Printer) -> String {
         }
         table.row(cells);
     }
-    let entries = if response.total_items == 1 { "entry" } else { "entries" };
+    let entries = if response.total_items == 1 {
+        "entry"
+    } else {
+        "entries"
+    };
     let table = table.render(printer.screen());
-    format!("\n  {} {entries}, {} shown\n\n{table}", response.total_items, response.items.len())
+    format!(
+        "\n  {} {entries}, {} shown\n\n{table}",
+        response.total_items,
+        response.items.len()
+    )
 }
 
 fn get(args: &GetArgs, client: &Client) -> Ending {
     let answer = client.call(&Call::new(Endpoint::GetAuditEntry, &[&args.audit_id.to_string()]))?;
-    client.printer.show(&answer.body, |response: &AuditEntryResponse| entry_page(&response.entry))?;
+    client
+        .printer
+        .show(&answer.body, |response: &AuditEntryResponse| {
+            entry_page(&response.entry)
+        })?;
     Ok(Verdict::Done)
 }
 
@@ -140,10 +164,17 @@ fn entry_page(entry: &AuditEntry) -> String {
         ("Source IP", entry.source_ip.clone()),
         ("Status", entry.response_code.to_string()),
         ("Duration", format!("{}ms", entry.duration_ms)),
-        ("Job ID", entry.job_id.map(|id| id.to_string()).unwrap_or_default()),
+        (
+            "Job ID",
+            entry.job_id.map(|id| id.to_string()).unwrap_or_default(),
+        ),
         ("Trace ID", entry.trace_id.clone().unwrap_or_default()),
     ]);
-    let body = entry.body.as_ref().map(|body| format!("\n  Body:\n{}", json(body))).unwrap_or_default();
+    let body = entry
+        .body
+        .as_ref()
+        .map(|body| format!("\n  Body:\n{}", json(body)))
+        .unwrap_or_default();
     format!("\n{facts}{body}")
 }
 
@@ -169,10 +200,21 @@ fn export(args: &ExportArgs, client: &Client) -> Ending {
         .mode(0o600)
         .open(&args.output)
         .map_err(failed)?;
-    write_lines(&mut file, &entries).and_then(|()| file.sync_all()).map_err(failed)?;
-    let word = if entries.items.len() == 1 { "entry" } else { "entries" };
+    write_lines(&mut file, &entries)
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
+    let word = if entries.items.len() == 1 {
+        "entry"
+    } else {
+        "entries"
+    };
     // Not on stdout, which is for what the API says.
-    let _ = writeln!(io::stderr(), "{} {word} written to {}", entries.items.len(), args.output.display());
+    let _ = writeln!(
+        io::stderr(),
+        "{} {word} written to {}",
+        entries.items.len(),
+        args.output.display()
+    );
     Ok(Verdict::Done)
 }
 

@@ -45,18 +45,27 @@ pub(crate) fn run(command: &HealthCommand, client: &Client) -> Ending {
             let answer = client.call(&call)?;
             printer.show(&answer.body, |response: &ReadyResponse| {
                 let error = response.error.clone().unwrap_or_default();
-                format!("\n{}", facts(&[("Status", response.status.clone()), ("Error", error)]))
+                format!(
+                    "\n{}",
+                    facts(&[("Status", response.status.clone()), ("Error", error)])
+                )
             })?;
             answer.status
         }
         HealthCommand::Status => {
             let call = Call::new(Endpoint::GetHealthStatus, &[]).taking(StatusCode::SERVICE_UNAVAILABLE);
             let answer = client.call(&call)?;
-            printer.show(&answer.body, |response: &StatusResponse| status_page(response, printer))?;
+            printer.show(&answer.body, |response: &StatusResponse| {
+                status_page(response, printer)
+            })?;
             answer.status
         }
     };
-    Ok(if status.is_success() { Verdict::Done } else { Verdict::SomeFailed })
+    Ok(if status.is_success() {
+        Verdict::Done
+    } else {
+        Verdict::SomeFailed
+    })
 }
 
 fn status_page(response: &StatusResponse, printer: Printer) -> String {
@@ -79,7 +88,11 @@ fn status_page(response: &StatusResponse, printer: Printer) -> String {
     );
     let mut components = Table::new(&["COMPONENT", "STATUS", "ADDRESS", "ERROR"]);
     for (name, component) in &response.components {
-        let tone = if component.status == "ok" { Tone::Good } else { Tone::Bad };
+        let tone = if component.status == "ok" {
+            Tone::Good
+        } else {
+            Tone::Bad
+        };
         components.row(vec![
             Cell::from(name.as_str()),
             Cell::toned(&component.status, tone),

@@ -9,13 +9,13 @@ use crate::client::agent::{labels, state};
 use crate::client::job_page::timeline;
 use crate::print::Printer;
 use crate::print::table::{Cell, Table, facts};
-use crate::print::time::ago;
+use crate::print::time::{ago, to_second};
 
 /// The page of `timeball client agent get`.
 pub(crate) fn page(agent: &AgentInfo, printer: Printer) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let since = |time: &Option<String>| match (time, ago(time.as_deref())) {
-        (Some(time), age) => format!("{time} ({age} ago)"),
+        (Some(time), age) => format!("{} ({age} ago)", to_second(time)),
         (None, _) => String::new(),
     };
     let interfaces: Vec<String> = agent
@@ -23,7 +23,11 @@ pub(crate) fn page(agent: &AgentInfo, printer: Printer) -> String {
         .iter()
         .map(|interface| {
             let addresses = [&interface.ipv4, &interface.ipv6].into_iter().flatten();
-            format!("{} {}", interface.name, addresses.cloned().collect::<Vec<_>>().join(" "))
+            format!(
+                "{} {}",
+                interface.name,
+                addresses.cloned().collect::<Vec<_>>().join(" ")
+            )
         })
         .collect();
     let mut page = format!(
@@ -35,7 +39,14 @@ pub(crate) fn page(agent: &AgentInfo, printer: Printer) -> String {
             ("Status", agent.status.clone()),
             ("State", agent.state.map(state).unwrap_or_default().to_owned()),
             ("Labels", labels(agent)),
-            ("OS", agent.os_info.as_ref().map(|os| format!("{} {}", os.distribution, os.version)).unwrap_or_default()),
+            (
+                "OS",
+                agent
+                    .os_info
+                    .as_ref()
+                    .map(|os| format!("{} {}", os.distribution, os.version))
+                    .unwrap_or_default()
+            ),
             ("Uptime", text(&agent.uptime)),
             ("Accepted", since(&agent.registered_at)),
             ("Agent started", since(&agent.started_at)),
@@ -43,7 +54,10 @@ pub(crate) fn page(agent: &AgentInfo, printer: Printer) -> String {
             ("Agent version", text(&agent.agent_version)),
             ("Arch", text(&agent.architecture)),
             ("Kernel", text(&agent.kernel_version)),
-            ("CPUs", agent.cpu_count.map(|count| count.to_string()).unwrap_or_default()),
+            (
+                "CPUs",
+                agent.cpu_count.map(|count| count.to_string()).unwrap_or_default()
+            ),
             ("FQDN", text(&agent.fqdn)),
             ("Load", load(agent)),
             ("Memory", agent.memory.as_ref().map(memory).unwrap_or_default()),
@@ -51,8 +65,22 @@ pub(crate) fn page(agent: &AgentInfo, printer: Printer) -> String {
             ("Package mgr", text(&agent.package_mgr)),
             ("Interfaces", interfaces.join(", ")),
             ("Clock", clock(agent)),
-            ("Time service", agent.ntp.as_ref().map(|ntp| ntp.service.clone()).unwrap_or_default()),
-            ("Servers", agent.ntp.as_ref().map(|ntp| ntp.servers.join(", ")).unwrap_or_default()),
+            (
+                "Time service",
+                agent
+                    .ntp
+                    .as_ref()
+                    .map(|ntp| ntp.service.clone())
+                    .unwrap_or_default()
+            ),
+            (
+                "Servers",
+                agent
+                    .ntp
+                    .as_ref()
+                    .map(|ntp| ntp.servers.join(", "))
+                    .unwrap_or_default()
+            ),
         ])
     );
     if !agent.conditions.is_empty() {
@@ -62,7 +90,7 @@ pub(crate) fn page(agent: &AgentInfo, printer: Printer) -> String {
                 Cell::from(condition.kind.as_str()),
                 Cell::from(condition.status.to_string()),
                 Cell::from(condition.reason.as_deref()),
-                Cell::from(condition.last_transition_time.as_str()),
+                Cell::from(to_second(&condition.last_transition_time)),
             ]);
         }
         let _ = write!(page, "\n  Conditions:\n{}", table.render(printer.screen()));

@@ -147,7 +147,11 @@ impl Api {
     ///
     /// # Errors
     /// [`Failure::Refused`] when the controller cannot be reached or refuses.
-    pub(crate) fn call_with_progress(&self, call: &Call, progress: &mut dyn Progress) -> Result<Answer, Failure> {
+    pub(crate) fn call_with_progress(
+        &self,
+        call: &Call,
+        progress: &mut dyn Progress,
+    ) -> Result<Answer, Failure> {
         let response = self.send(call, Some("text/event-stream, application/json"))?;
         let status = response.status();
         let content_type = response.headers().get(http::header::CONTENT_TYPE);
@@ -158,10 +162,13 @@ impl Api {
         let mut reader = response.into_body().into_reader().take(ANSWER_BYTES_MAX);
         if !is_stream {
             let mut body = Vec::new();
-            reader.read_to_end(&mut body).map_err(|error| self.broken_off(&error))?;
+            reader
+                .read_to_end(&mut body)
+                .map_err(|error| self.broken_off(&error))?;
             return Ok(Answer { status, body });
         }
-        let answer = stream::read(io::BufReader::new(reader), progress).map_err(|error| self.broken_off(&error))?;
+        let answer =
+            stream::read(io::BufReader::new(reader), progress).map_err(|error| self.broken_off(&error))?;
         if is_taken(call, answer.status) {
             Ok(answer)
         } else {
@@ -191,9 +198,11 @@ impl Api {
         }
         let agent = self
             .agent
-            .configure_request(request.body(()).map_err(|error| {
-                Failure::new(format!("the request cannot be made: {error}"))
-            })?)
+            .configure_request(
+                request
+                    .body(())
+                    .map_err(|error| Failure::new(format!("the request cannot be made: {error}")))?,
+            )
             .timeout_recv_response(Some(call.wait))
             .timeout_recv_body(Some(call.wait))
             .build();
@@ -232,6 +241,7 @@ impl Api {
             ureq::Error::Io(error) => self
                 .tls_text(error)
                 .unwrap_or_else(|| format!("{error}; is the address right? name another with --url")),
+            ureq::Error::Protocol(_) => "what it answers is not HTTP; if it speaks TLS, write https://…".to_owned(),
             other => other.to_string(),
         };
         Failure::new(format!("cannot reach {url}: {text}"))
@@ -241,7 +251,10 @@ impl Api {
     fn tls_text(&self, error: &io::Error) -> Option<String> {
         let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
         Some(match (&self.access.trust, error) {
-            (Trust::Pinned(pinned), rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
+            (
+                Trust::Pinned(pinned),
+                rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer),
+            ) => {
                 format!(
                     "its certificate is not from the authority {pinned}; if the controller was set up anew, take \
                      the fingerprint that it prints when it starts"
@@ -266,7 +279,9 @@ impl Api {
 
     /// What the controller says against a request, and what to do.
     fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
-        let reason = serde_json::from_slice(body).ok().map(|Refusal { error }| shown(&error));
+        let reason = serde_json::from_slice(body)
+            .ok()
+            .map(|Refusal { error }| shown(&error));
         let Some(reason) = reason else {
             return Failure::new(format!(
                 "{} answered {status} without a reason; is it a timeball controller? name another with --url",
@@ -304,6 +319,10 @@ fn is_taken(call: &Call, status: StatusCode) -> bool {
 fn read_refusal(response: http::Response<ureq::Body>) -> Vec<u8> {
     let mut body = Vec::new();
     // What came before an error may tell enough.
-    let _ = response.into_body().into_reader().take(REFUSAL_BYTES_MAX).read_to_end(&mut body);
+    let _ = response
+        .into_body()
+        .into_reader()
+        .take(REFUSAL_BYTES_MAX)
+        .read_to_end(&mut body);
     body
 }

@@ -9,7 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Sees to it that Ctrl-C ends the program, also where it runs as the first process of a container and the
 /// kernel would not. Without a handler the kernel's way stays, which is as good anywhere else.
 pub(crate) fn ends_the_program() {
-    let Ok(runtime) = Builder::new_current_thread().enable_io().build() else { return };
+    let Ok(runtime) = Builder::new_current_thread().enable_io().build() else {
+        return;
+    };
     // The handler is in place when this returns; the thread only waits.
     let interrupt = {
         let _context = runtime.enter();

@@ -7,12 +7,13 @@ use model::job::{CreateJobResponse, JobDetail, ListJobsResponse, RetryJobRequest
 use model::route::{Endpoint, LIMIT_MAX};
 use uuid::Uuid;
 
-use crate::client::{Client, id};
 use crate::client::http::Call;
 use crate::client::job_page;
+use crate::client::{Client, id};
 use crate::ending::{Ending, Verdict};
 use crate::print::Printer;
 use crate::print::table::{Cell, Table, facts};
+use crate::print::time::to_second;
 
 /// Commands of `timeball client job`.
 #[derive(Debug, Subcommand)]
@@ -38,8 +39,13 @@ pub(crate) enum JobCommand {
 #[derive(Args, Debug)]
 pub(crate) struct ListArgs {
     /// Only jobs in this state, such as failed
-    #[arg(long, value_enum, value_name = "STATE", hide_possible_values = true,
-          help = "Only jobs in this state, such as failed or partial_failure")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "STATE",
+        hide_possible_values = true,
+        help = "Only jobs in this state, such as failed or partial_failure"
+    )]
     status: Option<StatusFilter>,
     /// How many at most
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=LIMIT_MAX))]
@@ -92,12 +98,17 @@ pub(crate) fn run(command: &JobCommand, client: &Client) -> Ending {
 fn list(args: &ListArgs, client: &Client) -> Ending {
     let status = args.status.as_ref().and_then(ValueEnum::to_possible_value);
     let call = Call::new(Endpoint::GetJobs, &[])
-        .query("status", status.as_ref().map(clap::builder::PossibleValue::get_name))
+        .query(
+            "status",
+            status.as_ref().map(clap::builder::PossibleValue::get_name),
+        )
         .query("limit", Some(args.limit))
         .query("offset", Some(args.offset));
     let answer = client.call(&call)?;
     let printer = client.printer;
-    printer.show(&answer.body, |response: &ListJobsResponse| jobs_page(response, printer))?;
+    printer.show(&answer.body, |response: &ListJobsResponse| {
+        jobs_page(response, printer)
+    })?;
     Ok(Verdict::Done)
 }
 
@@ -113,7 +124,11 @@ fn jobs_page(response: &ListJobsResponse, printer: Printer) -> String {
         return "\n  No jobs found.\n".to_owned();
     }
     let jobs = if response.total_items == 1 { "job" } else { "jobs" };
-    let mut page = format!("\n  {} {jobs}, {} shown; by state: {counts}\n\n", response.total_items, response.items.len());
+    let mut page = format!(
+        "\n  {} {jobs}, {} shown; by state: {counts}\n\n",
+        response.total_items,
+        response.items.len()
+    );
     let mut head = vec!["JOB ID", "STATUS", "CREATED", "TARGET", "OPERATION"];
     if printer.wide() {
         head.extend(["CHANGED", "USER", "HOSTNAME", "RETRY OF", "ERROR"]);
@@ -123,12 +138,14 @@ fn jobs_page(response: &ListJobsResponse, printer: Printer) -> String {
         let mut cells = vec![
             Cell::from(job.id.to_string()),
             job_page::status_cell(&job.status),
-            Cell::from(job.created.as_str()),
+            Cell::from(to_second(&job.created)),
             Cell::from(job.target.as_deref().or(job.hostname.as_deref())),
             Cell::from(job.operation.kind.as_str()),
         ];
         if printer.wide() {
-            cells.push(Cell::from(job.changed.map(|changed| if changed { "yes" } else { "no" })));
+            cells.push(Cell::from(
+                job.changed.map(|changed| if changed { "yes" } else { "no" }),
+            ));
             cells.push(Cell::from(job.user.as_deref()));
             cells.push(Cell::from(job.hostname.as_deref()));
             cells.push(Cell::from(job.retry_of.map(|id| id.to_string())));
@@ -153,14 +170,22 @@ fn retry(args: &RetryArgs, client: &Client) -> Ending {
     };
     let call = Call::new(Endpoint::RetryJob, &[&args.job.job_id.to_string()]).body(&request);
     let answer = client.call(&call)?;
-    client.printer.show(&answer.body, |response: &CreateJobResponse| {
-        let facts = facts(&[
-            ("Job ID", response.job_id.to_string()),
-            ("Status", response.status.clone()),
-            ("Revision", response.revision.map(|revision| revision.to_string()).unwrap_or_default()),
-        ]);
-        format!("\n{facts}")
-    })?;
+    client
+        .printer
+        .show(&answer.body, |response: &CreateJobResponse| {
+            let facts = facts(&[
+                ("Job ID", response.job_id.to_string()),
+                ("Status", response.status.clone()),
+                (
+                    "Revision",
+                    response
+                        .revision
+                        .map(|revision| revision.to_string())
+                        .unwrap_or_default(),
+                ),
+            ]);
+            format!("\n{facts}")
+        })?;
     Ok(Verdict::Done)
 }
 
@@ -168,9 +193,18 @@ fn retry(args: &RetryArgs, client: &Client) -> Ending {
 fn delete(args: &JobArgs, client: &Client) -> Ending {
     client.call(&Call::new(Endpoint::DeleteJob, &[&args.job_id.to_string()]))?;
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-    let body = format!("{{\"status\":\"deleted\",\"job_id\":\"{}\",\"timestamp\":\"{now}\"}}", args.job_id);
+    let body = format!(
+        "{{\"status\":\"deleted\",\"job_id\":\"{}\",\"timestamp\":\"{now}\"}}",
+        args.job_id
+    );
     client.printer.show(body.as_bytes(), |_: &serde_json::Value| {
-        format!("\n{}", facts(&[("Job ID", args.job_id.to_string()), ("Status", "Deleted".to_owned())]))
+        format!(
+            "\n{}",
+            facts(&[
+                ("Job ID", args.job_id.to_string()),
+                ("Status", "Deleted".to_owned())
+            ])
+        )
     })?;
     Ok(Verdict::Done)
 }

@@ -7,6 +7,7 @@ use model::job::{JobDetail, TimelineEvent};
 use crate::print::Printer;
 use crate::print::screen::Tone;
 use crate::print::table::{Cell, Table, facts};
+use crate::print::time::to_second;
 use crate::text;
 
 /// The page of `timeball client job get`.
@@ -21,11 +22,17 @@ pub(crate) fn page(job: &JobDetail, printer: Printer) -> String {
             ("Target", text(&job.target)),
             ("Hostname", text(&job.hostname)),
             ("User", text(&job.user)),
-            ("Created", job.created.clone()),
-            ("Updated", text(&job.updated_at)),
-            ("Changed", job.changed.map(|changed| changed.to_string()).unwrap_or_default()),
+            ("Created", to_second(&job.created)),
+            ("Updated", to_second(&text(&job.updated_at))),
+            (
+                "Changed",
+                job.changed.map(|changed| changed.to_string()).unwrap_or_default()
+            ),
             ("Error", text(&job.error)),
-            ("Retry of", job.retry_of.map(|id| id.to_string()).unwrap_or_default()),
+            (
+                "Retry of",
+                job.retry_of.map(|id| id.to_string()).unwrap_or_default()
+            ),
             ("Agents", rollup(job)),
         ])
     );
@@ -76,7 +83,10 @@ fn rollup(job: &JobDetail) -> String {
         }
     }
     counts.sort_unstable();
-    let counts: Vec<String> = counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(status, count)| format!("{count} {status}"))
+        .collect();
     format!("{} hosts: {}", job.agent_states.len(), counts.join(", "))
 }
 
@@ -88,7 +98,7 @@ pub(crate) fn timeline(events: &[TimelineEvent], printer: Printer) -> String {
     let mut table = Table::new(&["TIMESTAMP", "EVENT", "HOSTNAME", "MESSAGE", "ERROR"]);
     for event in events {
         table.row(vec![
-            Cell::from(event.timestamp.as_str()),
+            Cell::from(to_second(&event.timestamp)),
             Cell::from(event.event.as_str()),
             Cell::from(event.hostname.as_str()),
             Cell::from(event.message.as_str()),
@@ -112,5 +122,8 @@ pub(crate) fn status_cell(status: &str) -> Cell {
 /// JSON on indented lines.
 pub(crate) fn json(value: &serde_json::Value) -> String {
     let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
-    text::lines(&pretty).lines().map(|line| format!("  {line}\n")).collect()
+    text::lines(&pretty)
+        .lines()
+        .map(|line| format!("  {line}\n"))
+        .collect()
 }

@@ -79,7 +79,10 @@ pub(crate) fn read(mut reader: impl BufRead, progress: &mut dyn Progress) -> io:
     loop {
         line.clear();
         if reader.read_line(&mut line)? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends without a result"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "it ends without a result",
+            ));
         }
         let text = line.trim_end_matches(['\n', '\r']);
         if let Some(value) = field(text, "event") {

@@ -36,7 +36,8 @@ impl TlsConnector {
     /// # Errors
     /// When the trusted certificates are none.
     pub(crate) fn new(trust: &Trust) -> Result<Self, Error> {
-        let builder = || ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+        let builder =
+            || ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let config = match trust {
             Trust::Nobody => None,
             Trust::Authorities(certificates) => {
@@ -73,7 +74,12 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let Some(config) = &self.config else {
             return Err(ureq::Error::Tls("nobody vouches for this controller"));
         };
-        let host = details.uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let host = details
+            .uri
+            .host()
+            .unwrap_or_default()
+            .trim_matches(['[', ']'])
+            .to_owned();
         let name = ServerName::try_from(host).map_err(|_| ureq::Error::Tls("the host has no valid name"))?;
         let mut tls = ClientConnection::new(Arc::clone(config), name).map_err(other)?;
         let clock = Arc::clone(&details.current_time);

@@ -11,6 +11,7 @@ use crate::ending::{Ending, Verdict};
 use crate::print::Printer;
 use crate::print::screen::Tone;
 use crate::print::table::{Cell, Table, facts};
+use crate::print::time::to_second;
 
 /// Commands of `timeball client token`.
 #[derive(Debug, Subcommand)]
@@ -38,16 +39,21 @@ pub(crate) fn run(command: &TokenCommand, client: &Client) -> Ending {
     match command {
         TokenCommand::List => {
             let answer = client.call(&Call::new(Endpoint::GetTokens, &[]))?;
-            printer.show(&answer.body, |response: &ListTokensResponse| tokens_page(response, printer))?;
+            printer.show(&answer.body, |response: &ListTokensResponse| {
+                tokens_page(response, printer)
+            })?;
         }
         TokenCommand::Revoke(RevokeArgs { id }) => {
             let answer = client.call(&Call::new(Endpoint::DeleteToken, &[id]))?;
             printer.show(&answer.body, |response: &MessageResponse| {
-                format!("\n{}", facts(&[
-                    ("ID", id.clone()),
-                    ("Status", "Revoked".to_owned()),
-                    ("Message", response.message.clone()),
-                ]))
+                format!(
+                    "\n{}",
+                    facts(&[
+                        ("ID", id.clone()),
+                        ("Status", "Revoked".to_owned()),
+                        ("Message", response.message.clone()),
+                    ])
+                )
             })?;
         }
     }
@@ -69,16 +75,20 @@ fn tokens_page(response: &ListTokensResponse, printer: Printer) -> String {
             Cell::from(token.subject.as_str()),
             Cell::from(token.roles.join(", ")),
             status_cell(token),
-            Cell::from(token.expires_at.as_deref()),
+            Cell::from(token.expires_at.as_deref().map(to_second)),
         ];
         if printer.wide() {
             cells.push(Cell::from(token.permissions.join(", ")));
-            cells.push(Cell::from(token.issued_at.as_deref()));
-            cells.push(Cell::from(token.revoked_at.as_deref()));
+            cells.push(Cell::from(token.issued_at.as_deref().map(to_second)));
+            cells.push(Cell::from(token.revoked_at.as_deref().map(to_second)));
         }
         table.row(cells);
     }
-    format!("\n  Tokens ({})\n\n{}", response.total, table.render(printer.screen()))
+    format!(
+        "\n  Tokens ({})\n\n{}",
+        response.total,
+        table.render(printer.screen())
+    )
 }
 
 /// Expired tokens are not listed.

@@ -80,7 +80,11 @@ impl Table {
     pub(crate) fn render(&self, screen: Screen) -> String {
         let widths = self.widths(screen);
         let mut page = String::new();
-        let head: Vec<Cell> = self.head.iter().map(|head| Cell::toned(head, Tone::Head)).collect();
+        let head: Vec<Cell> = self
+            .head
+            .iter()
+            .map(|head| Cell::toned(head, Tone::Head))
+            .collect();
         for row in std::iter::once(&head).chain(&self.rows) {
             page.push_str(&" ".repeat(INDENT));
             for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
@@ -129,7 +133,11 @@ pub(crate) fn facts(pairs: &[(&str, String)]) -> String {
     let mut page = String::new();
     for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
         let missing = name_columns.saturating_sub(text::columns(name) + 1);
-        page.push_str(&format!("  {name}:{} {}\n", " ".repeat(missing), text::line(value)));
+        page.push_str(&format!(
+            "  {name}:{} {}\n",
+            " ".repeat(missing),
+            text::line(value)
+        ));
     }
     page
 }

@@ -2,6 +2,14 @@
 
 use jiff::Timestamp;
 
+/// A time of RFC 3339 without its fraction of a second; any other text as it is.
+pub(crate) fn to_second(time: &str) -> String {
+    match time.parse::<Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        Err(_) => time.to_owned(),
+    }
+}
+
 /// How long ago a time of RFC 3339 was, such as `3d4h`, `5h12m`, `42s`; empty without one. A time to come is
 /// `0s`: the clocks of client and controller may differ.
 pub(crate) fn ago(time: Option<&str>) -> String {
@@ -50,6 +58,11 @@ mod tests {
         ] {
             assert_eq!(age(seconds), text);
         }
+        assert_eq!(
+            to_second("2026-08-16T10:00:00.999999999Z"),
+            "2026-08-16T10:00:00Z"
+        );
+        assert_eq!(to_second("soon"), "soon");
         assert_eq!(ago(None), "");
         assert_eq!(ago(Some("yesterday")), "");
     }

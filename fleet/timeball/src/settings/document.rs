@@ -100,10 +100,18 @@ mod tests {
     fn every_key_is_in_it_once_and_no_variable_could_be_one_that_kubernetes_sets() {
         let page = markdown();
         for key in KEYS {
-            assert_eq!(page.matches(&format!("### `{}`", key.path)).count(), 1, "{}", key.path);
+            assert_eq!(
+                page.matches(&format!("### `{}`", key.path)).count(),
+                1,
+                "{}",
+                key.path
+            );
             let env = key.env.unwrap_or_default();
             // A service named timeball… puts TIMEBALL…_PORT and TIMEBALL…_SERVICE_HOST into every pod.
-            assert!(!env.ends_with("_PORT") && !env.ends_with("_SERVICE_HOST"), "{env}");
+            assert!(
+                !env.ends_with("_PORT") && !env.ends_with("_SERVICE_HOST"),
+                "{env}"
+            );
         }
     }
 }

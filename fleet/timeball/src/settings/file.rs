@@ -115,7 +115,12 @@ fn scalar(yaml: &str, node: &Spanned<Node>) -> String {
             let span = node.referenced.span();
             let from = usize::try_from(span.offset()).unwrap_or(usize::MAX);
             let chars = usize::try_from(span.len()).unwrap_or(0);
-            yaml.chars().skip(from).take(chars).collect::<String>().trim().to_owned()
+            yaml.chars()
+                .skip(from)
+                .take(chars)
+                .collect::<String>()
+                .trim()
+                .to_owned()
         }
     }
 }

@@ -74,7 +74,10 @@ impl Found {
     ///
     /// # Errors
     /// [`Failure::Refused`] naming place, value and what `read` says of it.
-    pub(crate) fn read<T, E: fmt::Display>(&self, read: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Failure> {
+    pub(crate) fn read<T, E: fmt::Display>(
+        &self,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, Failure> {
         read(&self.text).map_err(|error| self.refuse(&error.to_string()))
     }
 
@@ -125,7 +128,13 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_people_write_them() {
-        for (text, seconds) in [("30s", 30), ("30", 30), ("10m", 600), ("1h30m", 5400), ("90d", 7_776_000)] {
+        for (text, seconds) in [
+            ("30s", 30),
+            ("30", 30),
+            ("10m", 600),
+            ("1h30m", 5400),
+            ("90d", 7_776_000),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));

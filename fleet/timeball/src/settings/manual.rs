@@ -47,7 +47,11 @@ fn escaped(text: &str) -> String {
             _ => roff.push(c),
         }
     }
-    if roff.starts_with(['.', '\'']) { format!("\\&{roff}") } else { roff }
+    if roff.starts_with(['.', '\'']) {
+        format!("\\&{roff}")
+    } else {
+        roff
+    }
 }
 
 #[cfg(test)]

@@ -50,8 +50,12 @@ impl Settings {
             .map(|file| (file.to_owned(), "--config"))
             .or_else(|| environment("TIMEBALL_CONFIG").map(|file| (file.into(), "TIMEBALL_CONFIG")));
         if let Some((file, by)) = named {
-            let yaml = read(&file)
-                .map_err(|error| Failure::new(format!("{by} {}: {error}; name a file that you can read", file.display())))?;
+            let yaml = read(&file).map_err(|error| {
+                Failure::new(format!(
+                    "{by} {}: {error}; name a file that you can read",
+                    file.display()
+                ))
+            })?;
             return Settings::parse(Some(file), &yaml, environment);
         }
         for file in paths::settings_files() {
@@ -61,7 +65,9 @@ impl Settings {
                 Err(error)
                     if matches!(
                         error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory
+                        io::ErrorKind::NotFound
+                            | io::ErrorKind::PermissionDenied
+                            | io::ErrorKind::NotADirectory
                     ) => {}
                 Err(error) => return Err(Failure::new(format!("{}: {error}", file.display()))),
             }
@@ -72,12 +78,20 @@ impl Settings {
     fn parse(file: Option<PathBuf>, yaml: &str, environment: Environment) -> Result<Self, Failure> {
         let place = |line: u64| {
             let name = file.as_deref().unwrap_or(Path::new("settings")).display();
-            if line == 0 { name.to_string() } else { format!("{name}:{line}") }
+            if line == 0 {
+                name.to_string()
+            } else {
+                format!("{name}:{line}")
+            }
         };
         let mut entries = Vec::new();
-        for entry in file::entries(yaml)
-            .map_err(|misread| Failure::new(format!("{}: {}", place(misread.line), text::line(&misread.problem))))?
-        {
+        for entry in file::entries(yaml).map_err(|misread| {
+            Failure::new(format!(
+                "{}: {}",
+                place(misread.line),
+                text::line(&misread.problem)
+            ))
+        })? {
             let (key, name) = key_of(&entry.path)
                 .ok_or_else(|| Failure::new(format!("{}: {}", place(entry.line), unknown(&entry.path))))?;
             let fits = match (&entry.value, key.form) {
@@ -86,7 +100,11 @@ impl Settings {
                 (Value::List(_), _) => false,
             };
             if !fits {
-                let wanted = if key.form == Form::List { "a list, such as [a, b]" } else { "one value" };
+                let wanted = if key.form == Form::List {
+                    "a list, such as [a, b]"
+                } else {
+                    "one value"
+                };
                 let problem = format!("{}: {wanted} is needed", entry.path.join("."));
                 return Err(Failure::new(format!("{}: {problem}", place(entry.line))));
             }
@@ -118,8 +136,14 @@ impl Settings {
         {
             return Some(Found::new(text, Origin::Environment(name)));
         }
-        let (_, _, entry) = self.entries.iter().rev().find(|(found, _, _)| found.path == path)?;
-        let Value::Text(text) = &entry.value else { return None };
+        let (_, _, entry) = self
+            .entries
+            .iter()
+            .rev()
+            .find(|(found, _, _)| found.path == path)?;
+        let Value::Text(text) = &entry.value else {
+            return None;
+        };
         let text = match (key.form, self.file.as_deref().and_then(Path::parent)) {
             (Form::Path, Some(directory)) => directory.join(text).display().to_string(),
             _ => text.clone(),
@@ -129,7 +153,11 @@ impl Settings {
 
     /// The texts of a setting that is a list, which only the file can give.
     pub(crate) fn list(&self, path: &'static str) -> Option<Vec<String>> {
-        let (_, _, entry) = self.entries.iter().rev().find(|(found, _, _)| found.path == path)?;
+        let (_, _, entry) = self
+            .entries
+            .iter()
+            .rev()
+            .find(|(found, _, _)| found.path == path)?;
         match &entry.value {
             Value::List(list) => Some(list.clone()),
             Value::Text(_) => None,
@@ -141,17 +169,25 @@ impl Settings {
     /// # Errors
     /// [`Failure::Refused`] naming a label that is none.
     pub(crate) fn labels(&self) -> Result<Vec<Label>, Failure> {
-        let variable = KEYS.iter().find(|key| key.path == AGENT_LABELS).and_then(|key| key.env);
+        let variable = KEYS
+            .iter()
+            .find(|key| key.path == AGENT_LABELS)
+            .and_then(|key| key.env);
         if let Some(name) = variable
             && let Some(list) = (self.environment)(name)
         {
             let found = |text: &str| Found::new(text.to_owned(), Origin::Environment(name));
-            return list.split(',').map(|label| found(label.trim()).read(str::parse)).collect();
+            return list
+                .split(',')
+                .map(|label| found(label.trim()).read(str::parse))
+                .collect();
         }
         let labels: Vec<Label> = self
             .named(AGENT_LABELS)
             .map(|(name, entry)| {
-                let Value::Text(value) = &entry.value else { return Err(Failure::new("a label has one value")) };
+                let Value::Text(value) = &entry.value else {
+                    return Err(Failure::new("a label has one value"));
+                };
                 Found::new(format!("{name}:{value}"), self.origin(entry)).read(str::parse)
             })
             .collect::<Result<_, _>>()?;
@@ -170,7 +206,9 @@ impl Settings {
     pub(crate) fn roles(&self) -> Result<BTreeMap<String, BTreeSet<Permission>>, Failure> {
         self.named(ROLE_PERMISSIONS)
             .map(|(name, entry)| {
-                let Value::List(list) = &entry.value else { return Ok((name.to_owned(), BTreeSet::new())) };
+                let Value::List(list) = &entry.value else {
+                    return Ok((name.to_owned(), BTreeSet::new()));
+                };
                 let permissions = list
                     .iter()
                     .map(|text| Found::new(text.clone(), self.origin(entry)).read(str::parse))
@@ -270,7 +308,10 @@ mod tests {
             url.origin().to_string(),
             "controller.client.url in /etc/timeball/timeball.yaml:3"
         );
-        assert_eq!(settings.find(table::CLIENT_CA).unwrap().text(), "/etc/timeball/ca.pem");
+        assert_eq!(
+            settings.find(table::CLIENT_CA).unwrap().text(),
+            "/etc/timeball/ca.pem"
+        );
         assert!(settings.find(table::HEARTBEAT).is_none());
     }
 
@@ -284,7 +325,12 @@ mod tests {
         let yaml = "client: {url: 'http://a:1'}\nagent: {labels: {group: db}}\n";
         let settings = Settings::parse(None, yaml, environment).unwrap();
         assert_eq!(settings.find(table::CLIENT_URL).unwrap().text(), "http://b:2");
-        let labels: Vec<String> = settings.labels().unwrap().iter().map(ToString::to_string).collect();
+        let labels: Vec<String> = settings
+            .labels()
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(labels, ["group:web", "rack:a1"]);
     }
 
@@ -295,10 +341,18 @@ mod tests {
              ops:\n          permissions: [ntp:read, \"ntp:write\"]\n",
         )
         .unwrap();
-        let labels: Vec<String> = settings.labels().unwrap().iter().map(ToString::to_string).collect();
+        let labels: Vec<String> = settings
+            .labels()
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(labels, ["group:web.eu", "rack:1"]);
         let roles = settings.roles().unwrap();
-        assert_eq!(roles["ops"], BTreeSet::from([Permission::NTP_READ, Permission::NTP_WRITE]));
+        assert_eq!(
+            roles["ops"],
+            BTreeSet::from([Permission::NTP_READ, Permission::NTP_WRITE])
+        );
     }
 
     #[test]

@@ -19,9 +19,11 @@ use crate::start::signals::Stop;
 
 /// Arguments of `timeball agent`.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Without a token the host waits until an administrator accepts it.\n\nExample:\n  \
+#[command(
+    after_long_help = "Without a token the host waits until an administrator accepts it.\n\nExample:\n  \
                              timeball agent --controller time.example.com:8443 \\\n    \
-                             --enrolment-token-file /etc/timeball/enrolment.token --label group:web.eu")]
+                             --enrolment-token-file /etc/timeball/enrolment.token --label group:web.eu"
+)]
 pub(crate) struct AgentArgs {
     /// The controller's link
     #[arg(long, value_name = "HOST:PORT")]
@@ -45,16 +47,22 @@ pub(crate) struct AgentArgs {
 #[derive(Debug, Subcommand)]
 enum AgentCommand {
     /// Make this host's chrony read managed files; a backup is kept
-    #[command(after_long_help = "Needed only where chronyd's configuration names no directory for sources.\n\n\
-                                 Example:\n  timeball agent adopt")]
+    #[command(
+        after_long_help = "Needed only where chronyd's configuration names no directory for sources.\n\n\
+                                 Example:\n  timeball agent adopt"
+    )]
     Adopt,
     /// Print the fingerprint of this agent's key
-    #[command(after_long_help = "Compare it with what `timeball client agent list --pending -o wide` shows.\n\n\
-                                 Example:\n  timeball agent fingerprint")]
+    #[command(
+        after_long_help = "Compare it with what `timeball client agent list --pending -o wide` shows.\n\n\
+                                 Example:\n  timeball agent fingerprint"
+    )]
     Fingerprint,
     /// Forget the controller this host belongs to, to join another
-    #[command(after_long_help = "Start the agent again afterwards.\n\nExample:\n  timeball agent \
-                                 forget-controller")]
+    #[command(
+        after_long_help = "Start the agent again afterwards.\n\nExample:\n  timeball agent \
+                                 forget-controller"
+    )]
     ForgetController,
 }
 
@@ -69,7 +77,9 @@ pub(crate) fn run(args: &AgentArgs, globals: &Globals, settings: &Settings) -> E
             wanted.controller = controller(args, settings)?;
             super::run(async {
                 let mut stop = Stop::listen()?;
-                agent::run(wanted, async move { stop.asked().await }).await.map_err(failed)?;
+                agent::run(wanted, async move { stop.asked().await })
+                    .await
+                    .map_err(failed)?;
                 Ok(Verdict::Done)
             })
         }
@@ -123,7 +133,9 @@ fn controller(args: &AgentArgs, settings: &Settings) -> Result<String, Failure> 
             )
         })?;
     found.read(|text| {
-        let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains('/'));
+        let port = text
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.is_empty() && !host.contains('/'));
         match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
             Some(_) => Ok(text.to_owned()),
             None => Err("write HOST:PORT, such as time.example.com:8443"),
@@ -138,7 +150,10 @@ fn wanted(args: &AgentArgs, globals: &Globals, settings: &Settings) -> Result<ag
     let authority = flag(args.controller_fingerprint.clone(), "--controller-fingerprint")
         .or_else(|| settings.find(table::AGENT_CONTROLLER_FINGERPRINT));
     wanted.authority = authority.map(|found| found.read(str::parse)).transpose()?;
-    let file = args.enrolment_token_file.as_ref().map(|file| file.display().to_string());
+    let file = args
+        .enrolment_token_file
+        .as_ref()
+        .map(|file| file.display().to_string());
     wanted.token = token(flag(file, "--enrolment-token-file").as_ref(), settings)?;
     let mut labels = settings.labels()?;
     labels.extend(args.labels.iter().cloned());
@@ -150,28 +165,47 @@ fn wanted(args: &AgentArgs, globals: &Globals, settings: &Settings) -> Result<ag
 pub(crate) fn local(globals: &Globals, settings: &Settings) -> Result<agent::Settings, Failure> {
     let mut wanted = agent::Settings::new(String::new());
     wanted.state = paths::data(globals.data.as_ref(), settings, table::AGENT_DATA).join("agent");
-    wanted.hostname = settings.find(table::AGENT_HOSTNAME).map(|found| found.text().to_owned());
-    take(&mut wanted.container, settings.find(table::AGENT_CONTAINER), |text| match text {
-        "auto" => Ok(Container::Auto),
-        "host" => Ok(Container::Host),
-        "container" => Ok(Container::Container),
-        _ => Err("write auto, host or container"),
-    })?;
+    wanted.hostname = settings
+        .find(table::AGENT_HOSTNAME)
+        .map(|found| found.text().to_owned());
+    take(
+        &mut wanted.container,
+        settings.find(table::AGENT_CONTAINER),
+        |text| match text {
+            "auto" => Ok(Container::Auto),
+            "host" => Ok(Container::Host),
+            "container" => Ok(Container::Container),
+            _ => Err("write auto, host or container"),
+        },
+    )?;
     let chrony = &mut wanted.chrony;
     chrony.config = settings.find(table::CHRONY_CONFIG).map(|found| found.path());
     chrony.socket = settings.find(table::CHRONY_SOCKET).map(|found| found.path());
     chrony.udp = settings
         .find(table::CHRONY_UDP)
-        .map(|found| found.read(|text| text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:323")))
+        .map(|found| {
+            found.read(|text| {
+                text.parse()
+                    .map_err(|_| "write an address and a port, such as 127.0.0.1:323")
+            })
+        })
         .transpose()?;
     chrony.restart_command = settings.list(table::CHRONY_RESTART);
-    take(&mut chrony.reload_timeout, settings.find(table::CHRONY_RELOAD_TIMEOUT), duration)?;
-    take(&mut chrony.apply, settings.find(table::CHRONY_APPLY), |text| match text {
-        "auto" => Ok(Apply::Auto),
-        "sourcedir" => Ok(Apply::Sourcedir),
-        "confdir" => Ok(Apply::Confdir),
-        _ => Err("write auto, sourcedir or confdir"),
-    })?;
+    take(
+        &mut chrony.reload_timeout,
+        settings.find(table::CHRONY_RELOAD_TIMEOUT),
+        duration,
+    )?;
+    take(
+        &mut chrony.apply,
+        settings.find(table::CHRONY_APPLY),
+        |text| match text {
+            "auto" => Ok(Apply::Auto),
+            "sourcedir" => Ok(Apply::Sourcedir),
+            "confdir" => Ok(Apply::Confdir),
+            _ => Err("write auto, sourcedir or confdir"),
+        },
+    )?;
     Ok(wanted)
 }
 
@@ -180,12 +214,17 @@ fn token(flag: Option<&Found>, settings: &Settings) -> Result<Option<EnrolmentTo
     let from_file = |file: &Found| {
         let text = fs::read_to_string(file.path())
             .map_err(|error| file.refuse(&format!("{error}; name a file with an enrolment token")))?;
-        text.parse().map(Some).map_err(|error: link::TokenError| file.refuse(&error.to_string()))
+        text.parse()
+            .map(Some)
+            .map_err(|error: link::TokenError| file.refuse(&error.to_string()))
     };
     if let Some(file) = flag {
         return from_file(file);
     }
-    match (settings.find(table::AGENT_TOKEN), settings.find(table::AGENT_TOKEN_FILE)) {
+    match (
+        settings.find(table::AGENT_TOKEN),
+        settings.find(table::AGENT_TOKEN_FILE),
+    ) {
         (Some(itself), _) => itself
             .text()
             .parse()

@@ -24,7 +24,11 @@ pub(crate) fn claim(data: &Path) -> Result<Claim, Failure> {
             data.display()
         ))
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .map_err(failed)?;
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -66,7 +70,10 @@ mod tests {
         let data = directory.path().join("a/b");
         let first = claim(&data).unwrap();
         let refusal = claim(&data).err().unwrap().to_string();
-        assert!(refusal.starts_with(&format!("process {} runs", process::id())), "{refusal}");
+        assert!(
+            refusal.starts_with(&format!("process {} runs", process::id())),
+            "{refusal}"
+        );
         drop(first);
         assert!(claim(&data).is_ok());
     }

@@ -18,9 +18,11 @@ use crate::start::signals::Stop;
 
 /// Arguments of `timeball controller`.
 #[derive(Args, Debug)]
-#[command(after_long_help = "It runs until it is told to stop. Settings are in timeball.yaml and the \
+#[command(
+    after_long_help = "It runs until it is told to stop. Settings are in timeball.yaml and the \
                              environment; docs/settings.md lists them.\n\nExample:\n  timeball controller \
-                             --api-listen 0.0.0.0:8080 --link-listen 0.0.0.0:8443")]
+                             --api-listen 0.0.0.0:8080 --link-listen 0.0.0.0:8443"
+)]
 pub(crate) struct ControllerArgs {
     /// Where the API and the web page listen
     #[arg(long, value_name = "ADDR:PORT")]
@@ -43,21 +45,30 @@ pub(crate) fn run(args: &ControllerArgs, globals: &Globals, settings: &Settings)
     wanted.api = Listen::Exactly(address(
         settings,
         table::API_LISTEN,
-        args.api_listen.as_ref().map(|text| Found::new(text, Origin::Flag("--api-listen"))),
+        args.api_listen
+            .as_ref()
+            .map(|text| Found::new(text, Origin::Flag("--api-listen"))),
         ([127, 0, 0, 1], 8080).into(),
     )?);
     wanted.link = Listen::Exactly(address(
         settings,
         table::LINK_LISTEN,
-        args.link_listen.as_ref().map(|text| Found::new(text, Origin::Flag("--link-listen"))),
+        args.link_listen
+            .as_ref()
+            .map(|text| Found::new(text, Origin::Flag("--link-listen"))),
         ([0, 0, 0, 0], 8443).into(),
     )?);
     wanted.link_advertised = args.link_advertise.clone().or(wanted.link_advertised);
     super::run(async {
         let _claim = claim(&wanted.data)?;
         let mut stop = Stop::listen()?;
-        let running = controller::start(wanted).await.map_err(|error| not_started(&error))?;
-        tracing::info!(url = running.url, token_file = %running.admin_token.display(), "clients can call");
+        let running = controller::start(wanted)
+            .await
+            .map_err(|error| not_started(&error))?;
+        tracing::info!(
+            url = running.url, ca_fingerprint = %running.controller().authority(),
+            token_file = %running.admin_token.display(), "clients can call"
+        );
         stop.asked().await;
         running.stop().await;
         tracing::info!("controller stopped");
@@ -75,11 +86,25 @@ pub(crate) fn wanted(data: PathBuf, settings: &Settings) -> Result<controller::S
     let mut wanted = controller::Settings::local(data);
     wanted.tls = tls(settings)?;
     wanted.roles = settings.roles()?;
-    wanted.link_advertised = settings.find(table::LINK_ADVERTISE).map(|found| found.text().to_owned());
-    take(&mut wanted.job_timeout, settings.find(table::API_JOB_TIMEOUT), seconds_or_more)?;
-    take(&mut wanted.heartbeat, settings.find(table::HEARTBEAT), seconds_or_more)?;
+    wanted.link_advertised = settings
+        .find(table::LINK_ADVERTISE)
+        .map(|found| found.text().to_owned());
+    take(
+        &mut wanted.job_timeout,
+        settings.find(table::API_JOB_TIMEOUT),
+        seconds_or_more,
+    )?;
+    take(
+        &mut wanted.heartbeat,
+        settings.find(table::HEARTBEAT),
+        seconds_or_more,
+    )?;
     take(&mut wanted.auto_accept, settings.find(table::AUTO_ACCEPT), truth)?;
-    take(&mut wanted.metrics_open, settings.find(table::API_METRICS_OPEN), truth)?;
+    take(
+        &mut wanted.metrics_open,
+        settings.find(table::API_METRICS_OPEN),
+        truth,
+    )?;
     Ok(wanted)
 }
 
@@ -105,7 +130,10 @@ fn seconds_or_more(text: &str) -> Result<Duration, String> {
 }
 
 fn tls(settings: &Settings) -> Result<ApiTls, Failure> {
-    let files = (settings.find(table::API_CERTIFICATE), settings.find(table::API_KEY));
+    let files = (
+        settings.find(table::API_CERTIFICATE),
+        settings.find(table::API_KEY),
+    );
     match (files, settings.find(table::API_TLS)) {
         ((Some(certificate), Some(key)), None) => Ok(ApiTls::Files {
             certificate: certificate.path(),
@@ -121,7 +149,8 @@ fn tls(settings: &Settings) -> Result<ApiTls, Failure> {
             "off" => Ok(ApiTls::None),
             _ => Err("write auto, own or off"),
         }),
-        (_, Some(found)) => Err(found.refuse("with controller.api.certificate and controller.api.key it says too much; leave it out")),
+        (_, Some(found)) => Err(found
+            .refuse("with controller.api.certificate and controller.api.key it says too much; leave it out")),
     }
 }
 
@@ -134,7 +163,8 @@ pub(crate) fn address(
 ) -> Result<SocketAddr, Failure> {
     let mut address = default;
     take(&mut address, flag.or_else(|| settings.find(key)), |text| {
-        text.parse().map_err(|_| "write an address and a port, such as 0.0.0.0:8080 or [::]:8080")
+        text.parse()
+            .map_err(|_| "write an address and a port, such as 0.0.0.0:8080 or [::]:8080")
     })?;
     Ok(address)
 }

@@ -12,7 +12,13 @@ use crate::ending::Failure;
 #[command(next_help_heading = "Logging")]
 pub(crate) struct LogArgs {
     /// Form of the log on stderr: human or json
-    #[arg(long, value_enum, value_name = "FORM", default_value = "human", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        default_value = "human",
+        hide_possible_values = true
+    )]
     log: Form,
     /// How much to log: error, warn, info, debug, trace
     #[arg(
@@ -47,7 +53,9 @@ pub(crate) fn start(args: &LogArgs) -> Result<(), Failure> {
             "{origin} {level}: write error, warn, info, debug or trace, or one per part such as info,link=debug"
         ))
     })?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     match args.log {
         Form::Human => {
             let ansi = io::IsTerminal::is_terminal(&io::stderr())

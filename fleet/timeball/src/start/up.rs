@@ -16,17 +16,19 @@ use crate::ending::{Ending, Failure, Verdict};
 use crate::paths;
 use crate::print::screen::Screen;
 use crate::settings::{Settings, table};
+use crate::start::agent::local;
 use crate::start::claim::claim;
 use crate::start::controller::{address, not_started, wanted};
 use crate::start::log::{self, LogArgs};
 use crate::start::signals::Stop;
-use crate::start::agent::local;
 
 /// Arguments of `timeball up`.
 #[derive(Args, Debug)]
-#[command(after_long_help = "It needs no set-up and no root. As somebody else than root it reads the time \
+#[command(
+    after_long_help = "It needs no set-up and no root. As somebody else than root it reads the time \
                              service of this machine and cannot change it. A second `up` on the same data \
-                             goes on where the first stopped.\n\nExample:\n  timeball up --data /tmp/trial")]
+                             goes on where the first stopped.\n\nExample:\n  timeball up --data /tmp/trial"
+)]
 pub(crate) struct UpArgs {
     #[command(flatten)]
     log: LogArgs,
@@ -47,7 +49,9 @@ pub(crate) fn run(args: &UpArgs, globals: &Globals, settings: &Settings) -> Endi
     super::run(async {
         let _claim = claim(&data)?;
         let mut stop = Stop::listen()?;
-        let running = controller::start(wanted).await.map_err(|error| not_started(&error))?;
+        let running = controller::start(wanted)
+            .await
+            .map_err(|error| not_started(&error))?;
         let mut agent = agent;
         agent.labels = model::Labels::from_iter(labels);
         agent.state = data.join("agent");

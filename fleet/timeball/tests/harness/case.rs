@@ -90,7 +90,11 @@ impl Case {
         let dir = directory.path().to_str().unwrap().to_owned();
         let server = Server::start(self.server.clone());
         let url = format!("http://{}", server.address);
-        let put = |text: &str| text.replace("{url}", &url).replace("{dead}", DEAD).replace("{dir}", &dir);
+        let put = |text: &str| {
+            text.replace("{url}", &url)
+                .replace("{dead}", DEAD)
+                .replace("{dir}", &dir)
+        };
         for (files, mode) in [(&self.files, 0o600), (&self.open_files, 0o644)] {
             for (name, content) in files {
                 let path = directory.path().join(name);
@@ -100,8 +104,13 @@ impl Case {
             }
         }
         let mut command = Command::new(env!("CARGO_BIN_EXE_timeball"));
-        command.args(self.args.iter().map(|arg| put(arg))).current_dir(directory.path());
-        command.env_clear().env("HOME", &dir).env("XDG_STATE_HOME", format!("{dir}/state"));
+        command
+            .args(self.args.iter().map(|arg| put(arg)))
+            .current_dir(directory.path());
+        command
+            .env_clear()
+            .env("HOME", &dir)
+            .env("XDG_STATE_HOME", format!("{dir}/state"));
         if !self.no_url && !self.server.is_empty() {
             command.env("TIMEBALL_URL", &url);
         }
@@ -109,7 +118,9 @@ impl Case {
             command.env("TIMEBALL_TOKEN", "t0ken");
         }
         // The same data directory for root and others.
-        command.env("TIMEBALL_DATA", format!("{dir}/state/timeball"));
+        command
+            .env("TERM", "xterm")
+            .env("TIMEBALL_DATA", format!("{dir}/state/timeball"));
         command.envs(self.env.iter().map(|(name, value)| (name, put(value))));
         let (status, stdout, stderr) = self.call(command);
         let back = |text: String| {
@@ -119,7 +130,8 @@ impl Case {
                 .replace(env!("CARGO_PKG_VERSION"), "{version}")
         };
         let files = self.expect.files.keys().map(|name| {
-            let content = fs::read_to_string(Path::new(&dir).join(name)).unwrap_or_else(|error| error.to_string());
+            let content =
+                fs::read_to_string(Path::new(&dir).join(name)).unwrap_or_else(|error| error.to_string());
             (name.clone(), back(content))
         });
         Run {
@@ -190,7 +202,9 @@ impl Expect {
         let mut compare = |what: &str, expected: &str, actual: &str, contains: &[String]| {
             if contains.is_empty() {
                 if !glob::matches(expected, actual) {
-                    wrong.push(format!("--- {what} expected:\n{expected}--- {what} was:\n{actual}---"));
+                    wrong.push(format!(
+                        "--- {what} expected:\n{expected}--- {what} was:\n{actual}---"
+                    ));
                 }
             } else {
                 for text in contains.iter().filter(|text| !actual.contains(text.as_str())) {
@@ -201,9 +215,18 @@ impl Expect {
         compare("stdout", &self.stdout, &run.stdout, &self.stdout_contains);
         compare("stderr", &self.stderr, &run.stderr, &self.stderr_contains);
         for (name, expected) in &self.files {
-            compare(name, expected, run.files.get(name).map_or("", String::as_str), &[]);
+            compare(
+                name,
+                expected,
+                run.files.get(name).map_or("", String::as_str),
+                &[],
+            );
         }
-        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(wrong.join("\n"))
+        }
     }
 }
 

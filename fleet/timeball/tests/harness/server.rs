@@ -70,7 +70,11 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let theirs = listener.try_clone().unwrap();
         let thread = thread::spawn(move || serve(&theirs, &script));
-        Server { address, thread, listener }
+        Server {
+            address,
+            thread,
+            listener,
+        }
     }
 
     /// Stops and says what was wrong: requests that differed, came too often or not at all.
@@ -155,13 +159,24 @@ fn compare(exchange: &Exchange, request: &Request, wrong: &mut Vec<String>) {
     check("request", &exchange.request, &request.line);
     check("request body", exchange.request_body.trim_end(), &request.body);
     for header in &exchange.headers {
-        if !request.headers.iter().any(|came| came.eq_ignore_ascii_case(header)) {
-            wrong.push(format!("header missing: {header}; there were {:?}", request.headers));
+        if !request
+            .headers
+            .iter()
+            .any(|came| came.eq_ignore_ascii_case(header))
+        {
+            wrong.push(format!(
+                "header missing: {header}; there were {:?}",
+                request.headers
+            ));
         }
     }
     for name in &exchange.without_headers {
         let name = format!("{}:", name.to_ascii_lowercase());
-        if let Some(came) = request.headers.iter().find(|came| came.to_ascii_lowercase().starts_with(&name)) {
+        if let Some(came) = request
+            .headers
+            .iter()
+            .find(|came| came.to_ascii_lowercase().starts_with(&name))
+        {
             wrong.push(format!("header that must not be there: {came}"));
         }
     }
@@ -169,10 +184,17 @@ fn compare(exchange: &Exchange, request: &Request, wrong: &mut Vec<String>) {
 
 /// Writes the answer; a client that has seen enough may have gone.
 fn answer(exchange: &Exchange, stream: &mut TcpStream) {
-    let filler = exchange.filler.as_ref().map(|(text, times)| text.repeat(*times)).unwrap_or_default();
+    let filler = exchange
+        .filler
+        .as_ref()
+        .map(|(text, times)| text.repeat(*times))
+        .unwrap_or_default();
     let body = format!("{}{filler}{}", exchange.body, exchange.body_end);
     let length = body.len() + if exchange.broken_off { 100 } else { 0 };
-    let mut head = format!("HTTP/1.1 {} Fake\r\nContent-Length: {length}\r\n", exchange.status);
+    let mut head = format!(
+        "HTTP/1.1 {} Fake\r\nContent-Length: {length}\r\n",
+        exchange.status
+    );
     if !exchange.content_type.is_empty() {
         head.push_str(&format!("Content-Type: {}\r\n", exchange.content_type));
     }

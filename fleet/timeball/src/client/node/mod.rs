@@ -47,11 +47,15 @@ pub(crate) fn check(args: &NodeArgs) {
         root.build();
         // The usage that is shown is that of the verb.
         let path = ["client", "node", "ntp", command.verb()];
-        let verb = path.iter().try_fold(&mut root, |command, name| command.find_subcommand_mut(name).ok_or(()));
+        let verb = path.iter().try_fold(&mut root, |command, name| {
+            command.find_subcommand_mut(name).ok_or(())
+        });
         let remedy = "say which hosts with --target, for example --target web-01 or --target _all";
         match verb {
             Ok(verb) => verb.error(ErrorKind::MissingRequiredArgument, remedy).exit(),
-            Err(()) => Cli::command().error(ErrorKind::MissingRequiredArgument, remedy).exit(),
+            Err(()) => Cli::command()
+                .error(ErrorKind::MissingRequiredArgument, remedy)
+                .exit(),
         }
     }
 }

@@ -26,13 +26,17 @@ pub(crate) enum NtpCommand {
     #[command(after_long_help = "Example:\n  timeball client node ntp get --target group:web -o wide")]
     Get(GetArgs),
     /// Put servers under management on hosts that have none managed yet
-    #[command(after_long_help = "Example:\n  timeball client node ntp create --target web-01 \\\n    \
+    #[command(
+        after_long_help = "Example:\n  timeball client node ntp create --target web-01 \\\n    \
                                  --servers ntp1.example.com,ntp2.example.com \\\n    \
-                                 --servers time.example.com+nts+minpoll=4")]
+                                 --servers time.example.com+nts+minpoll=4"
+    )]
     Create(WriteArgs),
     /// Replace the managed servers of hosts
-    #[command(after_long_help = "Example:\n  timeball client node ntp update --target _all \\\n    \
-                                 --servers ntp1.example.com --servers pool.ntp.org+pool")]
+    #[command(
+        after_long_help = "Example:\n  timeball client node ntp update --target _all \\\n    \
+                                 --servers ntp1.example.com --servers pool.ntp.org+pool"
+    )]
     Update(WriteArgs),
     /// Remove the managed servers of hosts
     #[command(after_long_help = "Example:\n  timeball client node ntp delete --target web-01")]
@@ -126,13 +130,18 @@ impl NtpCommand {
 pub(crate) fn run(command: &NtpCommand, target: &Target, client: &Client) -> Ending {
     match command {
         NtpCommand::Get(GetArgs { wait, watch: None }) => get(target, wait, client),
-        NtpCommand::Get(GetArgs { wait, watch: Some(seconds) }) => watch(target, wait, *seconds, client),
-        NtpCommand::Create(args) => {
-            write(&request(Endpoint::PostNodeNtp, target, &args.wait).body(&servers(args)?), client)
-        }
-        NtpCommand::Update(args) => {
-            write(&request(Endpoint::PutNodeNtp, target, &args.wait).body(&servers(args)?), client)
-        }
+        NtpCommand::Get(GetArgs {
+            wait,
+            watch: Some(seconds),
+        }) => watch(target, wait, *seconds, client),
+        NtpCommand::Create(args) => write(
+            &request(Endpoint::PostNodeNtp, target, &args.wait).body(&servers(args)?),
+            client,
+        ),
+        NtpCommand::Update(args) => write(
+            &request(Endpoint::PutNodeNtp, target, &args.wait).body(&servers(args)?),
+            client,
+        ),
         NtpCommand::Delete(args) => write(&request(Endpoint::DeleteNodeNtp, target, &args.wait), client),
     }
 }
@@ -146,7 +155,9 @@ fn request(endpoint: Endpoint, target: &Target, wait: &WaitArgs) -> Call {
 fn get(target: &Target, wait: &WaitArgs, client: &Client) -> Ending {
     let answer = client.call_hosts(&request(Endpoint::GetNodeNtp, target, wait))?;
     let printer = client.printer;
-    printer.show(&answer.body, |response: &NtpCollectionResponse| rows::status_page(response, printer))?;
+    printer.show(&answer.body, |response: &NtpCollectionResponse| {
+        rows::status_page(response, printer)
+    })?;
     verdict(&answer.body)
 }
 
@@ -158,7 +169,9 @@ fn watch(target: &Target, wait: &WaitArgs, seconds: u64, client: &Client) -> End
     loop {
         if screen.is_terminal() {
             let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-            screen.write(&format!("\u{1b}[H\u{1b}[2J  {target} every {seconds} s, last asked {now}\n"))?;
+            screen.write(&format!(
+                "\u{1b}[H\u{1b}[2J  {target} every {seconds} s, last asked {now}\n"
+            ))?;
         }
         match get(target, wait, client) {
             Ok(_) => answered = true,
@@ -172,7 +185,9 @@ fn watch(target: &Target, wait: &WaitArgs, seconds: u64, client: &Client) -> End
 fn write(call: &Call, client: &Client) -> Ending {
     let answer = client.call_hosts(call)?;
     let printer = client.printer;
-    printer.show(&answer.body, |response: &NtpMutationResponse| rows::change_page(response, printer))?;
+    printer.show(&answer.body, |response: &NtpMutationResponse| {
+        rows::change_page(response, printer)
+    })?;
     verdict(&answer.body)
 }
 
@@ -192,21 +207,27 @@ struct RowVerdict {
 fn verdict(body: &[u8]) -> Ending {
     let Verdicts { results } = decode(body)?;
     let failed = results.iter().any(|row| row.status == RowStatus::Failed);
-    Ok(if failed { Verdict::SomeFailed } else { Verdict::Done })
+    Ok(if failed {
+        Verdict::SomeFailed
+    } else {
+        Verdict::Done
+    })
 }
 
 /// The servers that were asked for.
 fn servers(args: &WriteArgs) -> Result<Servers, Failure> {
     match &args.servers_file {
         Some(file) => servers_of_file(file),
-        None => Servers::new(args.servers.clone()).map_err(|invalid| Failure::new(format!("--servers: {invalid}"))),
+        None => Servers::new(args.servers.clone())
+            .map_err(|invalid| Failure::new(format!("--servers: {invalid}"))),
     }
 }
 
 /// Reads a list of servers, bare or below `servers`. JSON is YAML.
 fn servers_of_file(file: &Path) -> Result<Servers, Failure> {
     const BYTES_MAX: u64 = 1 << 20;
-    let refuse = |why: &dyn std::fmt::Display| Failure::new(format!("--servers-file {}: {why}", file.display()));
+    let refuse =
+        |why: &dyn std::fmt::Display| Failure::new(format!("--servers-file {}: {why}", file.display()));
     let mut text = String::new();
     let read = if file == Path::new("-") {
         std::io::stdin().take(BYTES_MAX).read_to_string(&mut text)
@@ -221,7 +242,9 @@ fn servers_of_file(file: &Path) -> Result<Servers, Failure> {
         other => other,
     };
     if !body.is_object() {
-        return Err(refuse(&"no list of servers in it; write one name per line, each after \"- \""));
+        return Err(refuse(
+            &"no list of servers in it; write one name per line, each after \"- \"",
+        ));
     }
     Servers::from_json(&body).map_err(|invalid| refuse(&invalid))
 }

@@ -1,8 +1,8 @@
 //! What hosts answered, as pages for people.
 
 use model::ntp::{
-    DriftKind, NtpCollectionResponse, NtpMutationResponse, NtpMutationResult, NtpStatus, NtpStatusEntry, RowStatus,
-    SyncState,
+    DriftKind, NtpCollectionResponse, NtpMutationResponse, NtpMutationResult, NtpStatus, NtpStatusEntry,
+    RowStatus, SyncState,
 };
 use uuid::Uuid;
 
@@ -49,7 +49,10 @@ pub(crate) fn change_page(response: &NtpMutationResponse, printer: Printer) -> S
     }
     let mut table = Table::new(&head);
     for row in &response.results {
-        let mut cells = vec![Cell::from(row.hostname.as_str()), status_cell(row.status, row.changed)];
+        let mut cells = vec![
+            Cell::from(row.hostname.as_str()),
+            status_cell(row.status, row.changed),
+        ];
         if printer.wide() {
             cells.push(Cell::from(row.changed.map(yes_or_no)));
             cells.push(Cell::from(row.path.as_deref()));
@@ -78,7 +81,11 @@ impl<'a> From<&'a NtpStatusEntry> for Row<'a> {
             status: row.status,
             changed: false,
             error: row.error.clone(),
-            notes: row.detail.as_ref().map(|detail| detail.notes.as_slice()).unwrap_or_default(),
+            notes: row
+                .detail
+                .as_ref()
+                .map(|detail| detail.notes.as_slice())
+                .unwrap_or_default(),
         }
     }
 }
@@ -139,17 +146,29 @@ fn details(rows: &[Row<'_>], printer: Printer) -> String {
     for row in rows {
         let host = text::line(row.hostname);
         if let Some(error) = &row.error {
-            let tone = if row.status == RowStatus::Skipped { Tone::Warn } else { Tone::Bad };
+            let tone = if row.status == RowStatus::Skipped {
+                Tone::Warn
+            } else {
+                Tone::Bad
+            };
             lines.push((host.clone(), tone, text::line(error)));
         }
         if printer.wide() {
-            lines.extend(row.notes.iter().map(|note| (host.clone(), Tone::Plain, text::line(note))));
+            lines.extend(
+                row.notes
+                    .iter()
+                    .map(|note| (host.clone(), Tone::Plain, text::line(note))),
+            );
         }
     }
     if lines.is_empty() {
         return String::new();
     }
-    let columns = lines.iter().map(|(host, _, _)| text::columns(host)).max().unwrap_or(0);
+    let columns = lines
+        .iter()
+        .map(|(host, _, _)| text::columns(host))
+        .max()
+        .unwrap_or(0);
     let mut page = "\n  Details:\n".to_owned();
     for (host, tone, line) in lines {
         let missing = columns.saturating_sub(text::columns(&host));
@@ -173,17 +192,25 @@ fn wide_cells(row: &NtpStatusEntry) -> Vec<Cell> {
     let detail = row.detail.as_ref();
     vec![
         Cell::from(detail.map(|detail| state(detail.state))),
-        Cell::from(detail.and_then(|detail| detail.error_bound_s).map(|bound| format!("{bound:.9}s"))),
+        Cell::from(
+            detail
+                .and_then(|detail| detail.error_bound_s)
+                .map(|bound| format!("{bound:.9}s")),
+        ),
         Cell::from(detail.and_then(|detail| detail.leap.as_deref())),
         Cell::from(row.current_source.as_deref()),
         Cell::from(detail.map(sources)),
         Cell::from(row.servers.join(", ")),
         Cell::from(detail.map(|detail| yes_or_no(detail.managed))),
-        Cell::from(detail.and_then(|detail| detail.drift.as_ref()).map(|drift| match drift.kind {
-            DriftKind::Edited => "edited",
-            DriftKind::Missing => "missing",
-            DriftKind::NotLoaded => "not loaded",
-        })),
+        Cell::from(
+            detail
+                .and_then(|detail| detail.drift.as_ref())
+                .map(|drift| match drift.kind {
+                    DriftKind::Edited => "edited",
+                    DriftKind::Missing => "missing",
+                    DriftKind::NotLoaded => "not loaded",
+                }),
+        ),
         Cell::from(detail.map(|detail| detail.service.as_str())),
         Cell::from(row.machine_id.as_deref()),
     ]
@@ -191,7 +218,11 @@ fn wide_cells(row: &NtpStatusEntry) -> Vec<Cell> {
 
 /// How many sources are usable, and how many there are.
 fn sources(detail: &NtpStatus) -> String {
-    let usable = detail.sources.iter().filter(|source| source.state != "unusable").count();
+    let usable = detail
+        .sources
+        .iter()
+        .filter(|source| source.state != "unusable")
+        .count();
     format!("{usable}/{}", detail.sources.len())
 }
 
