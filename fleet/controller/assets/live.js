@@ -129,7 +129,9 @@ function become(shown, wanted) {
     shown.nodeValue = wanted.nodeValue;
     return;
   }
-  for (const { name } of [...shown.attributes]) if (!wanted.hasAttribute(name)) shown.removeAttribute(name);
+  // What somebody has unfolded stays unfolded.
+  const stays = (name) => wanted.hasAttribute(name) || (shown.nodeName === "DETAILS" && name === "open");
+  for (const { name } of [...shown.attributes]) if (!stays(name)) shown.removeAttribute(name);
   for (const { name, value } of wanted.attributes) {
     if (shown.getAttribute(name) !== value) shown.setAttribute(name, value);
   }

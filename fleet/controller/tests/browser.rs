@@ -4,14 +4,19 @@
 
 #[path = "browser/agents.rs"]
 mod agents;
+#[path = "browser/cable.rs"]
+mod cable;
 #[path = "browser/chrome.rs"]
 mod chrome;
 #[path = "browser/fleet.rs"]
 mod fleet;
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use agents::Agent;
+use cable::Cable;
 use chrome::{Chrome, Look};
 use controller::settings::Listen;
 use controller::{Running, Settings};
@@ -25,22 +30,35 @@ const DESK: Look = Look {
     dark: false,
 };
 
+fn settings(data: &Path, api: SocketAddr) -> Settings {
+    Settings {
+        api: Listen::Exactly(api),
+        heartbeat: Duration::from_secs(1),
+        ..Settings::local(data.to_owned())
+    }
+}
+
 /// A controller with its data.
 struct Bench {
     running: Running,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Bench {
     async fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            api: Listen::Exactly("127.0.0.1:0".parse().unwrap()),
-            heartbeat: Duration::from_secs(1),
-            ..Settings::local(data.path().to_owned())
-        };
-        let running = controller::start(settings).await.unwrap();
-        Bench { running, _data: data }
+        let running = controller::start(settings(data.path(), "127.0.0.1:0".parse().unwrap()));
+        Bench {
+            running: running.await.unwrap(),
+            data,
+        }
+    }
+
+    /// Stops the controller; gives what is needed to start it again.
+    async fn stop(self) -> (tempfile::TempDir, SocketAddr) {
+        let api = self.running.api;
+        self.running.stop().await;
+        (self.data, api)
     }
 
     async fn agent(&self, simulated: Simulated) -> Agent {
@@ -69,7 +87,11 @@ impl Bench {
     }
 
     async fn sign_in(&self, chrome: &Chrome) {
-        chrome.page.goto(&self.running.url).await.unwrap();
+        self.sign_in_at(chrome, &self.running.url).await;
+    }
+
+    async fn sign_in_at(&self, chrome: &Chrome, url: &str) {
+        chrome.page.goto(url).await.unwrap();
         chrome.keys("input[name=token]", &self.token()).await;
         chrome.click("button[type=submit]").await;
         chrome.eventually("the page is live", LIVE).await;
@@ -266,9 +288,14 @@ async fn an_operator_looks_at_the_fleet() {
         0
     );
     pictures(&chrome, "details").await;
+    chrome.keys("input[name=q]", "mail").await;
+    chrome
+        .eventually("the mail hosts", &format!("{NAMES}.length === 2"))
+        .await;
+    pictures(&chrome, "details-alone").await;
 
     // --- without a script the same address shows the same
-    let html = reqwest_like(&chrome, "location.href").await;
+    let html = as_served(&chrome, "location.href").await;
     assert!(html.contains("timeball.sources was changed"), "{html}");
 
     // --- signing out
@@ -300,7 +327,7 @@ async fn an_operator_looks_at_the_fleet() {
 }
 
 /// The page at an address as the server gives it, without what the script made of it.
-async fn reqwest_like(chrome: &Chrome, address: &str) -> String {
+async fn as_served(chrome: &Chrome, address: &str) -> String {
     let script = format!("const done = arguments[0]; fetch({address}).then(a => a.text()).then(done)");
     chrome
         .page
@@ -344,7 +371,7 @@ async fn an_empty_fleet_says_how_to_begin_and_a_lost_connection_is_told() {
     );
     assert_eq!(chrome.complaints().await, Vec::<String>::new());
 
-    bench.running.stop().await;
+    let (data, api) = bench.stop().await;
     drop(agent);
     chrome
         .eventually("the loss is told", "!document.querySelector('#lost').hidden")
@@ -354,6 +381,20 @@ async fn an_empty_fleet_says_how_to_begin_and_a_lost_connection_is_told() {
         .await;
     assert_eq!(since.as_str().unwrap().len(), "14:03:22".len());
     pictures(&chrome, "lost").await;
+
+    // Sessions end with the controller.
+    let running = controller::start(settings(data.path(), api)).await.unwrap();
+    chrome
+        .eventually(
+            "signing in again is offered",
+            "!document.querySelector('#lost .over').hidden",
+        )
+        .await;
+    chrome.click("#lost .over").await;
+    chrome
+        .eventually("the form", "document.querySelector('input[name=token]')")
+        .await;
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -389,6 +430,31 @@ async fn the_page_stays_usable_without_a_script() {
         .for_element(Locator::Css("#hosts .line"))
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_connection_is_told_and_mended() {
+    let bench = Bench::start().await;
+    let agent = bench.agent(fleet().remove(0)).await;
+    let (near, cable) = cable::lay(bench.running.api).await;
+    let chrome = Chrome::start().await;
+    chrome.look(DESK).await;
+    bench.sign_in_at(&chrome, &format!("http://{near}")).await;
+    chrome.value("void (window.sameWindow = true)").await;
+    for (n, broken) in [Cable::Cut, Cable::Dead].into_iter().enumerate() {
+        cable.send(broken).unwrap();
+        chrome
+            .eventually("the loss is told", "!document.querySelector('#lost').hidden")
+            .await;
+        cable.send(Cable::Whole).unwrap();
+        let stratum = u8::try_from(n).unwrap() + 7;
+        agent.report(|report| report.ntp.as_mut().unwrap().stratum = Some(stratum));
+        chrome.eventually("it is live again", LIVE).await;
+        let shown = format!("document.querySelector('td.c-stratum').textContent === '{stratum}'");
+        chrome.eventually("what has changed since", &shown).await;
+        assert_eq!(chrome.value("document.querySelector('#lost').hidden").await, true);
+    }
+    assert_eq!(chrome.value("window.sameWindow").await, true);
 }
 
 /// Pictures of the page as it is: on a desk and a phone, by day and by night.

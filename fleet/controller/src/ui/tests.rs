@@ -202,7 +202,10 @@ fn a_waiting_host_is_shown_with_its_command() {
     let many: Vec<_> = (0..500).map(|n| pending(&format!("x{n}"))).collect();
     let html = parts::Pending::of(&many).to_string();
     assert_eq!(html.matches("<li>").count(), 20);
-    assert!(html.contains("and 480 more"), "{html}");
+    assert!(
+        html.contains("497 more") && html.contains("and 480 that"),
+        "{html}"
+    );
 }
 
 #[test]

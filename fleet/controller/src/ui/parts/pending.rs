@@ -6,7 +6,8 @@ use model::host::PendingAgentInfo;
 
 use crate::ui::text::shown;
 
-/// How many waiting hosts are shown; anybody can ask to join.
+/// How many waiting hosts are shown at once, and with those folded away; anybody can ask to join.
+const FIRST_MAX: usize = 3;
 const SHOWN_MAX: usize = 20;
 
 /// The waiting hosts, oldest first.
@@ -14,7 +15,8 @@ const SHOWN_MAX: usize = 20;
 #[template(path = "parts/pending.html")]
 pub(crate) struct Pending {
     total: usize,
-    shown: Vec<Waiting>,
+    first: Vec<Waiting>,
+    others: Vec<Waiting>,
 }
 
 // The template escapes what it shows.
@@ -44,14 +46,17 @@ impl Pending {
                 argument(&host.fingerprint)
             ),
         };
+        let mut first: Vec<Waiting> = pending.iter().take(SHOWN_MAX).map(waiting).collect();
+        let others = first.split_off(first.len().min(FIRST_MAX));
         Pending {
             total: pending.len(),
-            shown: pending.iter().take(SHOWN_MAX).map(waiting).collect(),
+            first,
+            others,
         }
     }
 
     fn hidden(&self) -> usize {
-        self.total - self.shown.len()
+        self.total - self.first.len() - self.others.len()
     }
 }
 
