@@ -3,6 +3,7 @@
 //! Writes are done one at a time, in the order in which they came; reads go on beside them. What is started
 //! goes on when the connection to the controller breaks, and is answered over the next one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,10 +29,12 @@ const JOBS_MAX: usize = 64;
 /// The jobs of one host.
 pub(crate) struct Jobs {
     desk: Arc<Desk>,
-    /// Held while a write is under way; for ever when the agent ends.
+    /// Held while a write is under way.
     writes: AsyncMutex<()>,
     reads: Semaphore,
     places: Arc<Semaphore>,
+    /// Whether the agent ends, and what waits is not started any more.
+    ending: AtomicBool,
     answers: mpsc::UnboundedSender<HostResult>,
     answered: Mutex<Option<mpsc::UnboundedReceiver<HostResult>>>,
 }
@@ -65,6 +68,7 @@ impl Jobs {
             writes: AsyncMutex::new(()),
             reads: Semaphore::new(READS_MAX),
             places: Arc::new(Semaphore::new(JOBS_MAX)),
+            ending: AtomicBool::new(false),
             answers,
             answered: Mutex::new(Some(answered)),
         }
@@ -141,6 +145,9 @@ impl Jobs {
         } else {
             (None, self.reads.acquire().await.ok())
         };
+        if self.ending.load(Ordering::Relaxed) {
+            return None;
+        }
         let late_ms = clock.now_ms().saturating_sub(order.not_after_ms);
         if late_ms > 0 {
             let failure = Failure::new(FailureKind::Expired, OrderError::Expired { late_ms }.to_string());
@@ -185,16 +192,11 @@ impl Jobs {
         });
     }
 
-    /// Starts no more writes, and waits for the one that is under way. Says whether it ended in time.
+    /// Starts no more jobs, and waits for the write that is under way. Says whether it ended in time. Jobs that
+    /// wait are not answered: the controller names them.
     pub(crate) async fn end(&self, timeout: Duration) -> bool {
-        match tokio::time::timeout(timeout, self.writes.lock()).await {
-            Ok(held) => {
-                // Jobs that still wait are never started: the controller names them as unanswered.
-                std::mem::forget(held);
-                true
-            }
-            Err(_) => false,
-        }
+        self.ending.store(true, Ordering::Relaxed);
+        tokio::time::timeout(timeout, self.writes.lock()).await.is_ok()
     }
 }
 

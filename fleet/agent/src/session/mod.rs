@@ -30,6 +30,8 @@ pub(crate) struct Session {
     started: Duration,
     answers: mpsc::UnboundedReceiver<HostResult>,
     news: News,
+    /// Whether the controller has answered a heartbeat over this connection: then the next try comes soon.
+    heard: bool,
 }
 
 /// Why a session ended.
@@ -73,6 +75,7 @@ impl Session {
             facts,
             answers,
             news: News::default(),
+            heard: false,
         }
     }
 
