@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRef, Query, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -76,6 +77,14 @@ pub(crate) fn not_found(request: &Request) -> Option<Response> {
     (browser && !api).then(|| page(StatusCode::NOT_FOUND, Message::not_found().render()))
 }
 
+/// The query of an address, as far as it can be read.
+type Asked<T> = Result<Query<T>, QueryRejection>;
+
+/// A query; of one that cannot be read the usual page is shown.
+fn asked<T: Default>(query: Asked<T>) -> T {
+    query.map(|Query(query)| query).unwrap_or_default()
+}
+
 /// What the pages share.
 #[derive(Clone)]
 struct Ui {
@@ -103,11 +112,7 @@ impl Ui {
     }
 }
 
-async fn hosts(
-    State(ui): State<Ui>,
-    SignedIn(session): SignedIn,
-    Query(query): Query<view::Query>,
-) -> Response {
+async fn hosts(State(ui): State<Ui>, SignedIn(session): SignedIn, query: Asked<view::Query>) -> Response {
     let Some(session) = session else {
         return Redirect::to("/sign-in").into_response();
     };
@@ -122,7 +127,7 @@ async fn hosts(
         csrf: session.csrf().to_owned(),
     };
     let rendered = tokio::task::spawn_blocking(move || {
-        let view = View::from(query);
+        let view = View::from(asked(query));
         Screen::of(&ui.snapshot(), &view, &ui.link()).page(&view, &viewer)
     });
     match rendered.await {
@@ -140,14 +145,14 @@ struct SignInQuery {
     failed: Option<String>,
 }
 
-async fn sign_in(SignedIn(session): SignedIn, Query(query): Query<SignInQuery>) -> Response {
+async fn sign_in(SignedIn(session): SignedIn, query: Asked<SignInQuery>) -> Response {
     if session.is_some_and(|session| missing(&session).is_none()) {
         return Redirect::to("/").into_response();
     }
     page(
         StatusCode::OK,
         SignIn {
-            failed: query.failed.is_some(),
+            failed: asked(query).failed.is_some(),
         }
         .render(),
     )

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
@@ -20,18 +20,14 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::board::{PERIOD, Snapshot};
 use super::pages::hosts::Screen;
 use super::view::{self, View};
-use super::{Ui, clock, missing};
+use super::{Asked, Ui, asked, clock, missing};
 use crate::http::signed_in;
 
 /// How soon a browser comes back after a broken stream.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Opens the stream of a view.
-pub(super) async fn open(
-    State(ui): State<Ui>,
-    headers: HeaderMap,
-    Query(query): Query<view::Query>,
-) -> Response {
+pub(super) async fn open(State(ui): State<Ui>, headers: HeaderMap, query: Asked<view::Query>) -> Response {
     match signed_in(&ui.api, &headers) {
         None => return StatusCode::UNAUTHORIZED.into_response(),
         Some(session) if missing(&session).is_some() => return StatusCode::FORBIDDEN.into_response(),
@@ -45,7 +41,7 @@ pub(super) async fn open(
     let watch = Watch {
         ui,
         headers,
-        view: Arc::new(View::from(query)),
+        view: Arc::new(View::from(asked(query))),
         ticks,
         shown: None,
         _place: place,
@@ -85,7 +81,7 @@ impl Watch {
         signed_in(&self.ui.api, &self.headers)?;
         let (ui, view, before) = (self.ui.clone(), Arc::clone(&self.view), self.shown.clone());
         // For ten thousand hosts this takes a while in which the executor has other things to do.
-        let made = tokio::task::spawn_blocking(move || Shown::after(before, &ui, &view)).await;
+        let made = tokio::task::spawn_blocking(move || Shown::after(before.as_ref(), &ui, &view)).await;
         let (shown, update) = match made {
             Ok(Ok(made)) => made,
             Ok(Err(error)) => {
@@ -111,18 +107,18 @@ impl Watch {
 impl Shown {
     /// What is to be shown now, and how it differs from before.
     fn after(
-        before: Option<Arc<Shown>>,
+        before: Option<&Arc<Shown>>,
         ui: &Ui,
         view: &View,
     ) -> askama::Result<(Arc<Shown>, Option<String>)> {
         let snapshot = ui.snapshot();
-        if let Some(before) = &before
+        if let Some(before) = before
             && Arc::ptr_eq(&before.snapshot, &snapshot)
         {
             return Ok((Arc::clone(before), None));
         }
         let screen = Screen::of(&snapshot, view, &ui.link());
-        let update = screen.update(before.as_ref().map(|before| &before.screen))?;
+        let update = screen.update(before.map(|before| &before.screen))?;
         Ok((Arc::new(Shown { snapshot, screen }), update))
     }
 }

@@ -578,6 +578,10 @@ async fn pages_have_a_strict_policy_and_unknown_ones_are_told() {
         }
     }
     assert_eq!(bench.get("/nowhere", "").await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        bench.get("/?q=a&q=b&page=%FF", &cookie).await.status(),
+        StatusCode::OK
+    );
     let answer = bench.get("/api/nowhere", "").await;
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
 }

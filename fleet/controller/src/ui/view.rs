@@ -160,8 +160,12 @@ impl Sort {
 
     /// Compares in natural order. Hosts without a current value come last, also in the reverse order.
     fn compare(self, a: &AgentInfo, b: &AgentInfo, reverse: bool) -> Ordering {
-        fn present_first<T>(a: Option<T>, b: Option<T>, compare: impl Fn(&T, &T) -> Ordering) -> Ordering {
-            match (&a, &b) {
+        fn present_first<T: Copy>(
+            a: Option<T>,
+            b: Option<T>,
+            compare: impl Fn(T, T) -> Ordering,
+        ) -> Ordering {
+            match (a, b) {
                 (Some(a), Some(b)) => compare(a, b),
                 (a, b) => b.is_some().cmp(&a.is_some()),
             }
@@ -169,7 +173,7 @@ impl Sort {
         let turned = |order: Ordering| if reverse { order.reverse() } else { order };
         let numbers = |value: fn(&model::ntp::NtpStatus) -> Option<f64>| {
             present_first(magnitude_key(a, value), magnitude_key(b, value), |a, b| {
-                turned(b.total_cmp(a))
+                turned(b.total_cmp(&a))
             })
         };
         fn ntp(host: &AgentInfo) -> Option<&model::ntp::NtpStatus> {
@@ -182,7 +186,7 @@ impl Sort {
             Sort::Bound => numbers(|ntp| ntp.error_bound_s),
             Sort::Stratum => {
                 let stratum = |host| ntp(host).and_then(|ntp| ntp.stratum);
-                present_first(stratum(a), stratum(b), |a, b| turned(a.cmp(b)))
+                present_first(stratum(a), stratum(b), |a, b| turned(a.cmp(&b)))
             }
             Sort::Source => {
                 fn source(host: &AgentInfo) -> Option<&str> {

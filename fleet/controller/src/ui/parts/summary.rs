@@ -105,7 +105,8 @@ impl Summary {
 
 const BAR: usize = 1000;
 
-/// Whether the last report says that the configuration differs from what was written.
+/// Whether the configuration differs from what was written, as far as is known now.
 pub(crate) fn is_drifted(host: &AgentInfo) -> bool {
-    host.ntp.as_ref().is_some_and(|ntp| ntp.drift.is_some())
+    let current = host.ntp.as_ref().filter(|_| State::of(host).is_current());
+    current.is_some_and(|ntp| ntp.drift.is_some())
 }
