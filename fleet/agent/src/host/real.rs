@@ -20,6 +20,17 @@ const NAMES_MAX: usize = 4096;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealHost;
 
+/// A locked file. Closing it is not enough: a child that another thread has just forked holds it, too, until it
+/// becomes another program.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The lock ends with the process at the latest.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 impl Host for RealHost {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         // Opening a pipe or a device could block or do something.
@@ -97,7 +108,7 @@ impl Host for RealHost {
             .mode(0o600)
             .open(directory.join("lock"))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Box::new(lock))
+        Ok(Box::new(Lock(lock)))
     }
 
     fn open_control(&self, address: &ControlAddress) -> io::Result<Box<dyn Control>> {
@@ -118,5 +129,39 @@ impl Host for RealHost {
 
     fn pause(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_claimed_by_one_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let claim = RealHost.claim(directory.path()).unwrap();
+        let second = RealHost.claim(directory.path()).map(drop);
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(claim);
+        assert!(RealHost.claim(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn files_are_read_within_bounds_and_nothing_else_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("large");
+        fs::write(&path, vec![b'x'; FILE_BYTES_MAX]).unwrap();
+        assert_eq!(RealHost.read(&path).unwrap().len(), FILE_BYTES_MAX);
+        fs::write(&path, vec![b'x'; FILE_BYTES_MAX + 1]).unwrap();
+        assert_eq!(
+            RealHost.read(&path).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
+        assert_eq!(
+            RealHost.read(directory.path()).unwrap_err().kind(),
+            io::ErrorKind::IsADirectory
+        );
+        assert!(RealHost.read(Path::new("/dev/zero")).is_err());
+        assert_eq!(RealHost.list(directory.path()).unwrap(), ["large"]);
     }
 }
