@@ -28,6 +28,13 @@ use crate::tokens::Caller;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
+impl Peer {
+    /// The peer's address, an IPv4 one as such also on a listener for both.
+    pub(super) fn ip(self) -> IpAddr {
+        self.0.ip().to_canonical()
+    }
+}
+
 /// A request under way.
 pub(super) struct Call {
     pub(super) api: Arc<Api>,
@@ -226,7 +233,7 @@ impl Call {
             method: self.route.method.as_str().to_owned(),
             path: audit::shortened(&self.parts.uri.to_string()),
             operation_id: Some(self.route.operation_id.to_owned()),
-            source_ip: self.source().map(|ip| ip.to_string()).unwrap_or_default(),
+            source_ip: self.peer().map(|peer| peer.ip().to_string()).unwrap_or_default(),
             response_code: status,
             duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             trace_id: self.header("traceparent").and_then(trace_id),
@@ -235,11 +242,8 @@ impl Call {
         }
     }
 
-    fn source(&self) -> Option<IpAddr> {
-        self.parts
-            .extensions
-            .get::<Peer>()
-            .map(|Peer(address)| address.ip().to_canonical())
+    fn peer(&self) -> Option<Peer> {
+        self.parts.extensions.get::<Peer>().copied()
     }
 }
 

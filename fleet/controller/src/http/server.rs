@@ -165,11 +165,9 @@ impl Server {
             () = self.enough(&activity) => connection.as_mut().graceful_shutdown(),
         }
         // A peer that does not even say goodbye is not waited for; requests under way are.
-        loop {
-            tokio::select! {
-                ended = connection.as_mut() => return log(peer, ended),
-                () = activity.idle_for(TLS_TIMEOUT) => return,
-            }
+        tokio::select! {
+            ended = connection.as_mut() => log(peer, ended),
+            () = activity.idle_for(TLS_TIMEOUT) => {}
         }
     }
 

@@ -8,11 +8,16 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Form, Router};
+use axum::{Extension, Form, Router};
+use jiff::Timestamp;
+use model::audit::AuditEntry;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
+use super::call::Peer;
 use super::{Api, ApiError, auth};
+use crate::tokens::Caller;
 
 /// How long a refused sign-in takes, so that nobody can try many tokens.
 const REFUSAL_DELAY: Duration = Duration::from_millis(500);
@@ -31,7 +36,7 @@ pub(super) fn router(api: &Arc<Api>) -> Router {
         refusals: Semaphore::new(REFUSALS_MAX),
     });
     Router::new()
-        .route("/ui/sign-in", post(sign_in))
+        .route(SIGN_IN, post(sign_in))
         .route("/ui/sign-out", post(sign_out))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .with_state(door)
@@ -41,6 +46,29 @@ struct Door {
     api: Arc<Api>,
     refusals: Semaphore,
 }
+
+impl Door {
+    /// Has a sign-in written to the audit trail; a refused one as 401, whatever the browser is told.
+    async fn record(&self, peer: Option<Extension<Peer>>, caller: Option<&Caller>, status: StatusCode) {
+        let entry = AuditEntry {
+            id: Uuid::now_v7(),
+            timestamp: Timestamp::now().to_string(),
+            user: caller.map(|caller| caller.subject.clone()).unwrap_or_default(),
+            roles: caller.map(|caller| caller.roles.clone()).unwrap_or_default(),
+            method: "POST".to_owned(),
+            path: SIGN_IN.to_owned(),
+            operation_id: Some("SignIn".to_owned()),
+            source_ip: peer
+                .map(|Extension(peer)| peer.ip().to_string())
+                .unwrap_or_default(),
+            response_code: status.as_u16(),
+            ..AuditEntry::default()
+        };
+        self.api.audit.record(entry, true).await;
+    }
+}
+
+const SIGN_IN: &str = "/ui/sign-in";
 
 #[derive(Deserialize)]
 struct SignInForm {
@@ -57,6 +85,7 @@ struct SignOutForm {
 
 async fn sign_in(
     State(door): State<Arc<Door>>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     form: Result<Form<SignInForm>, FormRejection>,
 ) -> Response {
@@ -68,7 +97,7 @@ async fn sign_in(
     };
     match door.api.controller.tokens().verify(form.token.trim()) {
         Ok(caller) => {
-            tracing::info!(user = caller.subject, "a browser signed in");
+            door.record(peer, Some(&caller), StatusCode::SEE_OTHER).await;
             match door.api.sessions.begin(caller) {
                 Ok(cookie) => see_other(local_path(&form.next), Some(cookie)),
                 Err(error) => ApiError::internal(error.to_string()).into_response(),
@@ -76,6 +105,7 @@ async fn sign_in(
         }
         Err(error) => {
             tracing::warn!(%error, "a browser's sign-in was refused");
+            door.record(peer, None, StatusCode::UNAUTHORIZED).await;
             let Ok(_waiting) = door.refusals.try_acquire() else {
                 let text = "too many sign-ins were refused; try again in a moment";
                 return ApiError::new(StatusCode::TOO_MANY_REQUESTS, text).into_response();

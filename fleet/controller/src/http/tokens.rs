@@ -43,7 +43,11 @@ pub(super) fn list(call: &Call) -> Result<Response, ApiError> {
 /// Nobody can give out more than they hold.
 pub(super) async fn issue(call: &mut Call) -> Result<Response, ApiError> {
     let request = call.object::<TokenRequest>().await?.ok_or_else(|| {
-        Invalid::new("", "there is no body", "send {\"subject\": \"ci\", \"roles\": [\"read\"]}")
+        Invalid::new(
+            "",
+            "there is no body",
+            "send {\"subject\": \"ci\", \"roles\": [\"read\"]}",
+        )
     })?;
     let controller = Arc::clone(&call.api.controller);
     for permission in controller.tokens().resolve(&request.roles, &request.permissions) {

@@ -51,10 +51,15 @@ impl Tokens {
     }
 }
 
+/// Looks after the token while the controller runs. A file that somebody took away stays away until the
+/// next start.
 async fn keep(inner: Weak<Inner>, path: PathBuf) {
     loop {
         tokio::time::sleep(LOOKED_AT_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
+        if !path.exists() {
+            continue;
+        }
         if let Err(error) = (Tokens { inner }).renew(&path).await {
             tracing::warn!(%error, "the administrator's token cannot be renewed");
         }

@@ -214,7 +214,35 @@ fn time(number: &serde_json::Number) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use bus::Bus;
+    use bus::embedded::Embedded;
+    use model::token::TokenRequest;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_token_lives_by_the_controllers_clock_however_that_is_set() {
+        let data = tempfile::tempdir().unwrap();
+        let bus: Arc<dyn Bus> = Arc::new(Embedded::open(&data.path().join("store.db")).unwrap());
+        let tokens = Tokens::open(data.path(), bus, BTreeMap::new()).await.unwrap();
+        let request = TokenRequest {
+            subject: "s".to_owned(),
+            roles: vec!["read".to_owned()],
+            permissions: Vec::new(),
+            lifetime_s: Some(3600),
+        };
+        let token = tokens.issue(&request).await.unwrap().token;
+        let now = Timestamp::now();
+        let at = |offset_s| tokens.verify_at(&token, now + SignedDuration::from_secs(offset_s));
+        assert!(at(0).is_ok());
+        assert!(at(3600 + 30).is_ok());
+        assert!(matches!(at(3600 + 120), Err(TokenError::Expired { .. })));
+        // The clock was a year ahead when the token was made, and has been set right since.
+        assert!(at(-365 * 24 * 3600).is_ok());
+    }
 
     #[test]
     fn numeric_dates_of_every_size_are_times() {

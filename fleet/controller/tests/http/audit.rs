@@ -29,30 +29,64 @@ async fn a_write_is_recorded_with_its_body_and_its_job() {
     assert_eq!(entry["response_code"], 200);
     assert!(entry["duration_ms"].is_u64());
     assert_eq!(entry["trace_id"], trace);
-    assert_eq!(entry["body"], json!({"servers": ["ntp1.example.com"], "token": "[left out]"}));
+    assert_eq!(
+        entry["body"],
+        json!({"servers": ["ntp1.example.com"], "token": "[left out]"})
+    );
     assert_eq!(entry["job_id"], job_id);
-    assert!(entry["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    assert!(
+        entry["timestamp"]
+            .as_str()
+            .unwrap()
+            .parse::<jiff::Timestamp>()
+            .is_ok()
+    );
 
     let id = entry["id"].as_str().unwrap();
-    assert_eq!(lab.get(&format!("/api/audit/{id}")).await.expect(200)["entry"], *entry);
-    lab.get(&format!("/api/audit/{}", Uuid::now_v7())).await.error(404);
+    assert_eq!(
+        lab.get(&format!("/api/audit/{id}")).await.expect(200)["entry"],
+        *entry
+    );
+    lab.get(&format!("/api/audit/{}", Uuid::now_v7()))
+        .await
+        .error(404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_refused_is_recorded_too() {
     let lab = Lab::start().await;
     let read = lab.token(&["read"]).await;
-    lab.stranger("PUT", "/api/node/_all/ntp").json(&json!({"servers": ["a"]})).send().await.error(401);
-    lab.stranger("DELETE", "/api/node/_all/ntp").token("wrong").send().await.error(401);
-    lab.stranger("DELETE", "/api/node/_all/ntp").token(&read).send().await.error(403);
+    lab.stranger("PUT", "/api/node/_all/ntp")
+        .json(&json!({"servers": ["a"]}))
+        .send()
+        .await
+        .error(401);
+    lab.stranger("DELETE", "/api/node/_all/ntp")
+        .token("wrong")
+        .send()
+        .await
+        .error(401);
+    lab.stranger("DELETE", "/api/node/_all/ntp")
+        .token(&read)
+        .send()
+        .await
+        .error(403);
     let entries = lab.audit(4).await;
     let summary: Vec<_> = entries
         .iter()
         .filter(|entry| entry["path"] == "/api/node/_all/ntp")
-        .map(|entry| (entry["user"].as_str().unwrap(), entry["response_code"].as_u64().unwrap()))
+        .map(|entry| {
+            (
+                entry["user"].as_str().unwrap(),
+                entry["response_code"].as_u64().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(summary, [("somebody", 403), ("", 401), ("", 401)]);
-    let made = entries.iter().find(|entry| entry["operation_id"] == "CreateToken").unwrap();
+    let made = entries
+        .iter()
+        .find(|entry| entry["operation_id"] == "CreateToken")
+        .unwrap();
     assert_eq!(made["body"], json!({"subject": "somebody", "roles": ["read"]}));
     assert!(!entries.iter().any(|entry| entry.to_string().contains(&read)));
 }
@@ -60,7 +94,13 @@ async fn who_is_refused_is_recorded_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_metrics_leave_no_trace() {
     let lab = Lab::start().await;
-    for path in ["/api/health", "/api/health/ready", "/api/health/status", "/metrics", "/api/openapi.json"] {
+    for path in [
+        "/api/health",
+        "/api/health/ready",
+        "/api/health/status",
+        "/metrics",
+        "/api/openapi.json",
+    ] {
         lab.get(path).await;
     }
     lab.get("/api/job").await.expect(200);
@@ -78,16 +118,31 @@ async fn pages_and_export_agree() {
         lab.get(&format!("/api/job?offset={i}")).await.expect(200);
     }
     lab.audit(30).await;
-    assert_eq!(lab.get("/api/audit").await.expect(200)["items"].as_array().unwrap().len(), 20);
+    assert_eq!(
+        lab.get("/api/audit").await.expect(200)["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        20
+    );
     let page = lab.get("/api/audit?limit=3&offset=1").await.expect(200);
     assert_eq!(page["items"].as_array().unwrap().len(), 3);
     assert!(page["total_items"].as_u64().unwrap() >= 30);
     let export = lab.get("/api/audit/export").await.expect(200);
     let items = export["items"].as_array().unwrap();
-    assert_eq!(export["total_items"].as_u64().unwrap(), u64::try_from(items.len()).unwrap());
+    assert_eq!(
+        export["total_items"].as_u64().unwrap(),
+        u64::try_from(items.len()).unwrap()
+    );
     let mut offsets: Vec<String> = items
         .iter()
-        .filter_map(|item| item["path"].as_str().unwrap().strip_prefix("/api/job?offset=").map(str::to_owned))
+        .filter_map(|item| {
+            item["path"]
+                .as_str()
+                .unwrap()
+                .strip_prefix("/api/job?offset=")
+                .map(str::to_owned)
+        })
         .collect();
     offsets.reverse();
     assert_eq!(offsets, (0..30).map(|i| i.to_string()).collect::<Vec<_>>());
@@ -105,12 +160,17 @@ async fn an_export_of_many_pages_has_every_entry_once() {
             "id": Uuid::now_v7(), "timestamp": "2026-01-01T00:00:00Z", "user": "u", "roles": [], "method": "GET",
             "path": format!("/{i}"), "source_ip": "", "response_code": 200, "duration_ms": 1,
         });
-        bus.append(bus::Log::AUDIT, Uuid::now_v7(), entry.to_string().into()).await.unwrap();
+        bus.append(bus::Log::AUDIT, Uuid::now_v7(), entry.to_string().into())
+            .await
+            .unwrap();
     }
     let export = lab.get("/api/audit/export").await.expect(200);
     let items = export["items"].as_array().unwrap();
-    let paths: std::collections::BTreeSet<&str> =
-        items.iter().map(|item| item["path"].as_str().unwrap()).filter(|path| path.len() < 6).collect();
+    let paths: std::collections::BTreeSet<&str> = items
+        .iter()
+        .map(|item| item["path"].as_str().unwrap())
+        .filter(|path| path.len() < 6)
+        .collect();
     assert_eq!(paths.len(), 1_234);
     assert_eq!(items.len(), 1_234);
 }

@@ -7,8 +7,14 @@ use crate::lab::{Lab, eventually, status};
 #[tokio::test(flavor = "multi_thread")]
 async fn health_is_open_and_says_what_it_should() {
     let lab = Lab::start().await;
-    assert_eq!(lab.stranger("GET", "/api/health").send().await.expect(200), json!({"status": "ok"}));
-    assert_eq!(lab.stranger("GET", "/api/health/ready").send().await.expect(200), json!({"status": "ready"}));
+    assert_eq!(
+        lab.stranger("GET", "/api/health").send().await.expect(200),
+        json!({"status": "ok"})
+    );
+    assert_eq!(
+        lab.stranger("GET", "/api/health/ready").send().await.expect(200),
+        json!({"status": "ready"})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,7 +26,10 @@ async fn status_tells_what_the_controller_holds() {
     assert_eq!(body["status"], "ok");
     assert_eq!(body["components"]["store"], json!({"status": "ok"}));
     assert_eq!(body["components"]["api"]["address"], lab.running.api.to_string());
-    assert_eq!(body["components"]["link"]["address"], lab.running.link.to_string());
+    assert_eq!(
+        body["components"]["link"]["address"],
+        lab.running.link.to_string()
+    );
     assert_eq!(body["agents"], json!({"total": 1, "ready": 1}));
     assert_eq!(body["jobs"]["total"], 1);
     for count in ["total", "unprocessed", "processing", "completed", "failed", "dlq"] {
@@ -29,7 +38,13 @@ async fn status_tells_what_the_controller_holds() {
     let buckets = body["kv_buckets"].as_array().unwrap();
     let jobs = buckets.iter().find(|bucket| bucket["name"] == "jobs").unwrap();
     assert_eq!(jobs["keys"], 1);
-    assert!(body["streams"].as_array().unwrap().iter().any(|log| log["name"] == "audit"));
+    assert!(
+        body["streams"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|log| log["name"] == "audit")
+    );
     assert!(body["version"].is_string() && body["uptime"].as_str().unwrap().ends_with('s'));
 }
 
@@ -49,7 +64,10 @@ async fn metrics_tell_of_jobs_requests_and_clocks() {
     })
     .await;
     let reply = lab.stranger("GET", "/metrics").send().await;
-    assert_eq!(reply.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    assert_eq!(
+        reply.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
     let text = reply.text();
     for line in [
         "timeball_jobs_created_total 1",
@@ -66,9 +84,15 @@ async fn metrics_tell_of_jobs_requests_and_clocks() {
         &format!("timeball_config_drift{labels} 0"),
         &format!("timeball_host_up{labels} 1"),
     ] {
-        assert!(text.lines().any(|shown| shown == line || shown == format!("{line}.0")), "{line} in\n{text}");
+        assert!(
+            text.lines()
+                .any(|shown| shown == line || shown == format!("{line}.0")),
+            "{line} in\n{text}"
+        );
     }
-    assert!(text.contains("timeball_heartbeat_age_seconds ") && text.contains("timeball_build_info{version="));
+    assert!(
+        text.contains("timeball_heartbeat_age_seconds ") && text.contains("timeball_build_info{version=")
+    );
     assert!(text.ends_with("# EOF\n"));
     // Every line is a comment or a sample: name, labels, number.
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -84,7 +108,11 @@ async fn a_host_that_is_gone_has_no_clock() {
     let agent = lab.agent("web-01").await;
     agent.report(status());
     eventually(async || {
-        lab.stranger("GET", "/metrics").send().await.text().contains("timeball_clock_stratum{")
+        lab.stranger("GET", "/metrics")
+            .send()
+            .await
+            .text()
+            .contains("timeball_clock_stratum{")
     })
     .await;
     drop(agent);

@@ -9,13 +9,24 @@ use tokio::net::TcpStream;
 use crate::lab::{Lab, raw};
 
 fn head(lab: &Lab, method: &str, path: &str, more: &str) -> String {
-    format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n{more}\r\n", lab.admin)
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n{more}\r\n",
+        lab.admin
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_routes_and_methods_are_answered_in_json() {
     let lab = Lab::start().await;
-    for path in ["/api", "/api/", "/api/nowhere", "/api/node/web-01", "/api/node/a/b/ntp", "/api/agent/", "/api//job"] {
+    for path in [
+        "/api",
+        "/api/",
+        "/api/nowhere",
+        "/api/node/web-01",
+        "/api/node/a/b/ntp",
+        "/api/agent/",
+        "/api//job",
+    ] {
         let reply = lab.get(path).await;
         assert!(reply.error(404).contains("openapi.json"), "{path}");
     }
@@ -35,7 +46,11 @@ async fn unknown_routes_and_methods_are_answered_in_json() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_carries_the_headers_for_browsers() {
     let lab = Lab::start().await;
-    for reply in [lab.get("/api/job").await, lab.get("/api/nowhere").await, lab.stranger("GET", "/api/job").send().await] {
+    for reply in [
+        lab.get("/api/job").await,
+        lab.get("/api/nowhere").await,
+        lab.stranger("GET", "/api/job").send().await,
+    ] {
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(reply.header("referrer-policy"), Some("no-referrer"));
         assert_eq!(reply.header("cache-control"), Some("no-store"));
@@ -56,13 +71,26 @@ async fn a_body_of_five_megabytes_is_413_and_its_sender_learns_it() {
         .await;
     assert!(reply.error(413).contains("1048576"));
     // The same without saying so beforehand.
-    let mut chunked = head(&lab, "PUT", "/api/node/web-01/ntp", "Transfer-Encoding: chunked\r\nConnection: close\r\n");
+    let mut chunked = head(
+        &lab,
+        "PUT",
+        "/api/node/web-01/ntp",
+        "Transfer-Encoding: chunked\r\nConnection: close\r\n",
+    );
     for chunk in big.as_bytes().chunks(60_000) {
-        chunked.push_str(&format!("{:x}\r\n{}\r\n", chunk.len(), std::str::from_utf8(chunk).unwrap()));
+        chunked.push_str(&format!(
+            "{:x}\r\n{}\r\n",
+            chunk.len(),
+            std::str::from_utf8(chunk).unwrap()
+        ));
     }
     chunked.push_str("0\r\n\r\n");
     let answer = raw(lab.running.api, chunked.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{}", &answer[..answer.len().min(200)]);
+    assert!(
+        answer.starts_with("HTTP/1.1 413 "),
+        "{}",
+        &answer[..answer.len().min(200)]
+    );
     // Who is not let in learns that, whatever they send.
     let reply = lab.stranger("PUT", "/api/node/web-01/ntp").body(big).send().await;
     reply.error(401);
@@ -76,10 +104,26 @@ async fn a_body_at_the_bound_is_read() {
     let padding = 1024 * 1024 - r#"{"servers":["a"],"p":""}"#.len();
     let body = format!(r#"{{"servers":["a"],"p":"{}"}}"#, "x".repeat(padding));
     assert_eq!(body.len(), 1024 * 1024);
-    lab.request("PUT", "/api/node/web-01/ntp").body(body.clone()).send().await.expect(200);
-    lab.request("PUT", "/api/node/web-01/ntp").body(body + " ").send().await.error(413);
-    let entry = lab.audit(1).await.into_iter().find(|entry| entry["response_code"] == 200).unwrap();
-    assert!(entry["body"]["left_out_bytes"].as_u64().unwrap() > 1_000_000, "{entry}");
+    lab.request("PUT", "/api/node/web-01/ntp")
+        .body(body.clone())
+        .send()
+        .await
+        .expect(200);
+    lab.request("PUT", "/api/node/web-01/ntp")
+        .body(body + " ")
+        .send()
+        .await
+        .error(413);
+    let entry = lab
+        .audit(1)
+        .await
+        .into_iter()
+        .find(|entry| entry["method"] == "PUT" && entry["response_code"] == 200)
+        .unwrap();
+    assert!(
+        entry["body"]["left_out_bytes"].as_u64().unwrap() > 1_000_000,
+        "{entry}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,8 +135,10 @@ async fn pipelined_requests_are_answered_in_order() {
     requests += &head(&lab, "GET", "/api/nowhere", "");
     requests += &head(&lab, "GET", "/api/job", "Connection: close\r\n");
     let answers = raw(lab.running.api, requests.as_bytes()).await;
-    let statuses: Vec<&str> =
-        answers.match_indices("HTTP/1.1 ").map(|(at, _)| &answers[at + 9..at + 12]).collect();
+    let statuses: Vec<&str> = answers
+        .match_indices("HTTP/1.1 ")
+        .map(|(at, _)| &answers[at + 9..at + 12])
+        .collect();
     assert_eq!(statuses, ["200", "200", "404", "200"]);
 }
 
@@ -141,9 +187,18 @@ async fn slow_and_half_open_clients_are_cut_off_and_hold_nobody_up() {
     };
     let (trickled, unfed, silent) =
         tokio::join!(ended(trickling), ended(bodiless), ended(silent.pop().unwrap()));
-    assert!(trickled.is_empty() || trickled.starts_with("HTTP/1.1 408"), "{trickled}");
-    assert!(unfed.starts_with("HTTP/1.1 400 ") && unfed.contains("did not arrive"), "{unfed}");
-    assert!(silent.is_empty() || silent.starts_with("HTTP/1.1 408"), "{silent}");
+    assert!(
+        trickled.is_empty() || trickled.starts_with("HTTP/1.1 408"),
+        "{trickled}"
+    );
+    assert!(
+        unfed.starts_with("HTTP/1.1 400 ") && unfed.contains("did not arrive"),
+        "{unfed}"
+    );
+    assert!(
+        silent.is_empty() || silent.starts_with("HTTP/1.1 408"),
+        "{silent}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,6 +242,10 @@ async fn many_at_once_are_all_answered() {
 async fn expect_continue_is_not_led_on() {
     let lab = Lab::start().await;
     let more = "Content-Length: 3000000\r\nExpect: 100-continue\r\nConnection: close\r\n";
-    let answer = raw(lab.running.api, head(&lab, "PUT", "/api/node/_all/ntp", more).as_bytes()).await;
+    let answer = raw(
+        lab.running.api,
+        head(&lab, "PUT", "/api/node/_all/ntp", more).as_bytes(),
+    )
+    .await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }

@@ -1,5 +1,12 @@
 //! The API's contract, asked of a real controller over HTTP, with agents that speak the real link.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
 mod lab;
 
 mod agents;

@@ -6,8 +6,11 @@ use uuid::Uuid;
 
 use crate::lab::{Lab, refuses};
 
+/// A field, and what says that a value is of its type.
+type Typed = (&'static str, fn(&Value) -> bool);
+
 /// What a strictly typed client demands of a field when it is there.
-fn check_types(row: &Value, types: &[(&str, fn(&Value) -> bool)]) {
+fn check_types(row: &Value, types: &[Typed]) {
     for (field, right) in types {
         if let Some(value) = row.get(field) {
             assert!(right(value), "{field}: {value}");
@@ -15,7 +18,7 @@ fn check_types(row: &Value, types: &[(&str, fn(&Value) -> bool)]) {
     }
 }
 
-const STATUS_TYPES: &[(&str, fn(&Value) -> bool)] = &[
+const STATUS_TYPES: &[Typed] = &[
     ("hostname", Value::is_string),
     ("status", Value::is_string),
     ("synchronized", Value::is_boolean),
@@ -28,7 +31,7 @@ const STATUS_TYPES: &[(&str, fn(&Value) -> bool)] = &[
     ("detail", Value::is_object),
 ];
 
-const MUTATION_TYPES: &[(&str, fn(&Value) -> bool)] = &[
+const MUTATION_TYPES: &[Typed] = &[
     ("hostname", Value::is_string),
     ("status", Value::is_string),
     ("changed", Value::is_boolean),
@@ -67,8 +70,13 @@ async fn get_gives_a_row_with_the_state_of_the_clock() {
 async fn writes_answer_200_with_a_row_and_reach_the_host_as_asked() {
     let lab = Lab::start().await;
     let agent = lab.agent("web-01").await;
-    let servers = json!({"servers": ["ntp1.example.com", {"name": "ntp2.example.com", "nts": true}], "later": 1});
-    for (method, body) in [("POST", Some(&servers)), ("PUT", Some(&servers)), ("DELETE", None)] {
+    let servers =
+        json!({"servers": ["ntp1.example.com", {"name": "ntp2.example.com", "nts": true}], "later": 1});
+    for (method, body) in [
+        ("POST", Some(&servers)),
+        ("PUT", Some(&servers)),
+        ("DELETE", None),
+    ] {
         let mut request = lab.request(method, "/api/node/web-01/ntp");
         if let Some(body) = body {
             request = request.json(body);
@@ -78,7 +86,10 @@ async fn writes_answer_200_with_a_row_and_reach_the_host_as_asked() {
         let job_id: Uuid = answer["job_id"].as_str().unwrap().parse().unwrap();
         let row = &answer["results"][0];
         check_types(row, MUTATION_TYPES);
-        assert_eq!((&row["hostname"], &row["status"], &row["changed"]), (&json!("web-01"), &json!("ok"), &json!(true)));
+        assert_eq!(
+            (&row["hostname"], &row["status"], &row["changed"]),
+            (&json!("web-01"), &json!("ok"), &json!(true))
+        );
         assert_eq!(row["path"], "/etc/chrony/sources.d/timeball.sources");
         let order = agent.orders().pop().unwrap();
         assert_eq!(order.job_id, job_id);
@@ -93,8 +104,16 @@ async fn writes_answer_200_with_a_row_and_reach_the_host_as_asked() {
 async fn what_did_not_change_says_so() {
     let lab = Lab::start().await;
     let agent = lab.agent("web-01").await;
-    agent.on(|_| Some(Outcome::Unchanged(Change { path: "/x".to_owned(), ..Change::default() })));
-    let row = &lab.put("/api/node/web-01/ntp", json!({"servers": ["a"]})).await.expect(200)["results"][0];
+    agent.on(|_| {
+        Some(Outcome::Unchanged(Change {
+            path: "/x".to_owned(),
+            ..Change::default()
+        }))
+    });
+    let row = &lab
+        .put("/api/node/web-01/ntp", json!({"servers": ["a"]}))
+        .await
+        .expect(200)["results"][0];
     assert_eq!((&row["status"], &row["changed"]), (&json!("ok"), &json!(false)));
 }
 
@@ -127,9 +146,16 @@ async fn a_host_that_cannot_is_skipped() {
     let lab = Lab::start().await;
     let agent = lab.agent("mac-01").await;
     let reason = "operation not supported on this OS family";
-    agent.on(move |_| Some(Outcome::Skipped { reason: reason.to_owned() }));
+    agent.on(move |_| {
+        Some(Outcome::Skipped {
+            reason: reason.to_owned(),
+        })
+    });
     let row = &lab.get("/api/node/mac-01/ntp").await.expect(200)["results"][0];
-    assert_eq!((&row["status"], &row["error"]), (&json!("skipped"), &json!(reason)));
+    assert_eq!(
+        (&row["status"], &row["error"]),
+        (&json!("skipped"), &json!(reason))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,17 +166,29 @@ async fn update_and_delete_of_one_unmanaged_host_are_404_and_of_many_a_row() {
     let servers = json!({"servers": ["a"]});
     for target in ["web-01", &agent.machine_id, "_any"] {
         let path = format!("/api/node/{target}/ntp");
-        assert_eq!(lab.put(&path, servers.clone()).await.error(404), "job failed: ntp: config not managed");
-        assert_eq!(lab.delete(&path).await.error(404), "job failed: ntp: config not managed");
+        assert_eq!(
+            lab.put(&path, servers.clone()).await.error(404),
+            "job failed: ntp: config not managed"
+        );
+        assert_eq!(
+            lab.delete(&path).await.error(404),
+            "job failed: ntp: config not managed"
+        );
         // A create or a read of such a host is never 404.
-        assert_eq!(lab.post(&path, servers.clone()).await.expect(200)["results"][0]["status"], "failed");
+        assert_eq!(
+            lab.post(&path, servers.clone()).await.expect(200)["results"][0]["status"],
+            "failed"
+        );
         assert_eq!(lab.get(&path).await.expect(200)["results"][0]["status"], "failed");
     }
     for target in ["_all", "group:web"] {
         let path = format!("/api/node/{target}/ntp");
         for reply in [lab.put(&path, servers.clone()).await, lab.delete(&path).await] {
             let row = &reply.expect(200)["results"][0];
-            assert_eq!((&row["status"], &row["error"]), (&json!("failed"), &json!("ntp: config not managed")));
+            assert_eq!(
+                (&row["status"], &row["error"]),
+                (&json!("failed"), &json!("ntp: config not managed"))
+            );
         }
     }
 }
@@ -160,7 +198,9 @@ async fn another_failure_of_one_host_is_never_404_whatever_its_text() {
     let lab = Lab::start().await;
     let agent = lab.agent("web-01").await;
     agent.on(refuses(FailureKind::File, "ntp: config not managed"));
-    lab.put("/api/node/web-01/ntp", json!({"servers": ["a"]})).await.expect(200);
+    lab.put("/api/node/web-01/ntp", json!({"servers": ["a"]}))
+        .await
+        .expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,9 +211,16 @@ async fn a_broadcast_has_a_row_per_host_ordered_by_name_then_machine() {
         agents.push(lab.agent(hostname).await);
     }
     agents[0].on(refuses(FailureKind::DaemonUnreachable, "chronyd does not run"));
-    agents[1].on(|_| Some(Outcome::Skipped { reason: "no".to_owned() }));
+    agents[1].on(|_| {
+        Some(Outcome::Skipped {
+            reason: "no".to_owned(),
+        })
+    });
     agents[3].on(|_| Some(Outcome::Unchanged(Change::default())));
-    let body = lab.put("/api/node/_all/ntp", json!({"servers": ["a"]})).await.expect(200);
+    let body = lab
+        .put("/api/node/_all/ntp", json!({"servers": ["a"]}))
+        .await
+        .expect(200);
     let rows = body["results"].as_array().unwrap();
     let names: Vec<&str> = rows.iter().map(|row| row["hostname"].as_str().unwrap()).collect();
     assert_eq!(names, ["db-01", "twin", "twin", "web-01", "web-02", "web-03"]);
@@ -204,7 +251,10 @@ async fn bodies_are_checked_field_by_field() {
             (r#"{"servers":["a",""]}"#, "servers[1]"),
             (r#"{"servers":["a\nserver evil"]}"#, "servers[0]"),
             (r#"{"servers":["a iburst"]}"#, "servers[0]"),
-            (r#"{"servers":[{"name":"a","minpoll":99}]}"#, "servers[0]: minpoll"),
+            (
+                r#"{"servers":[{"name":"a","minpoll":99}]}"#,
+                "servers[0]: minpoll",
+            ),
             (r#"{"servers":["a","A"]}"#, "twice"),
             (r#"{"servers":[1]}"#, "servers[0]"),
             ("[]", "object"),
@@ -226,17 +276,31 @@ async fn a_body_is_json_or_says_nothing_of_itself() {
     let lab = Lab::start().await;
     let _agent = lab.agent("web-01").await;
     let send = async |kind: Option<&str>| {
-        let mut request = lab.request("POST", "/api/node/web-01/ntp").body(r#"{"servers":["a"]}"#);
+        let mut request = lab
+            .request("POST", "/api/node/web-01/ntp")
+            .body(r#"{"servers":["a"]}"#);
         if let Some(kind) = kind {
             request = request.header("content-type", kind);
         }
         request.send().await
     };
-    for kind in [None, Some("application/json"), Some("Application/JSON; charset=utf-8")] {
+    for kind in [
+        None,
+        Some("application/json"),
+        Some("Application/JSON; charset=utf-8"),
+    ] {
         send(kind).await.expect(200);
     }
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""] {
-        assert!(send(Some(kind)).await.error(415).contains("application/json"), "{kind}");
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonx",
+        "",
+    ] {
+        assert!(
+            send(Some(kind)).await.error(415).contains("application/json"),
+            "{kind}"
+        );
     }
     let encoded = lab
         .request("POST", "/api/node/web-01/ntp")
@@ -252,10 +316,15 @@ async fn the_wait_can_be_chosen_within_bounds() {
     let lab = Lab::start().await;
     let agent = lab.agent("web-01").await;
     for bad in ["0", "301", "-1", "x", "1.5", ""] {
-        let text = lab.get(&format!("/api/node/web-01/ntp?timeout_s={bad}")).await.error(400);
+        let text = lab
+            .get(&format!("/api/node/web-01/ntp?timeout_s={bad}"))
+            .await
+            .error(400);
         assert!(text.starts_with("timeout_s: "), "{text}");
     }
-    lab.get("/api/node/web-01/ntp?timeout_s=300&colour=red").await.expect(200);
+    lab.get("/api/node/web-01/ntp?timeout_s=300&colour=red")
+        .await
+        .expect(200);
     let order = agent.orders().pop().unwrap();
     assert_eq!(order.not_after_ms - order.issued_ms, 300_000);
 }

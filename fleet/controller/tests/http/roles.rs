@@ -20,7 +20,11 @@ const CONTRACT: &[(&str, &[&str], &[&str])] = &[
 fn allowed(permission: &str, role: &str) -> bool {
     let (resource, verb) = permission.split_once(':').unwrap();
     let (_, readers, writers) = CONTRACT.iter().find(|(known, _, _)| *known == resource).unwrap();
-    if verb == "read" { readers.contains(&role) } else { writers.contains(&role) }
+    if verb == "read" {
+        readers.contains(&role)
+    } else {
+        writers.contains(&role)
+    }
 }
 
 fn parameters(path: &str) -> Vec<&'static str> {
@@ -46,7 +50,12 @@ async fn every_route_asks_for_its_permission() {
                 request = request.json(&json!({"unknown": true}));
             }
             let reply = request.send().await;
-            let what = format!("{role} {} {path}: {} {}", route.method.as_str(), reply.status, reply.text());
+            let what = format!(
+                "{role} {} {path}: {} {}",
+                route.method.as_str(),
+                reply.status,
+                reply.text()
+            );
             match route.access {
                 Access::Needs(permission) if !allowed(permission.as_str(), role) => {
                     let text = reply.error(403);
@@ -62,7 +71,12 @@ async fn every_route_asks_for_its_permission() {
             match known.body {
                 Body::Empty => assert!(reply.bytes.is_empty(), "{what}"),
                 Body::Metrics => {
-                    assert!(reply.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+                    assert!(
+                        reply
+                            .header("content-type")
+                            .unwrap()
+                            .starts_with("application/openmetrics-text")
+                    );
                 }
                 Body::Json(_) | Body::JsonOrEvents(_) | Body::AnyJson => {
                     assert_eq!(reply.header("content-type"), Some("application/json"), "{what}");
@@ -91,7 +105,11 @@ async fn without_a_token_only_open_routes_answer() {
 async fn retrying_a_job_needs_the_permission_of_its_operation() {
     let lab = Lab::start().await;
     let _agent = lab.agent("web-01").await;
-    let id = lab.put("/api/node/web-01/ntp", json!({"servers": ["a"]})).await.expect(200)["job_id"].clone();
+    let id = lab
+        .put("/api/node/web-01/ntp", json!({"servers": ["a"]}))
+        .await
+        .expect(200)["job_id"]
+        .clone();
     let narrow = lab
         .post(
             "/api/time/v1/token",

@@ -12,7 +12,10 @@ async fn sign_in(lab: &Lab, token: &str) -> Reply {
 
 fn cookie(reply: &Reply) -> String {
     let set = reply.header("set-cookie").unwrap();
-    assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict") && !set.contains("Secure"), "{set}");
+    assert!(
+        set.contains("HttpOnly") && set.contains("SameSite=Strict") && !set.contains("Secure"),
+        "{set}"
+    );
     set.split(';').next().unwrap().to_owned()
 }
 
@@ -28,8 +31,16 @@ async fn a_token_becomes_a_cookie_that_reads_but_does_not_write() {
     // Another site can make a browser send the cookie, but does not know the CSRF token.
     let text = with("POST", "/api/agent/nobody/drain").send().await.error(403);
     assert!(text.contains("CSRF"), "{text}");
-    with("POST", "/api/agent/nobody/drain").header("x-csrf-token", "guess").send().await.error(403);
-    lab.stranger("GET", "/api/agent").header("cookie", &format!("{cookie}0")).send().await.error(401);
+    with("POST", "/api/agent/nobody/drain")
+        .header("x-csrf-token", "guess")
+        .send()
+        .await
+        .error(403);
+    lab.stranger("GET", "/api/agent")
+        .header("cookie", &format!("{cookie}0"))
+        .send()
+        .await
+        .error(401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,7 +52,12 @@ async fn a_cookie_has_the_permissions_of_its_token_and_ends_with_it() {
     get("/api/agent").await.expect(200);
     get("/api/audit").await.error(403);
     let list = lab.get("/api/time/v1/token").await.expect(200);
-    let jti = list["tokens"].as_array().unwrap().iter().find(|token| token["subject"] == "somebody").unwrap()["jti"]
+    let jti = list["tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|token| token["subject"] == "somebody")
+        .unwrap()["jti"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -54,7 +70,10 @@ async fn a_bad_token_signs_nobody_in() {
     let lab = Lab::start().await;
     for token in ["", "wrong", "a.b.c"] {
         let reply = sign_in(&lab, token).await;
-        assert_eq!((reply.status, reply.header("location")), (303, Some("/ui/sign-in?failed=1")));
+        assert_eq!(
+            (reply.status, reply.header("location")),
+            (303, Some("/ui/sign-in?failed=1"))
+        );
         assert!(reply.header("set-cookie").is_none());
     }
     let reply = lab
@@ -65,6 +84,30 @@ async fn a_bad_token_signs_nobody_in() {
         .send()
         .await;
     assert_eq!(reply.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_is_recorded_and_the_token_is_not() {
+    let lab = Lab::start().await;
+    sign_in(&lab, &lab.admin).await;
+    sign_in(&lab, "wrong").await;
+    let entries = lab.audit(2).await;
+    let seen: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry["operation_id"] == "SignIn")
+        .map(|entry| {
+            (
+                entry["user"].as_str().unwrap(),
+                entry["response_code"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(seen, [("", 401), ("admin", 303)]);
+    assert!(
+        entries
+            .iter()
+            .all(|entry| !entry.to_string().contains(&lab.admin))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,8 +135,15 @@ async fn signing_out_needs_the_page_and_ends_the_session() {
             .await
     };
     assert_eq!(out("guess").await.status, 403);
-    lab.stranger("GET", "/api/agent").header("cookie", &cookie).send().await.expect(200);
+    lab.stranger("GET", "/api/agent")
+        .header("cookie", &cookie)
+        .send()
+        .await
+        .expect(200);
     // Without a session there is nothing to protect.
     let reply = lab.stranger("POST", "/ui/sign-out").send().await;
-    assert_eq!((reply.status, reply.header("location")), (303, Some("/ui/sign-in")));
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, Some("/ui/sign-in"))
+    );
 }

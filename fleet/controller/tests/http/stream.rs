@@ -18,7 +18,12 @@ fn events(reply: &Reply) -> Vec<(String, Value)> {
         .filter(|block| block.starts_with("event:"))
         .map(|block| {
             let field = |name: &str| {
-                block.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned()
+                block
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name))
+                    .unwrap()
+                    .trim()
+                    .to_owned()
             };
             (field("event:"), serde_json::from_str(&field("data:")).unwrap())
         })
@@ -86,12 +91,18 @@ async fn what_is_refused_is_no_stream_and_a_404_is_its_result() {
     let agent = lab.agent("web-01").await;
     agent.on(refuses(FailureKind::NotManaged, "ntp: config not managed"));
     let ask = async |path: &str| {
-        lab.request("DELETE", path).header("accept", "text/event-stream").send().await
+        lab.request("DELETE", path)
+            .header("accept", "text/event-stream")
+            .send()
+            .await
     };
     ask("/api/node/nobody/ntp").await.error(400);
     let reply = ask("/api/node/web-01/ntp").await;
     let result = events(&reply).pop().unwrap().1;
-    assert_eq!(result, json!({"status": 404, "body": {"error": "job failed: ntp: config not managed"}}));
+    assert_eq!(
+        result,
+        json!({"status": 404, "body": {"error": "job failed: ntp: config not managed"}})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,9 @@ use crate::lab::Lab;
 
 fn names(body: &serde_json::Value) -> Vec<String> {
     let rows = body["results"].as_array().unwrap();
-    rows.iter().map(|row| row["hostname"].as_str().unwrap().to_owned()).collect()
+    rows.iter()
+        .map(|row| row["hostname"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,7 +25,10 @@ async fn any_reaches_exactly_one_agent_every_time() {
     }
     let mut served: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..ROUNDS {
-        let body = lab.put("/api/node/_any/ntp", json!({"servers": ["a"]})).await.expect(200);
+        let body = lab
+            .put("/api/node/_any/ntp", json!({"servers": ["a"]}))
+            .await
+            .expect(200);
         let names = names(&body);
         assert_eq!(names.len(), 1);
         *served.entry(names[0].clone()).or_default() += 1;
@@ -32,8 +37,11 @@ async fn any_reaches_exactly_one_agent_every_time() {
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     let orders: usize = agents.iter().map(|agent| agent.orders().len()).sum();
     assert_eq!(orders, ROUNDS);
-    let jobs: std::collections::BTreeSet<_> =
-        agents.iter().flat_map(|agent| agent.orders()).map(|order| order.job_id).collect();
+    let jobs: std::collections::BTreeSet<_> = agents
+        .iter()
+        .flat_map(|agent| agent.orders())
+        .map(|order| order.job_id)
+        .collect();
     assert_eq!(jobs.len(), ROUNDS);
     assert!(served.len() > 3, "it is not always the same host: {served:?}");
 }
@@ -60,36 +68,79 @@ async fn hosts_are_named_by_hostname_or_machine_id() {
     let lab = Lab::start().await;
     let agent = lab.agent("web-01.example.com").await;
     for target in ["web-01.example.com", "web%2D01.example.com", &agent.machine_id] {
-        assert_eq!(names(&lab.get(&format!("/api/node/{target}/ntp")).await.expect(200)), ["web-01.example.com"]);
+        assert_eq!(
+            names(&lab.get(&format!("/api/node/{target}/ntp")).await.expect(200)),
+            ["web-01.example.com"]
+        );
     }
     let _twins = [lab.agent("twin").await, lab.agent("twin").await];
-    assert!(lab.get("/api/node/twin/ntp").await.error(400).contains("machine id"));
+    assert!(
+        lab.get("/api/node/twin/ntp")
+            .await
+            .error(400)
+            .contains("machine id")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_there_is_400_with_what_to_do() {
     let lab = Lab::start().await;
-    assert!(lab.get("/api/node/_all/ntp").await.error(400).contains("'valid_target' tag"));
-    assert!(lab.get("/api/node/_any/ntp").await.error(400).contains("'valid_target' tag"));
+    assert!(
+        lab.get("/api/node/_all/ntp")
+            .await
+            .error(400)
+            .contains("'valid_target' tag")
+    );
+    assert!(
+        lab.get("/api/node/_any/ntp")
+            .await
+            .error(400)
+            .contains("'valid_target' tag")
+    );
     let _agent = lab.agent("web-01").await;
     let _pending = lab.pending_agent("new-01").await;
     let text = lab.get("/api/node/nobody/ntp").await.error(400);
-    assert!(text.contains("failed on the 'valid_target' tag: target agent \"nobody\" not found"), "{text}");
+    assert!(
+        text.contains("failed on the 'valid_target' tag: target agent \"nobody\" not found"),
+        "{text}"
+    );
     assert!(text.contains("timeball client agent list"), "{text}");
     let text = lab.get("/api/node/new-01/ntp").await.error(400);
-    assert!(text.contains("timeball client agent accept --hostname new-01"), "{text}");
+    assert!(
+        text.contains("timeball client agent accept --hostname new-01"),
+        "{text}"
+    );
     let text = lab.get("/api/node/group:web/ntp").await.error(400);
     assert!(text.contains("group:web"), "{text}");
     // A host that waits is not among all.
-    assert_eq!(names(&lab.get("/api/node/_all/ntp").await.expect(200)), ["web-01"]);
+    assert_eq!(
+        names(&lab.get("/api/node/_all/ntp").await.expect(200)),
+        ["web-01"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_target_is_400() {
     let lab = Lab::start().await;
     for bad in [
-        "_some", "a%20b", "a%2Fb", "%0Aweb", "gr%C3%BC%C3%9Fe", "group:", ":web", "a:b:c", "%00", "..%2F..", "-x",
-        "%ff%fe", "%", "%zz", "%C3", &"x".repeat(256), &"x".repeat(10_000), &"%C3%BC".repeat(1000),
+        "_some",
+        "a%20b",
+        "a%2Fb",
+        "%0Aweb",
+        "gr%C3%BC%C3%9Fe",
+        "group:",
+        ":web",
+        "a:b:c",
+        "%00",
+        "..%2F..",
+        "-x",
+        "%ff%fe",
+        "%",
+        "%zz",
+        "%C3",
+        &"x".repeat(256),
+        &"x".repeat(10_000),
+        &"%C3%BC".repeat(1000),
     ] {
         for method in ["GET", "DELETE"] {
             let reply = lab.request(method, &format!("/api/node/{bad}/ntp")).send().await;
@@ -98,7 +149,9 @@ async fn what_is_no_target_is_400() {
             assert!(text.bytes().all(|b| b >= b' '), "{bad}: {text}");
         }
     }
-    lab.get(&format!("/api/node/{}/ntp", "x".repeat(255))).await.error(400);
+    lab.get(&format!("/api/node/{}/ntp", "x".repeat(255)))
+        .await
+        .error(400);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,11 +161,26 @@ async fn a_silent_host_is_named_at_the_deadline() {
     silent.on(|_| None);
     let body = lab.get("/api/node/_all/ntp?timeout_s=1").await.expect(200);
     let rows = body["results"].as_array().unwrap();
-    assert_eq!((&rows[0]["hostname"], &rows[0]["status"]), (&json!("silent"), &json!("failed")));
-    assert!(rows[0]["error"].as_str().unwrap().starts_with("timeout: agent did not respond"), "{body}");
-    assert_eq!((&rows[1]["hostname"], &rows[1]["status"]), (&json!("well"), &json!("ok")));
+    assert_eq!(
+        (&rows[0]["hostname"], &rows[0]["status"]),
+        (&json!("silent"), &json!("failed"))
+    );
+    assert!(
+        rows[0]["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("timeout: agent did not respond"),
+        "{body}"
+    );
+    assert_eq!(
+        (&rows[1]["hostname"], &rows[1]["status"]),
+        (&json!("well"), &json!("ok"))
+    );
     // Also when it is the only one.
-    let body = lab.put("/api/node/silent/ntp?timeout_s=1", json!({"servers": ["a"]})).await.expect(200);
+    let body = lab
+        .put("/api/node/silent/ntp?timeout_s=1", json!({"servers": ["a"]}))
+        .await
+        .expect(200);
     assert_eq!(body["results"][0]["status"], "failed");
 }
 
@@ -121,13 +189,28 @@ async fn a_host_that_is_away_or_drained_has_its_row_at_once() {
     let lab = Lab::start().await;
     let gone = lab.agent("gone").await;
     let drained = lab.agent("drained").await;
-    lab.request("POST", "/api/agent/drained/drain").send().await.expect(200);
+    lab.request("POST", "/api/agent/drained/drain")
+        .send()
+        .await
+        .expect(200);
     drop(gone);
-    crate::lab::eventually(async || lab.get("/api/agent/gone").await.expect(200)["status"] == "NotReady").await;
+    crate::lab::eventually(async || lab.get("/api/agent/gone").await.expect(200)["status"] == "NotReady")
+        .await;
     let body = lab.get("/api/node/_all/ntp?timeout_s=300").await.expect(200);
     let rows = body["results"].as_array().unwrap();
-    assert_eq!((&rows[0]["hostname"], &rows[0]["status"]), (&json!("drained"), &json!("skipped")));
-    assert_eq!((&rows[1]["hostname"], &rows[1]["status"]), (&json!("gone"), &json!("failed")));
+    assert_eq!(
+        (&rows[0]["hostname"], &rows[0]["status"]),
+        (&json!("drained"), &json!("skipped"))
+    );
+    assert_eq!(
+        (&rows[1]["hostname"], &rows[1]["status"]),
+        (&json!("gone"), &json!("failed"))
+    );
     assert!(rows[1]["error"].as_str().unwrap().contains("not connected"));
-    assert!(!drained.orders().iter().any(|order| matches!(order.operation, Operation::NtpGet)));
+    assert!(
+        !drained
+            .orders()
+            .iter()
+            .any(|order| matches!(order.operation, Operation::NtpGet))
+    );
 }

@@ -52,7 +52,9 @@ impl ServerCertVerifier for Pinned {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        link::authority::provider().signature_verification_algorithms.supported_schemes()
+        link::authority::provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -67,7 +69,10 @@ async fn dial(lab: &Lab, alpn: &[u8]) -> TlsStream<TcpStream> {
     config.alpn_protocols = vec![alpn.to_vec()];
     let stream = TcpStream::connect(lab.running.api).await.unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+    connector
+        .connect(ServerName::try_from("localhost").unwrap(), stream)
+        .await
+        .unwrap()
 }
 
 async fn tls_lab() -> Lab {
@@ -90,16 +95,28 @@ async fn http_1_and_http_2_are_both_spoken() {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
     tokio::spawn(connection);
     let response = sender.send_request(get(&lab, "/api/agent")).await.unwrap();
-    assert_eq!((response.status(), response.version()), (hyper::StatusCode::OK, hyper::Version::HTTP_11));
+    assert_eq!(
+        (response.status(), response.version()),
+        (hyper::StatusCode::OK, hyper::Version::HTTP_11)
+    );
 
     let io = TokioIo::new(dial(&lab, b"h2").await);
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+        .await
+        .unwrap();
     tokio::spawn(connection);
     for _ in 0..3 {
-        let response = sender.send_request(get(&lab, "https://localhost/api/agent")).await.unwrap();
-        assert_eq!((response.status(), response.version()), (hyper::StatusCode::OK, hyper::Version::HTTP_2));
-        let bytes = to_bytes(Body::new(response.into_body()), usize::MAX).await.unwrap();
+        let response = sender
+            .send_request(get(&lab, "https://localhost/api/agent"))
+            .await
+            .unwrap();
+        assert_eq!(
+            (response.status(), response.version()),
+            (hyper::StatusCode::OK, hyper::Version::HTTP_2)
+        );
+        let bytes = to_bytes(Body::new(response.into_body()), usize::MAX)
+            .await
+            .unwrap();
         assert_eq!(&bytes[..], br#"{"agents":[],"total":0}"#);
     }
 }
@@ -117,7 +134,10 @@ async fn cookies_are_secure_and_plain_http_is_not_answered() {
         .unwrap();
     let response = sender.send_request(request).await.unwrap();
     let cookie = response.headers()["set-cookie"].to_str().unwrap();
-    assert!(cookie.starts_with("__Host-") && cookie.contains("; Secure"), "{cookie}");
+    assert!(
+        cookie.starts_with("__Host-") && cookie.contains("; Secure"),
+        "{cookie}"
+    );
     let answer = crate::lab::raw(lab.running.api, b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(!answer.contains("200 OK"), "{answer}");
 }
@@ -135,7 +155,17 @@ async fn a_stop_lets_requests_under_way_end() {
     tokio::spawn(connection);
     let request = get(&lab, "/api/node/web-01/ntp");
     let asking = tokio::spawn(async move { sender.send_request(request).await.unwrap().status() });
-    crate::lab::eventually(async || !lab.running.controller().jobs().list(None, 1, 0).await.unwrap().items.is_empty()).await;
+    crate::lab::eventually(async || {
+        !lab.running
+            .controller()
+            .jobs()
+            .list(None, 1, 0)
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    })
+    .await;
     lab.running.stop().await;
     assert_eq!(asking.await.unwrap(), hyper::StatusCode::OK);
 }

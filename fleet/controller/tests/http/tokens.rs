@@ -11,18 +11,28 @@ use crate::lab::{Lab, settings, sign, token_request};
 async fn a_token_is_made_shown_once_and_good_until_it_is_revoked() {
     let lab = Lab::start().await;
     let body = lab
-        .post("/api/time/v1/token", json!({"subject": "ci pipeline", "roles": ["read"], "lifetime_s": 3600}))
+        .post(
+            "/api/time/v1/token",
+            json!({"subject": "ci pipeline", "roles": ["read"], "lifetime_s": 3600}),
+        )
         .await
         .expect(200);
     let token = body["token"].as_str().unwrap();
     let jti = body["jti"].as_str().unwrap();
     jti.parse::<Uuid>().unwrap();
-    assert_eq!((&body["subject"], &body["roles"]), (&json!("ci pipeline"), &json!(["read"])));
+    assert_eq!(
+        (&body["subject"], &body["roles"]),
+        (&json!("ci pipeline"), &json!(["read"]))
+    );
     assert_eq!(body["permissions"], json!([]));
     let expires_at: Timestamp = body["expires_at"].as_str().unwrap().parse().unwrap();
     let left_s = expires_at.as_second() - Timestamp::now().as_second();
     assert!((3590..=3600).contains(&left_s), "{left_s}");
-    lab.stranger("GET", "/api/agent").token(token).send().await.expect(200);
+    lab.stranger("GET", "/api/agent")
+        .token(token)
+        .send()
+        .await
+        .expect(200);
 
     let list = lab.get("/api/time/v1/token").await;
     assert!(!list.text().contains(token));
@@ -35,7 +45,12 @@ async fn a_token_is_made_shown_once_and_good_until_it_is_revoked() {
     for _ in 0..2 {
         lab.delete(&format!("/api/time/v1/token/{jti}")).await.expect(200);
     }
-    let text = lab.stranger("GET", "/api/agent").token(token).send().await.error(401);
+    let text = lab
+        .stranger("GET", "/api/agent")
+        .token(token)
+        .send()
+        .await
+        .error(401);
     assert_eq!(text, "Invalid token: it was revoked");
     let list = lab.get("/api/time/v1/token").await.expect(200);
     assert!(list["tokens"][0]["revoked_at"].is_string());
@@ -49,7 +64,9 @@ async fn a_token_made_here_has_the_claims_of_the_contract() {
     validation.set_audience(&["https://localhost"]);
     validation.set_issuer(&["timeball"]);
     let key = jsonwebtoken::DecodingKey::from_secret(lab.signing_key().as_bytes());
-    let claims = jsonwebtoken::decode::<serde_json::Value>(&token, &key, &validation).unwrap().claims;
+    let claims = jsonwebtoken::decode::<serde_json::Value>(&token, &key, &validation)
+        .unwrap()
+        .claims;
     assert_eq!(claims["roles"], json!(["write", "read"]));
     assert_eq!(claims["aud"], json!(["https://localhost", "http://localhost"]));
     assert_eq!(claims["sub"], "somebody");
@@ -70,9 +87,18 @@ async fn requests_for_tokens_are_checked() {
         (json!({"subject": "a", "roles": []}), "roles"),
         (json!({"subject": "a", "roles": ["nobody"]}), "roles[0]"),
         (json!({"subject": "a", "roles": vec!["read"; 33]}), "roles"),
-        (json!({"subject": "a", "roles": ["read"], "permissions": ["ntp:fly"]}), "permissions[0]"),
-        (json!({"subject": "a", "roles": ["read"], "lifetime_s": 59}), "lifetime_s"),
-        (json!({"subject": "a", "roles": ["read"], "lifetime_s": 31_536_001}), "lifetime_s"),
+        (
+            json!({"subject": "a", "roles": ["read"], "permissions": ["ntp:fly"]}),
+            "permissions[0]",
+        ),
+        (
+            json!({"subject": "a", "roles": ["read"], "lifetime_s": 59}),
+            "lifetime_s",
+        ),
+        (
+            json!({"subject": "a", "roles": ["read"], "lifetime_s": 31_536_001}),
+            "lifetime_s",
+        ),
         (json!({"subject": "a", "roles": ["read"], "lifetime_s": -1}), "-1"),
         (json!([]), ""),
         (json!(null), ""),
@@ -97,11 +123,19 @@ async fn nobody_gives_out_more_than_they_hold() {
         .unwrap()
         .to_owned();
     let make = async |body: serde_json::Value| {
-        lab.stranger("POST", "/api/time/v1/token").token(&clerk).json(&body).send().await
+        lab.stranger("POST", "/api/time/v1/token")
+            .token(&clerk)
+            .json(&body)
+            .send()
+            .await
     };
     make(json!({"subject": "a", "roles": ["admin"]})).await.error(403);
-    make(json!({"subject": "a", "roles": ["read"], "permissions": ["ntp:write"]})).await.error(403);
-    make(json!({"subject": "a", "roles": ["read"], "permissions": ["ntp:read"]})).await.expect(200);
+    make(json!({"subject": "a", "roles": ["read"], "permissions": ["ntp:write"]}))
+        .await
+        .error(403);
+    make(json!({"subject": "a", "roles": ["read"], "permissions": ["ntp:read"]}))
+        .await
+        .expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,10 +144,27 @@ async fn a_token_made_elsewhere_can_be_revoked() {
     let now = Timestamp::now().as_second();
     let claims = json!({"roles": ["read"], "exp": now + 3600, "sub": "s", "jti": "made-elsewhere_1"});
     let token = sign(&claims, &lab.signing_key());
-    lab.stranger("GET", "/api/agent").token(&token).send().await.expect(200);
-    lab.delete("/api/time/v1/token/made-elsewhere_1").await.expect(200);
-    lab.stranger("GET", "/api/agent").token(&token).send().await.error(401);
-    for bad in ["a%20b", "a.b", "%C3%BC", "%ff", &"x".repeat(129), &"x".repeat(10_000)] {
+    lab.stranger("GET", "/api/agent")
+        .token(&token)
+        .send()
+        .await
+        .expect(200);
+    lab.delete("/api/time/v1/token/made-elsewhere_1")
+        .await
+        .expect(200);
+    lab.stranger("GET", "/api/agent")
+        .token(&token)
+        .send()
+        .await
+        .error(401);
+    for bad in [
+        "a%20b",
+        "a.b",
+        "%C3%BC",
+        "%ff",
+        &"x".repeat(129),
+        &"x".repeat(10_000),
+    ] {
         lab.delete(&format!("/api/time/v1/token/{bad}")).await.error(400);
     }
 }
@@ -131,7 +182,9 @@ async fn revocation_and_keys_outlive_a_restart() {
         .find(|jti| {
             let payload = revoked.split('.').nth(1).unwrap();
             use base64::Engine;
-            let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
+            let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
+                .decode(payload)
+                .unwrap();
             String::from_utf8(bytes).unwrap().contains(jti)
         })
         .unwrap();
@@ -141,8 +194,16 @@ async fn revocation_and_keys_outlive_a_restart() {
     let settings = settings(&data);
     let lab = Lab::start_on(data, settings).await;
     assert_eq!((lab.signing_key(), &lab.admin), (key, &admin));
-    lab.stranger("GET", "/api/agent").token(&kept).send().await.expect(200);
-    lab.stranger("GET", "/api/agent").token(&revoked).send().await.error(401);
+    lab.stranger("GET", "/api/agent")
+        .token(&kept)
+        .send()
+        .await
+        .expect(200);
+    lab.stranger("GET", "/api/agent")
+        .token(&revoked)
+        .send()
+        .await
+        .error(401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,7 +211,10 @@ async fn files_with_secrets_are_their_owners_alone_and_a_bad_admin_token_is_repl
     use std::os::unix::fs::PermissionsExt;
     let lab = Lab::start().await;
     for name in ["signing.key", "admin.token"] {
-        let mode = std::fs::metadata(lab.data.path().join(name)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(lab.data.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
     let Lab { running, data, admin } = lab;
@@ -166,7 +230,9 @@ async fn files_with_secrets_are_their_owners_alone_and_a_bad_admin_token_is_repl
 async fn a_guessable_signing_key_is_refused() {
     let data = tempfile::tempdir().unwrap();
     std::fs::write(data.path().join(Tokens::KEY_FILE), "secret").unwrap();
-    let Err(error) = controller::start(settings(&data)).await else { panic!("it started") };
+    let Err(error) = controller::start(settings(&data)).await else {
+        panic!("it started")
+    };
     assert!(error.to_string().contains("fewer than 32 characters"), "{error}");
 }
 
@@ -187,10 +253,21 @@ async fn enrolment_tokens_are_bounded() {
     assert!(body["token"].as_str().unwrap().starts_with("tb1."));
     assert_eq!(body["uses"], 1);
     assert!(body["expires_at"].as_str().unwrap().parse::<Timestamp>().is_ok());
-    assert_eq!(lab.post(path, json!({"uses": 3, "lifetime_s": 60})).await.expect(200)["uses"], 3);
+    assert_eq!(
+        lab.post(path, json!({"uses": 3, "lifetime_s": 60}))
+            .await
+            .expect(200)["uses"],
+        3
+    );
     for bad in [
-        json!({"uses": 0}), json!({"uses": 100_001}), json!({"lifetime_s": 59}), json!({"lifetime_s": 2_592_001}),
-        json!({"uses": "1"}), json!({"uses": 1.5}), json!({"uses": -1}), json!("x"),
+        json!({"uses": 0}),
+        json!({"uses": 100_001}),
+        json!({"lifetime_s": 59}),
+        json!({"lifetime_s": 2_592_001}),
+        json!({"uses": "1"}),
+        json!({"uses": 1.5}),
+        json!({"uses": -1}),
+        json!("x"),
     ] {
         lab.post(path, bad).await.error(400);
     }

@@ -42,8 +42,10 @@ impl Agent {
     ) -> Self {
         let key = SigningKey::generate().unwrap();
         let machine_id = Uuid::new_v4().simple().to_string();
-        let labels: Labels =
-            labels.iter().map(|(key, value)| model::Label::new(key, value).unwrap()).collect();
+        let labels: Labels = labels
+            .iter()
+            .map(|(key, value)| model::Label::new(key, value).unwrap())
+            .collect();
         let facts = HostFacts {
             machine_id: machine_id.clone(),
             hostname: hostname.to_owned(),
@@ -53,7 +55,9 @@ impl Agent {
             cpu_count: 2,
             ..HostFacts::default()
         };
-        let pin = token.as_ref().map_or(Pin::FirstSeen, |token| Pin::Authority(token.authority));
+        let pin = token
+            .as_ref()
+            .map_or(Pin::FirstSeen, |token| Pin::Authority(token.authority));
         let mut connection = link::dial(&link.to_string(), pin).await.unwrap();
         let Frame::Challenge(challenge) = connection.receive().await.unwrap() else {
             panic!("the controller speaks first")
@@ -97,7 +101,12 @@ impl Agent {
 
     /// Sends a heartbeat with this state of the clock.
     pub(crate) fn report(&self, ntp: NtpStatus) {
-        self.reports.send(HostReport { ntp: Some(ntp), ..HostReport::default() }).unwrap();
+        self.reports
+            .send(HostReport {
+                ntp: Some(ntp),
+                ..HostReport::default()
+            })
+            .unwrap();
     }
 
     /// Every order it was given.
@@ -181,14 +190,20 @@ pub(crate) fn status() -> NtpStatus {
         error_bound_s: Some(0.0125),
         current_source: Some("ntp1.example.com".to_owned()),
         servers: vec!["ntp1.example.com".to_owned(), "ntp2.example.com".to_owned()],
-        managed_servers: vec!["ntp1.example.com".parse().unwrap(), "ntp2.example.com+nts".parse().unwrap()],
+        managed_servers: vec![
+            "ntp1.example.com".parse().unwrap(),
+            "ntp2.example.com+nts".parse().unwrap(),
+        ],
         managed: true,
         ..NtpStatus::default()
     }
 }
 
 /// A behaviour that fails in this way.
-pub(crate) fn refuses(kind: FailureKind, error: &str) -> impl Fn(&Operation) -> Option<Outcome> + Send + Sync {
+pub(crate) fn refuses(
+    kind: FailureKind,
+    error: &str,
+) -> impl Fn(&Operation) -> Option<Outcome> + Send + Sync {
     let failure = Failure::new(kind, error);
     move |_| Some(Outcome::Failed(failure.clone()))
 }

@@ -49,7 +49,8 @@ impl Request {
     }
 
     pub(crate) fn json(self, body: &Value) -> Self {
-        self.header("content-type", "application/json").body(body.to_string())
+        self.header("content-type", "application/json")
+            .body(body.to_string())
     }
 
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
@@ -59,8 +60,9 @@ impl Request {
 
     pub(crate) async fn send(self) -> Reply {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
         tokio::spawn(connection);
         let mut request = hyper::Request::builder()
             .method(self.method.as_str())
@@ -68,11 +70,17 @@ impl Request {
             .body(Body::from(self.body))
             .unwrap();
         *request.headers_mut() = self.headers;
-        request.headers_mut().insert("host", HeaderValue::from_static("controller"));
+        request
+            .headers_mut()
+            .insert("host", HeaderValue::from_static("controller"));
         let response = sender.send_request(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(Body::new(body), usize::MAX).await.unwrap().to_vec();
-        Reply { status: parts.status.as_u16(), headers: parts.headers, bytes }
+        Reply {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            bytes,
+        }
     }
 }
 
@@ -110,6 +118,8 @@ pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     stream.write_all(bytes).await.unwrap();
     let mut received = Vec::new();
     let all = stream.read_to_end(&mut received);
-    let _ = tokio::time::timeout(Duration::from_secs(30), all).await.expect("the server closes");
+    let _ = tokio::time::timeout(Duration::from_secs(30), all)
+        .await
+        .expect("the server closes");
     String::from_utf8_lossy(&received).into_owned()
 }

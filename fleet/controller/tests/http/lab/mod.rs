@@ -50,7 +50,10 @@ impl Lab {
     /// Starts on data that may be there already.
     pub(crate) async fn start_on(data: TempDir, settings: Settings) -> Self {
         let running = controller::start(settings).await.unwrap();
-        let admin = std::fs::read_to_string(&running.admin_token).unwrap().trim().to_owned();
+        let admin = std::fs::read_to_string(&running.admin_token)
+            .unwrap()
+            .trim()
+            .to_owned();
         Lab { running, data, admin }
     }
 
@@ -82,7 +85,12 @@ impl Lab {
 
     /// Makes a token over the API.
     pub(crate) async fn token(&self, roles: &[&str]) -> String {
-        let reply = self.post("/api/time/v1/token", json!({"subject": "somebody", "roles": roles})).await;
+        let reply = self
+            .post(
+                "/api/time/v1/token",
+                json!({"subject": "somebody", "roles": roles}),
+            )
+            .await;
         reply.expect(200)["token"].as_str().unwrap().to_owned()
     }
 
@@ -105,7 +113,11 @@ impl Lab {
 
     async fn until_ready(&self, machine_id: &str) {
         eventually(async || {
-            self.running.controller().hosts().find(machine_id).is_ok_and(|host| host.status == "Ready")
+            self.running
+                .controller()
+                .hosts()
+                .find(machine_id)
+                .is_ok_and(|host| host.status == "Ready")
         })
         .await;
     }
@@ -144,7 +156,12 @@ pub(crate) async fn eventually(mut condition: impl AsyncFnMut() -> bool) {
 /// Signs any claims with any key, as another tool would.
 pub(crate) fn sign(claims: &Value, key: &str) -> String {
     use jsonwebtoken::{EncodingKey, Header, encode};
-    encode(&Header::default(), claims, &EncodingKey::from_secret(key.as_bytes())).unwrap()
+    encode(
+        &Header::default(),
+        claims,
+        &EncodingKey::from_secret(key.as_bytes()),
+    )
+    .unwrap()
 }
 
 /// A request for a token, for tests that make one past the API.
