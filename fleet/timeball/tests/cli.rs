@@ -66,28 +66,3 @@ fn a_reader_that_goes_away_is_no_failure() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
-
-#[test]
-fn ctrl_c_ends_a_client_with_130() {
-    use std::io::Read as _;
-    use std::process::{Command, Stdio};
-    // A controller that never answers.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_timeball"))
-        .args(["client", "node", "ntp", "get", "--url"])
-        .arg(format!("http://{}", listener.local_addr().unwrap()))
-        .env_clear()
-        .env("TIMEBALL_TOKEN", "t")
-        .env("HOME", "/nonexistent")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (mut connection, _) = listener.accept().unwrap();
-    let _ = connection.read(&mut [0; 64]).unwrap();
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
-}

@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     /// The file's entries by the key they belong to, with the names that stand for `<name>`.
     entries: Vec<(&'static Key, Option<String>, Entry)>,
     environment: Environment,
+    passed_over: Vec<PathBuf>,
 }
 
 impl Settings {
@@ -58,21 +59,34 @@ impl Settings {
             })?;
             return Settings::parse(Some(file), &yaml, environment);
         }
+        let mut passed_over = Vec::new();
         for file in paths::settings_files() {
             match read(&file) {
-                Ok(yaml) => return Settings::parse(Some(file), &yaml, environment),
-                // The system's file may be root's own.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound
-                            | io::ErrorKind::PermissionDenied
-                            | io::ErrorKind::NotADirectory
-                    ) => {}
-                Err(error) => return Err(Failure::new(format!("{}: {error}", file.display()))),
+                Ok(yaml) => {
+                    let settings = Settings::parse(Some(file), &yaml, environment)?;
+                    return Ok(Settings {
+                        passed_over,
+                        ..settings
+                    });
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {}
+                    // The system's file may be root's own.
+                    io::ErrorKind::PermissionDenied => passed_over.push(file),
+                    _ => return Err(Failure::new(format!("{}: {error}", file.display()))),
+                },
             }
         }
-        Settings::parse(None, "", environment)
+        let settings = Settings::parse(None, "", environment)?;
+        Ok(Settings {
+            passed_over,
+            ..settings
+        })
+    }
+
+    /// Files that are there and may not be read.
+    pub(crate) fn passed_over(&self) -> &[PathBuf] {
+        &self.passed_over
     }
 
     fn parse(file: Option<PathBuf>, yaml: &str, environment: Environment) -> Result<Self, Failure> {
@@ -125,6 +139,7 @@ impl Settings {
             file,
             entries,
             environment,
+            passed_over: Vec::new(),
         })
     }
 

@@ -73,7 +73,7 @@ pub(crate) fn run(args: &AgentArgs, globals: &Globals, settings: &Settings) -> E
     let screen = Screen::of_stdout();
     match &args.command {
         None => {
-            log::start(&args.log)?;
+            log::start(&args.log, settings)?;
             wanted.controller = controller(args, settings)?;
             super::run(async {
                 let mut stop = Stop::listen()?;

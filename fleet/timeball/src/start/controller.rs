@@ -39,7 +39,7 @@ pub(crate) struct ControllerArgs {
 
 /// Runs the controller.
 pub(crate) fn run(args: &ControllerArgs, globals: &Globals, settings: &Settings) -> Ending {
-    log::start(&args.log)?;
+    log::start(&args.log, settings)?;
     let data = paths::data(globals.data.as_ref(), settings, table::CONTROLLER_DATA);
     let mut wanted = wanted(data, settings)?;
     wanted.api = Listen::Exactly(address(

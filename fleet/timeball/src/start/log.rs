@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::ending::Failure;
+use crate::settings::Settings;
 
 /// How to log.
 #[derive(Args, Debug)]
@@ -37,11 +38,11 @@ enum Form {
     Json,
 }
 
-/// Starts logging.
+/// Starts logging, and says which settings files do not count.
 ///
 /// # Errors
 /// [`Failure::Refused`] when the level is none.
-pub(crate) fn start(args: &LogArgs) -> Result<(), Failure> {
+pub(crate) fn start(args: &LogArgs, settings: &Settings) -> Result<(), Failure> {
     let from_environment = std::env::var("RUST_LOG").ok().filter(|level| !level.is_empty());
     let (level, origin) = match (&args.log_level, &from_environment) {
         (Some(level), _) => (level.as_str(), "--log-level"),
@@ -63,6 +64,9 @@ pub(crate) fn start(args: &LogArgs) -> Result<(), Failure> {
             subscriber.with_ansi(ansi).with_target(false).init();
         }
         Form::Json => subscriber.json().flatten_event(true).init(),
+    }
+    for file in settings.passed_over() {
+        tracing::warn!(file = %file.display(), "settings file passed over: this user may not read it");
     }
     Ok(())
 }

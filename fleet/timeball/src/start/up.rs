@@ -39,7 +39,7 @@ const STOP_WAIT: Duration = Duration::from_millis(4_500);
 
 /// Runs both until told to stop.
 pub(crate) fn run(args: &UpArgs, globals: &Globals, settings: &Settings) -> Ending {
-    log::start(&args.log)?;
+    log::start(&args.log, settings)?;
     let data = paths::data(globals.data.as_ref(), settings, table::CONTROLLER_DATA);
     let mut wanted = wanted(data.clone(), settings)?;
     let asked: SocketAddr = address(settings, table::API_LISTEN, None, ([127, 0, 0, 1], 8080).into())?;

@@ -50,9 +50,9 @@ pub(crate) struct Case {
     /// Make stderr a terminal.
     #[serde(default)]
     stderr_terminal: bool,
-    /// Interrupt the program when it has run so long.
+    /// Interrupt the program when its last request hangs.
     #[serde(default)]
-    interrupt_after_ms: Option<u64>,
+    interrupt: bool,
     /// The scripted server.
     #[serde(default)]
     server: Vec<Exchange>,
@@ -122,7 +122,7 @@ impl Case {
             .env("TERM", "xterm")
             .env("TIMEBALL_DATA", format!("{dir}/state/timeball"));
         command.envs(self.env.iter().map(|(name, value)| (name, put(value))));
-        let (status, stdout, stderr) = self.call(command);
+        let (status, stdout, stderr) = self.call(command, &server);
         let back = |text: String| {
             text.replace(&url, "{url}")
                 .replace(&dir, "{dir}")
@@ -143,7 +143,7 @@ impl Case {
         }
     }
 
-    fn call(&self, mut command: Command) -> (i32, String, String) {
+    fn call(&self, mut command: Command, server: &Server) -> (i32, String, String) {
         let stdout = self.stdout_columns.map(Terminal::new);
         let stderr = self.stderr_terminal.then(|| Terminal::new(80));
         command.stdin(Stdio::piped());
@@ -156,8 +156,8 @@ impl Case {
         let err = stderr.map_or_else(|| read(child.stderr.take()), Terminal::read);
         // A program that does not read its input may be gone.
         let _ = child.stdin.take().unwrap().write_all(self.stdin.as_bytes());
-        if let Some(after_ms) = self.interrupt_after_ms {
-            thread::sleep(Duration::from_millis(after_ms));
+        if self.interrupt {
+            server.wait_until_it_hangs();
             let pid = rustix::process::Pid::from_child(&child);
             rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
         }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -43,6 +44,9 @@ pub(crate) struct Exchange {
     /// Close the connection before the body is complete.
     #[serde(default)]
     broken_off: bool,
+    /// Never answer; when a request is here, the test goes on.
+    #[serde(default)]
+    hang: bool,
     /// Wait so long after each blank line of the body, so that progress can be seen.
     #[serde(default)]
     pause_ms: u64,
@@ -61,6 +65,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     thread: thread::JoinHandle<Vec<String>>,
     listener: TcpListener,
+    hanging: mpsc::Receiver<()>,
 }
 
 impl Server {
@@ -69,12 +74,19 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let theirs = listener.try_clone().unwrap();
-        let thread = thread::spawn(move || serve(&theirs, &script));
+        let (hangs, hanging) = mpsc::channel();
+        let thread = thread::spawn(move || serve(&theirs, &script, &hangs));
         Server {
             address,
             thread,
             listener,
+            hanging,
         }
+    }
+
+    /// Waits until a request hangs.
+    pub(crate) fn wait_until_it_hangs(&self) {
+        self.hanging.recv_timeout(Duration::from_secs(60)).unwrap();
     }
 
     /// Stops and says what was wrong: requests that differed, came too often or not at all.
@@ -87,7 +99,7 @@ impl Server {
     }
 }
 
-fn serve(listener: &TcpListener, script: &[Exchange]) -> Vec<String> {
+fn serve(listener: &TcpListener, script: &[Exchange], hangs: &mpsc::Sender<()>) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut script = script.iter();
     loop {
@@ -103,6 +115,12 @@ fn serve(listener: &TcpListener, script: &[Exchange]) -> Vec<String> {
                 return wrong;
             };
             compare(exchange, &request, &mut wrong);
+            if exchange.hang {
+                hangs.send(()).unwrap();
+                // Until the program is gone.
+                let _ = reader.read(&mut [0]);
+                break;
+            }
             answer(exchange, reader.get_mut());
             if exchange.broken_off {
                 break;

@@ -1,0 +1,173 @@
+//! `timeball up` as its first user meets it: one command, and what it prints can be typed.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what goes wrong in a helper fails the test"
+)]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+const TIMEBALL: &str = env!("CARGO_BIN_EXE_timeball");
+
+/// A `timeball up` that runs.
+struct Up {
+    child: Child,
+    /// What it printed before it began to wait.
+    welcome: String,
+}
+
+fn command(home: &Path) -> Command {
+    let mut command = Command::new(TIMEBALL);
+    command.env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin");
+    command
+}
+
+impl Up {
+    fn start(home: &Path, listen: &str) -> Self {
+        let mut child = command(home)
+            .args(["up", "--data"])
+            .arg(home.join("data"))
+            .env("TIMEBALL_CONTROLLER_API_LISTEN", listen)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut welcome = String::new();
+        // An empty line after the commands to try is the last.
+        while !welcome.contains("Try:") || !welcome.ends_with("\n\n") {
+            if stdout.read_line(&mut welcome).unwrap() == 0 {
+                let mut log = String::new();
+                child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+                panic!("it ended: {welcome}{log}");
+            }
+        }
+        Up { child, welcome }
+    }
+
+    /// The commands it says to try.
+    fn to_try(&self) -> Vec<String> {
+        let (_, commands) = self.welcome.split_once("Try:\n").unwrap();
+        commands
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Asks it to stop and says how long it took.
+    fn stop(mut self) -> Duration {
+        let start = Instant::now();
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), Some(0));
+        start.elapsed()
+    }
+}
+
+fn type_in(home: &Path, line: &str) -> Output {
+    Command::new("/bin/sh")
+        .args(["-c", line])
+        .env_clear()
+        .env("HOME", home)
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .unwrap()
+}
+
+/// The machine ids of the hosts in the fleet, once there is one.
+fn hosts(home: &Path) -> Vec<String> {
+    let start = Instant::now();
+    loop {
+        let mut list = command(home);
+        list.args(["client", "agent", "list", "--json", "--data"])
+            .arg(home.join("data"));
+        let output = list.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let agents = list["agents"].as_array().unwrap();
+        let ready = agents.iter().all(|agent| agent["status"] == "Ready");
+        if !agents.is_empty() && ready {
+            return agents
+                .iter()
+                .map(|agent| agent["machine_id"].as_str().unwrap().to_owned())
+                .collect();
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "this machine never joined: {list}"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn one_command_brings_up_a_fleet_of_one_and_a_second_start_goes_on_with_it() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    // The port that is asked for is taken.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let up = Up::start(home, &format!("127.0.0.1:{port}"));
+    assert!(
+        up.welcome.contains(&format!("(port {port} is taken)")),
+        "{}",
+        up.welcome
+    );
+    let token_file = home.join("data/admin.token");
+    assert!(
+        up.welcome.contains(&token_file.display().to_string()),
+        "{}",
+        up.welcome
+    );
+    assert!(token_file.is_file());
+
+    let first = hosts(home);
+    assert_eq!(first.len(), 1);
+    let to_try = up.to_try();
+    assert_eq!(to_try.len(), 3, "{to_try:?}");
+    // The third may change the clock's servers, which a test must not do.
+    for line in to_try.iter().take(2) {
+        let output = type_in(home, line);
+        let code = output.status.code().unwrap();
+        // A machine without a time service answers, with a failure of its own.
+        assert!(code < 2, "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    let second = command(home)
+        .args(["up", "--data"])
+        .arg(home.join("data"))
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(2));
+    let refusal = String::from_utf8_lossy(&second.stderr);
+    assert!(
+        refusal.contains(&format!("process {} runs a controller", up.child.id())),
+        "{refusal}"
+    );
+
+    let took = up.stop();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+
+    let again = Up::start(home, "127.0.0.1:0");
+    assert_eq!(hosts(home), first);
+    let mut jobs = command(home);
+    jobs.args(["client", "job", "list", "--json", "--data"])
+        .arg(home.join("data"));
+    let jobs: serde_json::Value = serde_json::from_slice(&jobs.output().unwrap().stdout).unwrap();
+    assert_eq!(jobs["items"][0]["operation"]["type"], "node.ntp.get");
+    again.stop();
+}
