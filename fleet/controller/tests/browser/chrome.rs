@@ -1,6 +1,7 @@
 //! A headless Chromium of its own per test, driven through WebDriver.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,6 +15,8 @@ use serde_json::{Value, json};
 /// A browser with its driver.
 pub(crate) struct Chrome {
     pub(crate) page: Client,
+    session: String,
+    port: u16,
     driver: Child,
     _profile: tempfile::TempDir,
 }
@@ -55,8 +58,11 @@ impl Chrome {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("chromium runs (Debian package chromium)");
+        let session = page.session_id().await.unwrap().expect("a session");
         Chrome {
             page,
+            session,
+            port,
             driver,
             _profile: profile,
         }
@@ -153,9 +159,27 @@ impl Chrome {
 
 impl Drop for Chrome {
     fn drop(&mut self) {
-        // The browser goes with its driver.
+        // A killed driver leaves its browser behind, so it is asked first; without waiting for the executor,
+        // which may be unwinding from a failed test.
+        if let Err(error) = self.quit() {
+            eprintln!("the browser could not be ended: {error}");
+        }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+    }
+}
+
+impl Chrome {
+    fn quit(&self) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let session = &self.session;
+        write!(
+            stream,
+            "DELETE /session/{session} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        )?;
+        // The answer comes when the browser is gone.
+        stream.read(&mut [0; 64]).map(drop)
     }
 }
 
