@@ -1,3 +1,5 @@
+//! The journal is torn, damaged, filled, and opened again.
+
 use model::{Change, Outcome};
 
 use super::*;
