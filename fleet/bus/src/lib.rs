@@ -36,12 +36,12 @@ pub struct Bucket {
 
 impl Bucket {
     /// Jobs as they were submitted, and how they ended: key `<job id>`.
-    pub const JOBS: Bucket = Bucket::new("jobs", Some(days(30)));
+    pub const JOBS: Bucket = Bucket::new("jobs", None);
     /// Answers of hosts: key `<job id>.<machine id>`.
-    pub const ANSWERS: Bucket = Bucket::new("answers", Some(days(30)));
+    pub const ANSWERS: Bucket = Bucket::new("answers", None);
     /// Hosts with key and state in the fleet: key `<machine id>`.
     pub const HOSTS: Bucket = Bucket::new("hosts", None);
-    /// What is deployed where: key `<machine id>.<SHA-256 of the path>`.
+    /// What is deployed where: key `<machine id>`.
     pub const FILE_STATE: Bucket = Bucket::new("file-state", None);
     /// API tokens that were given out or revoked: key `<jti>`.
     pub const TOKENS: Bucket = Bucket::new("tokens", None);

@@ -20,8 +20,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+mod admission;
 mod info;
 mod resolve;
+pub(crate) use admission::{Admission, Standing};
 pub use resolve::Resolution;
 
 /// What is stored of a host.
@@ -58,11 +60,10 @@ struct Live {
     connection: u64,
     outgoing: mpsc::Sender<EncodedFrame>,
     heard: Instant,
+    /// When it came up.
+    since: Instant,
     started_at: Timestamp,
 }
-
-/// How many frames may wait for a host that does not read.
-const OUTGOING_MAX: usize = 64;
 
 /// Every host that asked to join.
 pub struct Hosts {
@@ -113,14 +114,6 @@ pub enum HostError {
     Bus(#[from] BusError),
 }
 
-/// What becomes of a host that introduces itself.
-pub(crate) enum Admission {
-    /// It is known, or now pending, in this state.
-    In(HostState),
-    /// It is turned away for this reason.
-    Out(String),
-}
-
 impl Hosts {
     /// Reads the stored hosts.
     ///
@@ -129,8 +122,7 @@ impl Hosts {
     pub async fn open(bus: Arc<dyn Bus>, heartbeat: Duration) -> Result<Self, BusError> {
         let mut hosts = HashMap::new();
         for entry in bus.entries(Bucket::HOSTS, "").await? {
-            let record: HostRecord = serde_json::from_slice(&entry.value)
-                .map_err(|error| BusError::Damaged(format!("host {}: {error}", entry.key)))?;
+            let record = decode(&entry)?;
             hosts.insert(
                 entry.key,
                 Host {
@@ -169,7 +161,10 @@ impl Hosts {
     /// # Errors
     /// [`HostError::Unknown`] or [`HostError::Ambiguous`].
     pub fn find(&self, name: &str) -> Result<AgentInfo, HostError> {
-        let machine_id = self.machine_id(name, |_| true)?;
+        // A stranger that borrows the name of an accepted host does not make it ambiguous.
+        let machine_id = self
+            .machine_id(name, Host::is_accepted)
+            .or_else(|_| self.machine_id(name, |_| true))?;
         self.read(|hosts| hosts.get(&machine_id).map(|host| host.info(self.silent_after)))
             .ok_or_else(|| HostError::Unknown(name.to_owned()))
     }
@@ -228,26 +223,36 @@ impl Hosts {
     /// Accepts a pending or rejected host.
     ///
     /// # Errors
-    /// [`HostError`] when there is none of this name, or its key has another fingerprint.
+    /// [`HostError`] when there is none of this name, its key has another fingerprint, or it is accepted already.
     pub async fn accept(
         &self,
         name: &str,
         fingerprint: Option<Fingerprint>,
         by: &str,
     ) -> Result<String, HostError> {
-        let machine_id = self.machine_id(name, |host| {
-            matches!(host.record.state, HostState::Pending | HostState::Rejected)
-                && fingerprint.is_none_or(|wanted| host.record.public_key.fingerprint() == wanted)
-        });
-        let machine_id = match (machine_id, fingerprint) {
-            (Err(HostError::Unknown(name)), Some(wanted)) => {
+        let waits = |host: &Host| !host.is_accepted();
+        let fits = |host: &Host| {
+            waits(host) && fingerprint.is_none_or(|wanted| host.record.public_key.fingerprint() == wanted)
+        };
+        let machine_id = match (self.machine_id(name, fits), fingerprint) {
+            (Err(HostError::Unknown(name)), Some(wanted)) if self.machine_id(&name, waits).is_ok() => {
                 return Err(HostError::Fingerprint { name, wanted });
             }
+            (Err(HostError::Unknown(_)), _) => self.machine_id(name, |_| true)?,
             (machine_id, _) => machine_id?,
         };
         self.transition(&machine_id, "accept", by, |record| {
+            expect(
+                record,
+                &[HostState::Pending, HostState::Rejected],
+                "it is accepted already",
+            )?;
+            if fingerprint.is_some_and(|wanted| record.public_key.fingerprint() != wanted) {
+                return Err(HostError::Unknown(record.facts.hostname.clone()));
+            }
             record.state = HostState::Ready;
             record.registered_at = Some(Timestamp::now());
+            Ok(())
         })
         .await
     }
@@ -259,7 +264,13 @@ impl Hosts {
     pub async fn reject(&self, name: &str, by: &str) -> Result<String, HostError> {
         let machine_id = self.machine_id(name, |host| host.record.state == HostState::Pending)?;
         self.transition(&machine_id, "reject", by, |record| {
-            record.state = HostState::Rejected
+            expect(
+                record,
+                &[HostState::Pending],
+                "only a Pending host can be rejected",
+            )?;
+            record.state = HostState::Rejected;
+            Ok(())
         })
         .await
     }
@@ -270,11 +281,12 @@ impl Hosts {
     /// [`HostError`] when there is none of this name, or it is not ready.
     pub async fn drain(&self, name: &str, by: &str) -> Result<String, HostError> {
         let machine_id = self.machine_id(name, Host::is_accepted)?;
-        self.expect_state(&machine_id, HostState::Ready, "only a Ready host can be drained")?;
         // No job is ever under way that was not begun already: a host works one write at a time and its
         // answer is taken in whatever state, so that draining and cordoned are one step here.
         self.transition(&machine_id, "drain", by, |record| {
-            record.state = HostState::Cordoned
+            expect(record, &[HostState::Ready], "only a Ready host can be drained")?;
+            record.state = HostState::Cordoned;
+            Ok(())
         })
         .await
     }
@@ -285,13 +297,14 @@ impl Hosts {
     /// [`HostError`] when there is none of this name, or it is not drained.
     pub async fn undrain(&self, name: &str, by: &str) -> Result<String, HostError> {
         let machine_id = self.machine_id(name, Host::is_accepted)?;
-        self.expect_state(
-            &machine_id,
-            HostState::Cordoned,
-            "only a drained host can be undrained",
-        )?;
         self.transition(&machine_id, "undrain", by, |record| {
-            record.state = HostState::Ready
+            expect(
+                record,
+                &[HostState::Cordoned, HostState::Draining],
+                "only a drained host can be undrained",
+            )?;
+            record.state = HostState::Ready;
+            Ok(())
         })
         .await
     }
@@ -301,12 +314,15 @@ impl Hosts {
     /// # Errors
     /// [`HostError`] when there is none of this name.
     pub async fn remove(&self, name: &str, by: &str) -> Result<String, HostError> {
-        let machine_id = self.machine_id(name, |_| true)?;
+        let machine_id = self
+            .machine_id(name, Host::is_accepted)
+            .or_else(|_| self.machine_id(name, |_| true))?;
         self.bus.delete(Bucket::HOSTS, &machine_id).await?;
-        self.bus.purge(Bucket::FILE_STATE, &machine_id).await?;
-        // Dropping the host drops its outgoing channel, which ends the connection.
+        // Dropping the host drops its outgoing channel, which ends the connection. Whatever that still wants
+        // to store is an update of a revision that is gone.
         let removed = self.write(|hosts| hosts.remove(&machine_id));
         self.changed();
+        self.bus.delete(Bucket::FILE_STATE, &machine_id).await?;
         let hostname = removed.map(|host| host.record.facts.hostname).unwrap_or_default();
         self.event(&machine_id, "remove", &hostname, &format!("removed by {by}"))
             .await?;
@@ -360,128 +376,16 @@ impl Hosts {
 
     // --- what the link does with hosts
 
-    /// Decides on a host that has proved its key. `enrolled` says that it brought a valid token, or that
-    /// everybody is accepted.
-    pub(crate) async fn admit(
-        &self,
-        public_key: PublicKey,
-        facts: HostFacts,
-        enrolled: bool,
-    ) -> Result<Admission, BusError> {
-        let machine_id = facts.machine_id.clone();
-        let now = Timestamp::now();
-        let known = self.read(|hosts| hosts.get(&machine_id).map(|host| host.record.clone()));
-        let (record, event) = match known {
-            Some(known) if known.public_key != public_key => {
-                return Ok(Admission::Out(format!(
-                    "machine id {machine_id} belongs to a host with another key ({}); if this host was \
-                     installed anew, remove the old one with `timeball client agent remove --hostname {machine_id}`",
-                    known.public_key.fingerprint()
-                )));
-            }
-            Some(known) => {
-                let accepted = enrolled && known.state == HostState::Pending;
-                if known.facts == facts && !accepted {
-                    return Ok(Admission::In(known.state));
-                }
-                let state = if accepted { HostState::Ready } else { known.state };
-                let registered_at = if accepted { Some(now) } else { known.registered_at };
-                (
-                    HostRecord {
-                        state,
-                        registered_at,
-                        facts,
-                        last_seen: Some(now),
-                        ..known
-                    },
-                    accepted.then_some("enrol"),
-                )
-            }
-            None => {
-                if self.pending().len() >= PENDING_MAX && !enrolled {
-                    return Ok(Admission::Out(format!(
-                        "{PENDING_MAX} hosts wait to be accepted already; accept or reject some, or use an \
-                         enrolment token"
-                    )));
-                }
-                let state = if enrolled {
-                    HostState::Ready
-                } else {
-                    HostState::Pending
-                };
-                let record = HostRecord {
-                    state,
-                    public_key,
-                    requested_at: now,
-                    registered_at: enrolled.then_some(now),
-                    last_seen: Some(now),
-                    facts,
-                };
-                (record, Some(if enrolled { "enrol" } else { "request" }))
-            }
-        };
-        let (state, hostname) = (record.state, record.facts.hostname.clone());
-        self.store(&machine_id, record).await?;
-        if let Some(event) = event {
-            self.event(&machine_id, event, &hostname, "").await?;
-        }
-        Ok(Admission::In(state))
-    }
-
-    /// Takes note of a new connection; an older one of the same host is ended. Gives what is to be sent to it.
-    pub(crate) fn connected(&self, machine_id: &str) -> Option<(u64, mpsc::Receiver<EncodedFrame>)> {
-        let (outgoing, receiver) = mpsc::channel(OUTGOING_MAX);
-        let connection = self
-            .connections
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let now = Timestamp::now();
-        let known = self.write(|hosts| {
-            let host = hosts.get_mut(machine_id)?;
-            let uptime = Duration::from_secs(host.record.facts.agent_uptime_s);
-            let started_at = now.checked_sub(uptime).unwrap_or(now);
-            host.live = Some(Live {
-                connection,
-                outgoing,
-                heard: Instant::now(),
-                started_at,
-            });
-            Some(())
-        });
-        self.changed();
-        known.map(|()| (connection, receiver))
-    }
-
-    /// Takes note that a connection is gone.
-    pub(crate) async fn disconnected(&self, machine_id: &str, connection: u64) {
-        let record = self.write(|hosts| {
-            let host = hosts.get_mut(machine_id)?;
-            if host
-                .live
-                .as_ref()
-                .is_none_or(|live| live.connection != connection)
-            {
-                return None;
-            }
-            host.live = None;
-            host.record.last_seen = Some(Timestamp::now());
-            Some(host.record.clone())
-        });
-        self.changed();
-        if let Some(record) = record
-            && let Err(error) = self.store(machine_id, record).await
-        {
-            tracing::warn!(machine_id, %error, "cannot store when the host was last seen");
-        }
-    }
-
-    /// Takes a heartbeat.
+    /// Takes a heartbeat. What a host reports that is not accepted is not kept.
     pub(crate) fn heard(&self, machine_id: &str, report: Option<Box<HostReport>>) {
         self.write(|hosts| {
             if let Some(host) = hosts.get_mut(machine_id) {
                 if let Some(live) = &mut host.live {
                     live.heard = Instant::now();
                 }
-                if let Some(report) = report {
+                if let Some(report) = report
+                    && host.is_accepted()
+                {
                     host.report = Some(report);
                     host.note_conditions();
                 }
@@ -490,54 +394,56 @@ impl Hosts {
         self.changed();
     }
 
-    /// Takes new facts. The machine id cannot change.
+    /// Takes new facts of an accepted host; nothing is stored when they are the same. The machine id cannot
+    /// change.
     pub(crate) async fn facts(&self, machine_id: &str, facts: HostFacts) -> Result<(), BusError> {
-        let record = self.read(|hosts| hosts.get(machine_id).map(|host| host.record.clone()));
-        match record {
-            Some(record) if facts.machine_id == machine_id => {
-                self.store(machine_id, HostRecord { facts, ..record }).await
-            }
-            _ => Ok(()),
+        let news = self.read(|hosts| {
+            hosts
+                .get(machine_id)
+                .is_some_and(|host| host.is_accepted() && !host.record.facts.is_same_host(&facts))
+        });
+        if !news || facts.machine_id != machine_id {
+            return Ok(());
+        }
+        let changed = self
+            .change(machine_id, |record| {
+                record.facts = facts.clone();
+                Ok(())
+            })
+            .await;
+        match changed {
+            Ok(_) | Err(HostError::Unknown(_)) => Ok(()),
+            Err(HostError::Bus(error)) => Err(error),
+            Err(error) => Err(BusError::Invalid(error.to_string())),
         }
     }
 
-    /// Hands a frame to a connected host without waiting; says whether it was taken.
-    pub(crate) fn send(&self, machine_id: &str, frame: EncodedFrame) -> bool {
-        self.read(|hosts| {
-            hosts
-                .get(machine_id)
-                .and_then(|host| host.live.as_ref())
-                .is_some_and(|live| live.outgoing.try_send(frame).is_ok())
-        })
+    /// Says whether a host is accepted now.
+    pub(crate) fn is_accepted(&self, machine_id: &str) -> bool {
+        self.read(|hosts| hosts.get(machine_id).is_some_and(Host::is_accepted))
     }
 
-    /// Name of a host as it is known now.
-    pub(crate) fn hostname(&self, machine_id: &str) -> Option<String> {
+    /// Hands a job to a connected host that takes jobs, without waiting; says why it was not taken.
+    pub(crate) fn send_job(&self, machine_id: &str, frame: EncodedFrame) -> Result<(), &'static str> {
         self.read(|hosts| {
-            hosts
+            let host = hosts
                 .get(machine_id)
-                .map(|host| host.record.facts.hostname.clone())
+                .ok_or("the host was removed before the job could be sent")?;
+            if host.record.state != HostState::Ready {
+                return Err("the host was taken out of service before the job could be sent");
+            }
+            let lost = "the connection to the agent was lost before the job could be sent";
+            let live = host.live.as_ref().ok_or(lost)?;
+            live.outgoing.try_send(frame).map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => {
+                    "too many jobs wait for this host, which does not read them"
+                }
+                mpsc::error::TrySendError::Closed(_) => lost,
+            })
         })
     }
 
     // --- private
-
-    fn expect_state(
-        &self,
-        machine_id: &str,
-        wanted: HostState,
-        remedy: &'static str,
-    ) -> Result<(), HostError> {
-        self.read(|hosts| match hosts.get(machine_id) {
-            Some(host) if host.record.state == wanted => Ok(()),
-            Some(host) => Err(HostError::WrongState {
-                name: host.record.facts.hostname.clone(),
-                state: host.record.state,
-                remedy,
-            }),
-            None => Err(HostError::Unknown(machine_id.to_owned())),
-        })
-    }
 
     /// Finds the one host of this host name or machine id among those that `may` be meant.
     fn machine_id(&self, name: &str, may: impl Fn(&Host) -> bool) -> Result<String, HostError> {
@@ -569,46 +475,67 @@ impl Hosts {
         machine_id: &str,
         event: &str,
         by: &str,
-        change: impl FnOnce(&mut HostRecord),
+        change: impl Fn(&mut HostRecord) -> Result<(), HostError>,
     ) -> Result<String, HostError> {
-        let record = self.read(|hosts| hosts.get(machine_id).map(|host| host.record.clone()));
-        let mut record = record.ok_or_else(|| HostError::Unknown(machine_id.to_owned()))?;
-        change(&mut record);
-        let (state, hostname) = (record.state, record.facts.hostname.clone());
-        self.store(machine_id, record).await?;
+        let record = self.change(machine_id, change).await?;
+        let (state, hostname) = (record.state, record.facts.hostname);
         if let Ok(frame) = EncodedFrame::new(&Frame::State(StateChange { state })) {
-            self.send(machine_id, frame);
+            self.read(|hosts| {
+                if let Some(live) = hosts.get(machine_id).and_then(|host| host.live.as_ref()) {
+                    // A host that does not read hears of it in its next welcome.
+                    let _ = live.outgoing.try_send(frame);
+                }
+            });
         }
         self.event(machine_id, event, &hostname, &format!("by {by}"))
             .await?;
         Ok(format!("host {hostname} is {state:?} now"))
     }
 
-    async fn store(&self, machine_id: &str, record: HostRecord) -> Result<(), BusError> {
-        let bytes = serde_json::to_vec(&record).map_err(|error| BusError::Invalid(error.to_string()))?;
-        let revision = self.bus.put(Bucket::HOSTS, machine_id, bytes.into()).await?;
-        self.write(|hosts| match hosts.get_mut(machine_id) {
-            // Of two writes at once the later one is what the store holds.
-            Some(host) if host.revision > revision => {}
-            Some(host) => {
-                host.record = record;
-                host.revision = revision;
+    /// The one way to change a stored host: `change` is made to the newest record, again if somebody else was
+    /// quicker, so that no change is lost and a host that was removed stays so.
+    async fn change(
+        &self,
+        machine_id: &str,
+        change: impl Fn(&mut HostRecord) -> Result<(), HostError>,
+    ) -> Result<HostRecord, HostError> {
+        loop {
+            let known = self.read(|hosts| {
+                hosts
+                    .get(machine_id)
+                    .map(|host| (host.record.clone(), host.revision))
+            });
+            let (mut record, revision) = known.ok_or_else(|| HostError::Unknown(machine_id.to_owned()))?;
+            change(&mut record)?;
+            match self
+                .bus
+                .update(Bucket::HOSTS, machine_id, encode(&record)?, revision)
+                .await
+            {
+                Ok(revision) => {
+                    self.replace(machine_id, &record, revision);
+                    return Ok(record);
+                }
+                Err(BusError::Conflict { .. }) => match self.bus.get(Bucket::HOSTS, machine_id).await? {
+                    Some(entry) => self.replace(machine_id, &decode(&entry)?, entry.revision),
+                    None => return Err(HostError::Unknown(machine_id.to_owned())),
+                },
+                Err(error) => return Err(error.into()),
             }
-            None => {
-                hosts.insert(
-                    machine_id.to_owned(),
-                    Host {
-                        record,
-                        revision,
-                        live: None,
-                        report: None,
-                        conditions: BTreeMap::new(),
-                    },
-                );
+        }
+    }
+
+    /// Takes a stored record over, if the host is there and what is known of it is older.
+    fn replace(&self, machine_id: &str, record: &HostRecord, revision: u64) {
+        self.write(|hosts| {
+            if let Some(host) = hosts.get_mut(machine_id)
+                && host.revision < revision
+            {
+                host.record = record.clone();
+                host.revision = revision;
             }
         });
         self.changed();
-        Ok(())
     }
 
     fn changed(&self) {
@@ -624,8 +551,27 @@ impl Hosts {
     }
 }
 
-/// How many hosts can wait to be accepted: anybody can ask.
-const PENDING_MAX: usize = 10_000;
+fn expect(record: &HostRecord, wanted: &[HostState], remedy: &'static str) -> Result<(), HostError> {
+    if wanted.contains(&record.state) {
+        return Ok(());
+    }
+    Err(HostError::WrongState {
+        name: record.facts.hostname.clone(),
+        state: record.state,
+        remedy,
+    })
+}
+
+fn encode(record: &HostRecord) -> Result<bytes::Bytes, BusError> {
+    serde_json::to_vec(record)
+        .map(Into::into)
+        .map_err(|error| BusError::Invalid(error.to_string()))
+}
+
+fn decode(entry: &bus::Entry) -> Result<HostRecord, BusError> {
+    serde_json::from_slice(&entry.value)
+        .map_err(|error| BusError::Damaged(format!("host {}: {error}", entry.key)))
+}
 
 #[derive(Serialize, Deserialize)]
 struct StoredEvent {

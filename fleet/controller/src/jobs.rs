@@ -77,10 +77,20 @@ struct Ended {
 }
 
 /// What is remembered of every job in memory, for lists and counts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Known {
-    state: JobState,
-    hosts: usize,
+    /// How it ended; absent while it is under way.
+    ended: Option<JobState>,
+    /// The hosts that were asked, with their names at that time.
+    expected: Arc<BTreeMap<String, String>>,
+    /// Whether its end is about to be worked out again, because of late answers.
+    correcting: bool,
+}
+
+impl Known {
+    fn state(&self) -> JobState {
+        self.ended.unwrap_or(JobState::Processing)
+    }
 }
 
 /// The jobs that are remembered and those under way.
@@ -99,6 +109,15 @@ const JOBS_MAX: usize = 10_000;
 
 /// How many answers are remembered over all jobs; about 300 MB of status reports.
 const ANSWERS_MAX: usize = 200_000;
+
+/// How many jobs can be under way at once.
+const UNDER_WAY_MAX: usize = 256;
+
+/// How many answers are written at once; the store commits them together.
+const WRITES_AT_ONCE: usize = 1024;
+
+/// How long late answers are collected before a job's end is worked out again.
+const CORRECTION_DELAY: Duration = Duration::from_secs(1);
 
 /// How long hosts have after a restart of the controller to come back with answers they owe.
 const RESUMED_GRACE: Duration = Duration::from_secs(15);
@@ -121,12 +140,12 @@ impl Jobs {
         for entry in bus.entries(Bucket::JOBS, "").await? {
             let record: JobRecord = serde_json::from_slice(&entry.value)
                 .map_err(|error| BusError::Damaged(format!("job {}: {error}", entry.key)))?;
-            let state = record.ended.map_or(JobState::Processing, |ended| ended.state);
             known.insert(
                 record.job.id,
                 Known {
-                    state,
-                    hosts: record.job.expected.len(),
+                    ended: record.ended.map(|ended| ended.state),
+                    expected: Arc::new(record.job.expected.clone()),
+                    correcting: false,
                 },
             );
             if record.ended.is_none() {
@@ -147,7 +166,7 @@ impl Jobs {
             let watch = jobs.bus.watch(Bucket::ANSWERS, &job.id.to_string()).await?;
             let (answers, _) = mpsc::unbounded_channel();
             let gather = Gather {
-                silent: "the controller was restarted before this host had answered",
+                silent: "the controller was restarted before this host had answered".to_owned(),
                 deadline: Instant::now() + RESUMED_GRACE,
             };
             tokio::spawn(Arc::clone(&jobs).gather(job, watch, answers, gather));
@@ -172,9 +191,6 @@ impl Jobs {
             expected: resolution.expected.clone(),
             retry_of: asked.retry_of,
         };
-        let frame = self.sign(&job)?;
-        let deadline = Instant::now() + timeout;
-
         self.make_room().await?;
         let record = JobRecord {
             job: job.clone(),
@@ -183,48 +199,123 @@ impl Jobs {
         self.bus
             .create(Bucket::JOBS, &job.id.to_string(), encode(&record)?)
             .await?;
-        self.know(job.id, JobState::Processing, job.expected.len());
-        let watch = self.bus.watch(Bucket::ANSWERS, &job.id.to_string()).await?;
-
+        let known = Known {
+            ended: None,
+            expected: Arc::new(job.expected.clone()),
+            correcting: false,
+        };
+        self.lock().insert(job.id, known);
+        let posted = self.post(&job, &resolution, timeout).await;
+        let (watch, deadline) = match posted {
+            Ok(posted) => posted,
+            Err(error) => {
+                // Nobody was asked: the job must not stay under way for ever.
+                if let Err(error) = self.end(job.id).await {
+                    tracing::error!(job = %job.id, %error, "cannot store the end of the job");
+                }
+                return Err(error);
+            }
+        };
+        let (sender, answers) = mpsc::unbounded_channel();
+        let silent = format!(
+            "timeout: agent did not respond within {} s",
+            timeout.as_secs_f64()
+        );
+        let gather = Gather { silent, deadline };
+        tokio::spawn(Arc::clone(self).gather(job.clone(), watch, sender, gather));
         // Every host has a row: those that cannot be asked have theirs at once.
-        for result in unasked(&job, &resolution) {
-            self.remember(&result).await?;
-        }
+        let (jobs, rows) = (Arc::clone(self), unasked(&job, &resolution));
+        tokio::spawn(async move { jobs.remember_all(rows).await });
+        Ok(Submitted { job, answers })
+    }
+
+    /// Signs a job and posts it to the hosts that can be asked.
+    async fn post(
+        &self,
+        job: &Job,
+        resolution: &Resolution,
+        timeout: Duration,
+    ) -> Result<(Subscription<Change>, Instant), SubmitError> {
+        let watch = self.bus.watch(Bucket::ANSWERS, &job.id.to_string()).await?;
+        let frame = self.sign(job)?;
+        let deadline = Instant::now() + timeout;
         if !resolution.reachable.is_empty() {
             let delivery = Delivery {
                 id: job.id,
                 payload: frame.into_bytes(),
-                hosts: resolution.reachable.into(),
+                hosts: resolution.reachable.clone().into(),
                 lifetime: timeout,
             };
             self.bus.post(delivery).await?;
         }
-
-        let (sender, answers) = mpsc::unbounded_channel();
-        let gather = Gather {
-            silent: "agent did not respond",
-            deadline,
-        };
-        tokio::spawn(Arc::clone(self).gather(job.clone(), watch, sender, gather));
-        Ok(Submitted { job, answers })
+        Ok((watch, deadline))
     }
 
-    /// Takes a host's answer. It is stored when this returns; answers after the end of a job correct its
-    /// record, and answers to forgotten jobs are dropped.
+    /// Takes a host's answer; gives it as it is stored, or nothing when it was not wanted: the job is not
+    /// remembered, the host was not asked, or has answered already. An answer after the deadline takes the
+    /// place of the row that said the host was silent, and corrects the job's end.
     ///
     /// # Errors
     /// [`BusError`] when the answer cannot be stored; the host will send it again.
-    pub async fn answer(&self, result: &HostResult) -> Result<(), BusError> {
-        let Some(known) = self.lock().get(&result.job_id).copied() else {
-            tracing::warn!(job = %result.job_id, host = result.hostname, "an answer to a job that is not remembered any more");
-            return Ok(());
+    pub async fn answer(self: &Arc<Self>, mut result: HostResult) -> Result<Option<HostResult>, BusError> {
+        let expected = self
+            .lock()
+            .get(&result.job_id)
+            .map(|known| Arc::clone(&known.expected));
+        let Some(hostname) = expected.as_ref().and_then(|hosts| hosts.get(&result.machine_id)) else {
+            tracing::warn!(job = %result.job_id, machine_id = result.machine_id, "an answer that nobody waits for");
+            return Ok(None);
         };
-        self.remember(result).await?;
-        if known.state > JobState::Processing {
-            tracing::info!(job = %result.job_id, host = result.hostname, "a late answer");
-            self.end(result.job_id).await?;
+        // The name under which it was asked, not one that it chooses now.
+        result.hostname.clone_from(hostname);
+        let (key, value) = (answer_key(&result), encode(&result)?);
+        match self.bus.create(Bucket::ANSWERS, &key, value.clone()).await {
+            Ok(_) => {}
+            Err(BusError::Conflict { .. }) => {
+                let Some(entry) = self.bus.get(Bucket::ANSWERS, &key).await? else {
+                    return Ok(None);
+                };
+                let stored: Option<HostResult> = serde_json::from_slice(&entry.value).ok();
+                if !stored.as_ref().is_some_and(show::is_silent) {
+                    return Ok(None);
+                }
+                match self
+                    .bus
+                    .update(Bucket::ANSWERS, &key, value, entry.revision)
+                    .await
+                {
+                    Ok(_) => {}
+                    Err(BusError::Conflict { .. }) => return Ok(None),
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
         }
-        Ok(())
+        self.correct(result.job_id);
+        Ok(Some(result))
+    }
+
+    /// Works the end of a job out again, once for all the late answers of the next second.
+    fn correct(self: &Arc<Self>, id: Uuid) {
+        let wanted = match self.lock().get_mut(&id) {
+            Some(known) if known.ended.is_some() && !known.correcting => {
+                known.correcting = true;
+                true
+            }
+            _ => false,
+        };
+        if wanted {
+            let jobs = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(CORRECTION_DELAY).await;
+                if let Some(known) = jobs.lock().get_mut(&id) {
+                    known.correcting = false;
+                }
+                if let Err(error) = jobs.end(id).await {
+                    tracing::error!(job = %id, %error, "cannot correct the end of the job");
+                }
+            });
+        }
     }
 
     /// Passes what the bus delivers on to the hosts that are connected here, for ever.
@@ -234,28 +325,59 @@ impl Jobs {
                 tracing::error!(job = %delivery.id, "a delivery that is no frame");
                 continue;
             };
-            let mut refused = Vec::new();
-            for machine_id in delivery.hosts.iter() {
-                if !self.hosts.send(machine_id, frame.clone()) {
-                    refused.push(machine_id.clone());
-                }
-            }
-            for machine_id in refused {
-                let hostname = self.hosts.hostname(&machine_id).unwrap_or_default();
-                let error = "the connection to the agent was lost before the job could be sent";
-                let result = no_answer(delivery.id, machine_id, hostname, error.to_owned());
-                if let Err(error) = self.remember(&result).await {
-                    tracing::error!(job = %delivery.id, %error, "cannot store that a host was not reached");
-                }
+            let expected = self
+                .lock()
+                .get(&delivery.id)
+                .map(|known| Arc::clone(&known.expected));
+            let name = |machine_id: &str| {
+                expected
+                    .as_ref()
+                    .and_then(|hosts| hosts.get(machine_id))
+                    .cloned()
+                    .unwrap_or_default()
+            };
+            let refused: Vec<HostResult> = delivery
+                .hosts
+                .iter()
+                .filter_map(|machine_id| {
+                    let why = self.hosts.send_job(machine_id, frame.clone()).err()?;
+                    Some(no_answer(
+                        delivery.id,
+                        machine_id.clone(),
+                        name(machine_id),
+                        why.to_owned(),
+                    ))
+                })
+                .collect();
+            if !refused.is_empty() {
+                let jobs = Arc::clone(&self);
+                tokio::spawn(async move { jobs.remember_all(refused).await });
             }
         }
+    }
+
+    /// Stores rows of hosts that were not asked or stayed silent, not over an answer that has come.
+    async fn remember_all(&self, rows: Vec<HostResult>) {
+        let writes = rows.into_iter().map(|row| async move {
+            let Ok(value) = encode(&row) else { return };
+            match self.bus.create(Bucket::ANSWERS, &answer_key(&row), value).await {
+                Ok(_) | Err(BusError::Conflict { .. }) => {}
+                Err(error) => {
+                    tracing::error!(job = %row.job_id, host = row.hostname, %error, "cannot store a row");
+                }
+            }
+        });
+        futures::stream::iter(writes)
+            .buffer_unordered(WRITES_AT_ONCE)
+            .collect::<()>()
+            .await;
     }
 
     /// How many jobs there are in each state.
     pub fn counts(&self) -> JobCounts {
         let known = self.lock();
         let count = |states: &[JobState]| {
-            u64::try_from(known.values().filter(|job| states.contains(&job.state)).count())
+            u64::try_from(known.values().filter(|job| states.contains(&job.state())).count())
                 .unwrap_or(u64::MAX)
         };
         JobCounts {
@@ -281,12 +403,12 @@ impl Jobs {
     /// # Errors
     /// [`BusError`] when the store fails.
     pub async fn delete(&self, id: Uuid) -> Result<bool, BusError> {
-        let there = self.lock().remove(&id).is_some();
-        if there {
-            self.bus.delete(Bucket::JOBS, &id.to_string()).await?;
-            self.bus.purge(Bucket::ANSWERS, &id.to_string()).await?;
+        if !self.lock().contains_key(&id) {
+            return Ok(false);
         }
-        Ok(there)
+        self.bus.delete(Bucket::JOBS, &id.to_string()).await?;
+        self.bus.purge(Bucket::ANSWERS, &id.to_string()).await?;
+        Ok(self.lock().remove(&id).is_some())
     }
 
     // --- private
@@ -336,67 +458,66 @@ impl Jobs {
         }
         let mut silent: Vec<&str> = waiting.into_iter().collect();
         silent.sort_unstable();
-        for machine_id in silent {
-            let hostname = job.expected.get(machine_id).cloned().unwrap_or_default();
-            let error = format!("timeout: {} within {} s", gather.silent, seconds(job.timeout_ms));
-            let result = no_answer(job.id, machine_id.to_owned(), hostname, error);
-            // Not over an answer that has come in this moment.
+        let rows: Vec<HostResult> = silent
+            .into_iter()
+            .map(|machine_id| {
+                let hostname = job.expected.get(machine_id).cloned().unwrap_or_default();
+                no_answer(job.id, machine_id.to_owned(), hostname, gather.silent.to_owned())
+            })
+            .collect();
+        self.remember_all(rows.clone()).await;
+        for row in rows {
+            // An answer that came in this moment counts; where the store fails, what is known here does.
             let stored = self
                 .bus
-                .create(Bucket::ANSWERS, &answer_key(&result), encode_or_empty(&result))
-                .await;
-            match stored {
-                Ok(_) | Err(BusError::Unavailable(_) | BusError::Full(_)) => {
-                    let _ = answers.send(result);
-                }
-                Err(_) => {
-                    let late = self
-                        .bus
-                        .get(Bucket::ANSWERS, &answer_key(&result))
-                        .await
-                        .ok()
-                        .flatten();
-                    let late = late.and_then(|entry| serde_json::from_slice(&entry.value).ok());
-                    let _ = answers.send(late.unwrap_or(result));
-                }
-            }
+                .get(Bucket::ANSWERS, &answer_key(&row))
+                .await
+                .ok()
+                .flatten();
+            let stored = stored.and_then(|entry| serde_json::from_slice(&entry.value).ok());
+            let _ = answers.send(stored.unwrap_or(row));
         }
         if let Err(error) = self.end(job.id).await {
             tracing::error!(job = %job.id, %error, "cannot store the end of the job");
         }
     }
 
-    /// Stores the state that follows from the answers.
+    /// Stores the state that follows from the answers. A job that was deleted stays so, and leaves no answers.
     async fn end(&self, id: Uuid) -> Result<(), BusError> {
-        let results = self.results(id).await?;
-        let state = JobState::of_ended(&results);
-        let Some((mut record, revision)) = self.record(id).await? else {
-            return Ok(());
-        };
-        record.ended = Some(Ended {
-            state,
-            at: Timestamp::now(),
-        });
-        match self
-            .bus
-            .update(Bucket::JOBS, &id.to_string(), encode(&record)?, revision)
-            .await
-        {
-            // Somebody else ended it with the same answers.
-            Ok(_) | Err(BusError::Conflict { .. }) => {
-                self.know(id, state, record.job.expected.len());
-                Ok(())
+        loop {
+            let Some((mut record, revision)) = self.record(id).await? else {
+                self.lock().remove(&id);
+                return self.bus.purge(Bucket::ANSWERS, &id.to_string()).await;
+            };
+            // From here on an answer sees that it is late, and asks for this to be done again.
+            if let Some(known) = self.lock().get_mut(&id) {
+                known.ended.get_or_insert(JobState::Processing);
             }
-            Err(error) => Err(error),
+            let results = self.results(id).await?;
+            let state = if results.is_empty() {
+                JobState::Failed
+            } else {
+                JobState::of_ended(&results)
+            };
+            record.ended = Some(Ended {
+                state,
+                at: Timestamp::now(),
+            });
+            match self
+                .bus
+                .update(Bucket::JOBS, &id.to_string(), encode(&record)?, revision)
+                .await
+            {
+                Ok(_) => {
+                    if let Some(known) = self.lock().get_mut(&id) {
+                        known.ended = Some(state);
+                    }
+                    return Ok(());
+                }
+                Err(BusError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
-    }
-
-    async fn remember(&self, result: &HostResult) -> Result<(), BusError> {
-        let value = encode(result)?;
-        self.bus
-            .put(Bucket::ANSWERS, &answer_key(result), value)
-            .await
-            .map(drop)
     }
 
     async fn record(&self, id: Uuid) -> Result<Option<(JobRecord, u64)>, BusError> {
@@ -429,13 +550,18 @@ impl Jobs {
         loop {
             let oldest = {
                 let known = self.lock();
-                let answers: usize = known.values().map(|job| job.hosts).sum();
+                if known.values().filter(|job| job.ended.is_none()).count() >= UNDER_WAY_MAX {
+                    return Err(BusError::Unavailable(format!(
+                        "{UNDER_WAY_MAX} jobs are under way; try again when some have ended"
+                    )));
+                }
+                let answers: usize = known.values().map(|job| job.expected.len()).sum();
                 if known.len() < JOBS_MAX && answers < ANSWERS_MAX {
                     return Ok(());
                 }
                 known
                     .iter()
-                    .find(|(_, job)| job.state > JobState::Processing)
+                    .find(|(_, job)| job.ended.is_some())
                     .map(|(id, _)| *id)
             };
             match oldest {
@@ -445,10 +571,6 @@ impl Jobs {
         }
     }
 
-    fn know(&self, id: Uuid, state: JobState, hosts: usize) {
-        self.lock().insert(id, Known { state, hosts });
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Uuid, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -456,7 +578,7 @@ impl Jobs {
 
 /// How long to gather, and what to say of hosts that stay silent.
 struct Gather {
-    silent: &'static str,
+    silent: String,
     deadline: Instant,
 }
 
@@ -495,20 +617,8 @@ fn answer_key(result: &HostResult) -> String {
     format!("{}.{}", result.job_id, result.machine_id)
 }
 
-fn seconds(ms: u64) -> String {
-    if ms.is_multiple_of(1000) {
-        (ms / 1000).to_string()
-    } else {
-        format!("{}.{:03}", ms / 1000, ms % 1000)
-    }
-}
-
 fn encode(value: &impl Serialize) -> Result<bytes::Bytes, BusError> {
     serde_json::to_vec(value)
         .map(Into::into)
         .map_err(|error| BusError::Invalid(error.to_string()))
-}
-
-fn encode_or_empty(value: &impl Serialize) -> bytes::Bytes {
-    encode(value).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 /// Who a controller is.
 pub(crate) struct Keys {
-    /// Its id; agents pin it.
+    /// Its id, made from the signing key; agents pin it.
     pub(crate) id: Uuid,
     /// Signs jobs.
     pub(crate) signing: SigningKey,
@@ -25,7 +25,7 @@ pub(crate) struct Keys {
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// A file could not be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}; every key in this directory is needed: restore it from a backup")]
     File {
         /// Which.
         path: PathBuf,
@@ -77,6 +77,38 @@ impl Keys {
         };
         let identity: Identity = serde_json::from_slice(&stored.value)
             .map_err(|error| BusError::Damaged(format!("the controller's identity: {error}")))?;
+        let keys = Self::read(&directory)?;
+        if keys.identity() != identity {
+            return Err(KeysError::Foreign(directory));
+        }
+        Ok(keys)
+    }
+
+    /// Takes up keys that are there, from a start that was killed or of a store that was lost, or makes them.
+    /// Keys are never overwritten: every agent of a fleet may have pinned them.
+    async fn make(directory: &Path, bus: &dyn Bus) -> Result<Self, KeysError> {
+        fs::create_dir_all(directory).map_err(|source| KeysError::File {
+            path: directory.to_owned(),
+            source,
+        })?;
+        let [signing_path, ca_key_path, ca_path] =
+            ["signing.key", "ca.key", "ca.pem"].map(|name| directory.join(name));
+        if !ca_path.exists() {
+            // The certificate is written last: without it the others were never used.
+            let (signing, authority) = (SigningKey::generate()?, Authority::generate()?);
+            let (certificate, key) = authority.to_pem();
+            write_private(&signing_path, &signing.to_text()?)?;
+            write_private(&ca_key_path, &key)?;
+            write_private(&ca_path, &certificate)?;
+        }
+        let keys = Self::read(directory)?;
+        let identity =
+            serde_json::to_vec(&keys.identity()).map_err(|error| BusError::Invalid(error.to_string()))?;
+        bus.create(Bucket::SETTINGS, IDENTITY, identity.into()).await?;
+        Ok(keys)
+    }
+
+    fn read(directory: &Path) -> Result<Self, KeysError> {
         let signing_path = directory.join("signing.key");
         let signing = SigningKey::from_text(&read(&signing_path)?).map_err(|error| KeysError::Damaged {
             path: signing_path,
@@ -88,36 +120,15 @@ impl Keys {
                 path: certificate_path,
                 why: error.to_string(),
             })?;
-        let keys = Keys {
-            id: identity.id,
+        let id = Uuid::new_v5(
+            &Uuid::NAMESPACE_OID,
+            signing.public().fingerprint().to_string().as_bytes(),
+        );
+        Ok(Keys {
+            id,
             signing,
             authority,
-        };
-        if keys.identity() != identity {
-            return Err(KeysError::Foreign(directory));
-        }
-        Ok(keys)
-    }
-
-    async fn make(directory: &Path, bus: &dyn Bus) -> Result<Self, KeysError> {
-        let keys = Keys {
-            id: Uuid::new_v4(),
-            signing: SigningKey::generate()?,
-            authority: Authority::generate()?,
-        };
-        fs::create_dir_all(directory).map_err(|source| KeysError::File {
-            path: directory.to_owned(),
-            source,
-        })?;
-        let (certificate, key) = keys.authority.to_pem();
-        write_private(&directory.join("signing.key"), &keys.signing.to_text()?)?;
-        write_private(&directory.join("ca.key"), &key)?;
-        write_private(&directory.join("ca.pem"), &certificate)?;
-        // The store learns of them last: a kill before this line makes new ones at the next start.
-        let identity =
-            serde_json::to_vec(&keys.identity()).map_err(|error| BusError::Invalid(error.to_string()))?;
-        bus.create(Bucket::SETTINGS, IDENTITY, identity.into()).await?;
-        Ok(keys)
+        })
     }
 
     fn identity(&self) -> Identity {

@@ -7,63 +7,66 @@ use std::time::Duration;
 use bus::Bucket;
 use jiff::Timestamp;
 use link::frame::{Ack, Challenge, Heard, Hello, Refused, VERSION, Welcome};
-use link::key::Fingerprint;
 use link::{Connection, EncodedFrame, Frame, LinkError};
-use model::host::{HostFacts, HostState};
+use model::host::HostFacts;
 use model::{HostResult, Outcome};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Controller;
-use crate::hosts::Admission;
+use crate::hosts::{Admission, Standing};
 
 /// How many connections may be between their first byte and their proof at once: anybody can dial.
 const STRANGERS_MAX: usize = 512;
 
 /// How long an agent may take to introduce itself after TLS.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Largest facts that are taken, in bytes of JSON.
 const FACTS_BYTES_MAX: usize = 32 * 1024;
 
 /// Takes up connections for ever.
 pub(crate) async fn serve(controller: Arc<Controller>, listener: TcpListener, tls: Arc<ServerConfig>) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    // Both end with this future, and every connection with them.
+    let mut strangers: JoinSet<Option<Agent>> = JoinSet::new();
+    let mut agents: JoinSet<()> = JoinSet::new();
     loop {
-        // A place first, so that a flood of strangers waits in the kernel's queue and not in our memory.
-        let Ok(place) = Arc::clone(&strangers).acquire_owned().await else {
-            return;
-        };
-        let (stream, from) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, as a rule; there will be some again.
-                tracing::warn!(%error, "cannot take up a connection of an agent");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let (controller, tls) = (Arc::clone(&controller), Arc::clone(&tls));
-        tokio::spawn(async move {
-            let met = meet(&controller, stream, from, tls).await;
-            drop(place);
-            match met {
-                Ok(Some(agent)) => {
-                    // A box, so that the many idle connections do not carry the hand-shake's state.
-                    Box::pin(agent.stay(controller)).await;
+        tokio::select! {
+            // A flood of strangers waits in the kernel's queue and not in our memory.
+            accepted = listener.accept(), if strangers.len() < STRANGERS_MAX => match accepted {
+                Ok((stream, from)) => {
+                    let (controller, tls) = (Arc::clone(&controller), Arc::clone(&tls));
+                    strangers.spawn(async move {
+                        meet(&controller, stream, from, tls).await.unwrap_or_else(|error| {
+                            tracing::debug!(%from, %error, "a caller did not become an agent");
+                            None
+                        })
+                    });
                 }
-                Ok(None) => {}
-                Err(error) => tracing::debug!(%from, %error, "a caller did not become an agent"),
+                Err(error) => {
+                    // Out of file descriptors, as a rule; there will be some again.
+                    tracing::warn!(%error, "cannot take up a connection of an agent");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(met) = strangers.join_next() => {
+                if let Ok(Some(agent)) = met {
+                    // A task of its own: the many idle connections do not carry the state of the hand-shake.
+                    agents.spawn(agent.stay(Arc::clone(&controller)));
+                }
             }
-        });
+            Some(_) = agents.join_next() => {}
+        }
     }
 }
 
 /// A connected agent that was let in.
 struct Agent {
-    connection: Connection,
+    // A box, because a future keeps what it was given and what it works with, and it is large.
+    connection: Box<Connection>,
     machine_id: String,
     number: u64,
     outgoing: mpsc::Receiver<EncodedFrame>,
@@ -101,22 +104,33 @@ async fn meet(
     } = *hello;
     let machine_id = facts.machine_id.clone();
     let hostname = facts.hostname.clone();
-    let known = controller
-        .hosts
-        .find(&machine_id)
-        .is_ok_and(|host| host.state != Some(HostState::Pending));
-    let enrolled = match enrolment_secret {
-        _ if known => Ok(false),
-        _ if controller.settings.auto_accept => Ok(true),
-        Some(secret) => controller.enrolment.redeem(&secret).await,
-        None => Ok(false),
+    // The key first: a token is not used up for a host that cannot come in anyway.
+    let brings = enrolment_secret.is_some() || controller.settings.auto_accept;
+    let enrolled = match (
+        controller.hosts.standing(&public_key, &machine_id, brings),
+        enrolment_secret,
+    ) {
+        (Standing::Out(reason), _) => {
+            tracing::warn!(host = hostname, %from, reason, "a host was turned away");
+            return turn_away(connection, reason, 300).await;
+        }
+        (Standing::In, _) => Ok(false),
+        (Standing::Waits, _) if controller.settings.auto_accept => Ok(true),
+        (Standing::Waits, Some(secret)) => {
+            let good = controller.enrolment.redeem(&secret).await;
+            if matches!(good, Ok(false)) {
+                tracing::warn!(host = hostname, %from, "an enrolment token was used up, expired or never given out");
+            }
+            good
+        }
+        (Standing::Waits, None) => Ok(false),
     };
     let admitted = match enrolled {
         Ok(enrolled) => controller.hosts.admit(public_key, facts, enrolled).await,
         Err(error) => Err(error),
     };
-    let state = match admitted {
-        Ok(Admission::In(state)) => state,
+    match admitted {
+        Ok(Admission::In) => {}
         Ok(Admission::Out(reason)) => {
             tracing::warn!(host = hostname, %from, reason, "a host was turned away");
             return turn_away(connection, reason, 300).await;
@@ -125,8 +139,8 @@ async fn meet(
             tracing::error!(host = hostname, %error, "cannot store a host");
             return turn_away(connection, "the controller cannot store hosts now".to_owned(), 10).await;
         }
-    };
-    let Some((number, outgoing)) = controller.hosts.connected(&machine_id) else {
+    }
+    let Some((number, outgoing, state)) = controller.hosts.connected(&machine_id, &public_key) else {
         return turn_away(connection, "the host was removed in this moment".to_owned(), 10).await;
     };
     let welcome = Welcome {
@@ -143,7 +157,7 @@ async fn meet(
     }
     tracing::info!(host = hostname, machine_id, ?state, %from, "agent connected");
     Ok(Some(Agent {
-        connection,
+        connection: Box::new(connection),
         machine_id,
         number,
         outgoing,
@@ -215,7 +229,8 @@ impl Agent {
                         Err(_) => break format!("nothing was heard of it for {silence_max:?}"),
                     };
                     silent_at = Instant::now() + silence_max;
-                    if let Err(error) = self.take(&controller, frame).await {
+                    // A box, so that an idle connection does not carry the state of a frame that is taken.
+                    if let Err(error) = Box::pin(self.take(&controller, frame)).await {
                         break error.to_string();
                     }
                 }
@@ -231,10 +246,23 @@ impl Agent {
         };
         tracing::info!(machine_id = self.machine_id, reason = ended, "agent disconnected");
         controller.hosts.disconnected(&self.machine_id, self.number).await;
-        self.connection.close().await;
+        Box::pin(self.connection.close()).await;
     }
 
     async fn take(&mut self, controller: &Controller, frame: Frame) -> Result<(), LinkError> {
+        // Of a host that is not accepted nothing is kept but that it lives.
+        let frame = match frame {
+            Frame::Report(_) | Frame::Facts(_) | Frame::Result(_)
+                if !controller.hosts.is_accepted(&self.machine_id) =>
+            {
+                controller.hosts.heard(&self.machine_id, None);
+                let heard = Heard {
+                    now_ms: controller.clock.now_ms(),
+                };
+                return self.connection.send(&Frame::Heard(heard)).await;
+            }
+            frame => frame,
+        };
         match frame {
             Frame::Report(report) => {
                 controller.hosts.heard(&self.machine_id, Some(report));
@@ -275,31 +303,29 @@ impl Agent {
             return Ok(());
         }
         controller.hosts.heard(&self.machine_id, None);
-        if let Err(error) = controller.jobs.answer(&result).await {
-            // No acknowledgement: the agent will send it again.
-            tracing::error!(job = %result.job_id, machine_id = self.machine_id, %error, "cannot store an answer");
-            return Ok(());
+        let job_id = result.job_id;
+        match controller.jobs.answer(result).await {
+            Ok(Some(stored)) => note_file(controller, &stored).await,
+            Ok(None) => {}
+            Err(error) => {
+                // No acknowledgement: the agent will send it again.
+                tracing::error!(job = %job_id, machine_id = self.machine_id, %error, "cannot store an answer");
+                return Ok(());
+            }
         }
-        note_file(controller, &result).await;
-        self.connection
-            .send(&Frame::Ack(Ack {
-                job_id: result.job_id,
-            }))
-            .await
+        self.connection.send(&Frame::Ack(Ack { job_id })).await
     }
 }
 
-/// Keeps the record of what is deployed where.
+/// Keeps the record of what is deployed where: one file per host.
 async fn note_file(controller: &Controller, result: &HostResult) {
+    const PATH_BYTES_MAX: usize = 4096;
     let (Outcome::Changed(change) | Outcome::Unchanged(change)) = &result.outcome else {
         return;
     };
-    let path = Fingerprint::of(change.path.as_bytes())
-        .to_string()
-        .replace(':', "-");
-    let key = format!("{}.{path}", result.machine_id);
+    let is_hash = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     let stored = match &change.sha256 {
-        Some(sha256) => {
+        Some(sha256) if is_hash(sha256) && change.path.len() <= PATH_BYTES_MAX => {
             let value = serde_json::json!({
                 "path": change.path,
                 "sha256": sha256,
@@ -308,11 +334,17 @@ async fn note_file(controller: &Controller, result: &HostResult) {
             });
             controller
                 .bus
-                .put(Bucket::FILE_STATE, &key, value.to_string().into())
+                .put(Bucket::FILE_STATE, &result.machine_id, value.to_string().into())
                 .await
                 .map(drop)
         }
-        None => controller.bus.delete(Bucket::FILE_STATE, &key).await,
+        Some(_) => return,
+        None => {
+            controller
+                .bus
+                .delete(Bucket::FILE_STATE, &result.machine_id)
+                .await
+        }
     };
     if let Err(error) = stored {
         tracing::error!(machine_id = result.machine_id, %error, "cannot store the state of a file");

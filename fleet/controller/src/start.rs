@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bus::embedded::Embedded;
 use bus::{Bus, BusError};
 use jiff::Timestamp;
 use link::authority::{AuthorityError, LINK_NAME};
@@ -30,6 +31,7 @@ use crate::{Controller, Settings, http, link_server};
 /// A controller that runs until [`Running::stop`].
 pub struct Running {
     controller: Arc<Controller>,
+    store: Embedded,
     /// Where the API and the web page listen.
     pub api: SocketAddr,
     /// Where agents dial in.
@@ -103,15 +105,20 @@ impl ClientFile {
 /// # Errors
 /// [`StartError`]; nothing runs then, and what was stored before is as it was.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    allow_many_files();
     let data = settings.data.clone();
-    let bus: Arc<dyn Bus> = Arc::new(bus::embedded::Embedded::open(&data.join("store.db"))?);
+    let store = Embedded::open(&data.join("store.db"))?;
+    let bus: Arc<dyn Bus> = Arc::new(store.clone());
     let keys = Keys::open(&data, bus.as_ref()).await?;
     let tokens = Tokens::open(&data, Arc::clone(&bus), settings.roles.clone()).await?;
     let admin_token = tokens.ensure_admin(&data).await?;
 
     let (api_listener, api) = listen(settings.api, "the API").await?;
     let (link_listener, link) = listen(settings.link, "agents").await?;
-    let link_tls = Arc::new(keys.authority.server_config(&[LINK_NAME.to_owned()], &[])?);
+    let mut link_tls = keys.authority.server_config(&[LINK_NAME.to_owned()], &[])?;
+    // Agents never resume a session.
+    link_tls.send_tls13_tickets = 0;
+    let link_tls = Arc::new(link_tls);
     let api_tls = api_tls(&settings, api, &keys)?;
 
     let hosts = Arc::new(Hosts::open(Arc::clone(&bus), settings.heartbeat).await?);
@@ -169,6 +176,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     tracing::info!(%api, %link, data = %data.display(), "controller is ready");
     Ok(Running {
         controller,
+        store,
         api,
         link,
         url,
@@ -205,6 +213,25 @@ impl Running {
         for task in self.other_tasks {
             task.abort();
         }
+        // What was taken is stored before the process ends, and the next start finds the store free.
+        let _ = tokio::time::timeout(Duration::from_secs(3), self.store.close()).await;
+    }
+}
+
+/// Every agent is an open file: takes as many as the system gives, where the usual start is 1024.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+    match raised {
+        Ok(()) => tracing::debug!(files = ?limit.maximum, "open files allowed"),
+        Err(error) => tracing::warn!(%error, files = ?limit.current, "cannot allow more open files"),
     }
 }
 
@@ -278,7 +305,12 @@ fn api_tls(settings: &Settings, api: SocketAddr, keys: &Keys) -> Result<Option<S
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(wrong(certificate))?;
             let key = PrivateKeyDer::from_pem_file(key).map_err(wrong(key))?;
-            Ok(Some(link::authority::server_config(chain, key, alpn)?))
+            Ok(Some(link::authority::server_config(
+                chain,
+                key,
+                alpn,
+                rustls::DEFAULT_VERSIONS,
+            )?))
         }
     }
 }

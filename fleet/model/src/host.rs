@@ -63,6 +63,18 @@ pub struct HostFacts {
     pub uptime_s: u64,
 }
 
+impl HostFacts {
+    /// Says whether two facts tell the same of a host, but for how long it and its agent have been up.
+    pub fn is_same_host(&self, other: &HostFacts) -> bool {
+        let still = HostFacts {
+            uptime_s: self.uptime_s,
+            agent_uptime_s: self.agent_uptime_s,
+            ..other.clone()
+        };
+        *self == still
+    }
+}
+
 /// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NetworkInterface {

@@ -48,7 +48,11 @@ impl Host {
                 distribution,
                 version: facts.os_version.clone(),
             }),
-            uptime: (facts.uptime_s > 0).then(|| uptime_text(facts.uptime_s)),
+            uptime: self
+                .live
+                .as_ref()
+                .filter(|_| facts.uptime_s > 0)
+                .map(|live| uptime_text(facts.uptime_s + live.since.elapsed().as_secs())),
             load_average: report.map(|report| LoadAverage {
                 one: report.load[0],
                 five: report.load[1],

@@ -1,6 +1,6 @@
 //! Jobs as the API shows them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use model::job::{AgentJobState, JobDetail, JobOperation, JobResponse, ListJobsResponse, TimelineEvent};
 use model::ntp::{NtpMutationResult, NtpStatusEntry};
@@ -22,12 +22,12 @@ impl Jobs {
             let known = self.lock();
             let mut counts: BTreeMap<String, u64> = BTreeMap::new();
             for job in known.values() {
-                *counts.entry(state_name(job.state)).or_default() += 1;
+                *counts.entry(state_name(job.state())).or_default() += 1;
             }
             let matching = known
                 .iter()
                 .rev()
-                .filter(|(_, job)| state.is_none_or(|s| s == job.state));
+                .filter(|(_, job)| state.is_none_or(|s| s == job.state()));
             let total = matching.clone().count();
             let page: Vec<Uuid> = matching.skip(offset).take(limit).map(|(id, _)| *id).collect();
             (total, page, counts)
@@ -91,8 +91,9 @@ fn detail(record: &JobRecord, results: &[HostResult]) -> JobDetail {
             .cloned()
             .unwrap_or_else(|| machine_id.to_owned())
     };
+    let answered: HashSet<&str> = results.iter().map(|result| result.machine_id.as_str()).collect();
     for (machine_id, name) in &names {
-        if !results.iter().any(|result| result.machine_id == *machine_id) {
+        if !answered.contains(machine_id.as_str()) {
             let submitted = AgentJobState {
                 status: "submitted".to_owned(),
                 error: None,
@@ -187,7 +188,7 @@ fn response(result: &HostResult, status: &str) -> JobResponse {
     }
 }
 
-fn is_silent(result: &HostResult) -> bool {
+pub(super) fn is_silent(result: &HostResult) -> bool {
     matches!(&result.outcome, Outcome::Failed(failure) if failure.kind == FailureKind::NoAnswer)
 }
 
