@@ -30,8 +30,6 @@ pub(crate) struct Session {
     started: Duration,
     answers: mpsc::UnboundedReceiver<HostResult>,
     news: News,
-    /// Whether the controller has answered a heartbeat over this connection: then the next try comes soon.
-    heard: bool,
 }
 
 /// Why a session ended.
@@ -75,7 +73,6 @@ impl Session {
             facts,
             answers,
             news: News::default(),
-            heard: false,
         }
     }
 

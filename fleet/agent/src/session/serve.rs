@@ -116,7 +116,6 @@ impl Session {
             Frame::Job(order) => self.take_order(served, &order),
             Frame::Ack(ack) => self.jobs.acknowledge(ack.job_id),
             Frame::Heard(heard) => {
-                self.heard = true;
                 served.heard = Instant::now();
                 served.clock = ControllerClock::starting_at(heard.now_ms);
             }
