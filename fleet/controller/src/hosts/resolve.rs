@@ -87,16 +87,19 @@ impl Hosts {
 
     /// Picks one ready host, each as likely as the others.
     fn pick(&self) -> Option<String> {
-        let mut ready: Vec<String> = self.read(|hosts| {
-            hosts
-                .iter()
-                .filter(|(_, host)| host.record.state == HostState::Ready && host.is_heard(self.silent_after))
-                .map(|(machine_id, _)| machine_id.clone())
-                .collect()
-        });
-        let count = u128::try_from(ready.len()).unwrap_or(1).max(1);
-        let chosen = usize::try_from(uuid::Uuid::new_v4().as_u128() % count).unwrap_or(0);
-        (chosen < ready.len()).then(|| ready.swap_remove(chosen))
+        let number = uuid::Uuid::new_v4().as_u128();
+        self.read(|hosts| {
+            let ready = || {
+                hosts.iter().filter(|(_, host)| {
+                    host.record.state == HostState::Ready && host.is_heard(self.silent_after)
+                })
+            };
+            let count = u128::try_from(ready().count()).unwrap_or(1).max(1);
+            let chosen = usize::try_from(number % count).unwrap_or(0);
+            // One may have fallen silent since they were counted.
+            let picked = ready().nth(chosen).or_else(|| ready().next());
+            picked.map(|(machine_id, _)| machine_id.clone())
+        })
     }
 
     fn sort(&self, meant: Vec<String>) -> Resolution {
