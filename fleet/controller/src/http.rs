@@ -1,8 +1,8 @@
 //! The API and the browser's way in: HTTP becomes calls of the [`Controller`], and its answers HTTP again.
 //!
-//! [`router`] walks the table of [`model::route`]; every endpoint goes through [`call::take`], which
-//! authorises by the table's row, has [`dispatch`] find the handler, and writes the audit entry. A handler
-//! decodes, calls one method and encodes. [`server`] takes connections and bounds what a stranger can make
+//! [`router`] walks the table of [`model::route`]; every endpoint goes through `call::take`, which
+//! authorises by the table's row, has `dispatch` find the handler, and writes the audit entry. A handler
+//! decodes, calls one method and encodes. `server` takes connections and bounds what a stranger can make
 //! it hold.
 
 use std::sync::Arc;

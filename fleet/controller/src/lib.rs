@@ -1,7 +1,7 @@
 //! The fleet's controller: REST API, web page, jobs, enrolment, audit.
 //!
 //! [`start`] opens the store, brings up two listeners and gives a [`Running`] controller. On the link
-//! listener agents dial in ([`link_server`]) and become live [`hosts`]; on the API listener [`http`] takes
+//! listener agents dial in (`link_server`) and become live [`hosts`]; on the API listener [`http`] takes
 //! requests. A write or read of a host is a job: [`jobs`] stores it, signs it, posts it on the bus, gathers
 //! one answer per host and remembers them. Nothing below [`http`] knows HTTP, and the controller never
 //! touches a host itself.

@@ -92,7 +92,7 @@ async fn a_host_that_waits_is_accepted_by_its_fingerprint() {
     lab.request("POST", "/api/agent/new-01/accept")
         .send()
         .await
-        .error(404);
+        .error(409);
     lab.request("POST", "/api/agent/new-01/reject")
         .send()
         .await
