@@ -2,6 +2,13 @@
 //!
 //! Pictures are left in `screenshots/` below cargo's directory for test files; they are to be looked at.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "what a test cannot start is a failed test"
+)]
+
 #[path = "browser/agents.rs"]
 mod agents;
 #[path = "browser/cable.rs"]

@@ -527,6 +527,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "json! makes values")]
     fn error(body: serde_json::Value) -> String {
         Servers::from_json(&body).unwrap_err().to_string()
     }
@@ -618,9 +619,9 @@ mod tests {
         ) {
             let options = ServerOptions { nts, pool, minpoll, iburst, port, ..ServerOptions::default() };
             let server = Server::new(&name, options).unwrap();
-            prop_assert_eq!(server.to_string().parse::<Server>().unwrap(), server.clone());
             let json = serde_json::to_value(&server).unwrap();
-            prop_assert_eq!(serde_json::from_value::<Server>(json).unwrap(), server);
+            prop_assert_eq!(&serde_json::from_value::<Server>(json).unwrap(), &server);
+            prop_assert_eq!(server.to_string().parse::<Server>().unwrap(), server);
         }
     }
 }

@@ -1,6 +1,12 @@
 //! A fleet of real chronyds, changed and read through controller, agents and command line: what each real
 //! chronyd then says through its own chronyc is what was asked.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "what a test cannot read or start is a failed test"
+)]
+
 mod fleet_in_lab;
 mod lab;
 

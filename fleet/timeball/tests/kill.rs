@@ -3,6 +3,12 @@
 //!
 //! `TIMEBALL_KILLS` says how often (20 without it), `TIMEBALL_SEED` repeats a run.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "what a test cannot read or start is a failed test"
+)]
+
 mod fleet_in_lab;
 mod lab;
 

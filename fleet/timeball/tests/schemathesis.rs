@@ -1,6 +1,12 @@
 //! schemathesis over the API document, against a running controller: no server error, no status, content type
 //! or body that the document does not have.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "what a test cannot read or start is a failed test"
+)]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

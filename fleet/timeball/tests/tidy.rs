@@ -1,6 +1,12 @@
 //! What holds of the whole workspace: arrows between crates point down, pure crates stay pure, every file
 //! says what it is, no licence forbids the others.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "what a test cannot read or start is a failed test"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

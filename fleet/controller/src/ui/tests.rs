@@ -409,7 +409,7 @@ impl Bench {
         let key = SigningKey::generate().unwrap().public();
         hosts.admit(key, simulated.facts, true).await.unwrap();
         // The channel to the agent is not needed to be heard.
-        hosts.connected(&id).unwrap();
+        hosts.connected(&id, &key).unwrap();
         hosts.heard(&id, Some(Box::new(simulated.report)));
         id
     }

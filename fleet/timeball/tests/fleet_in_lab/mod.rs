@@ -1,5 +1,13 @@
 //! The real controller and real agents, running in the laboratory's hosts, asked through the real command line.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    dead_code,
+    unreachable_pub,
+    reason = "what a test cannot start is a failed test; not every test that includes this uses all of it"
+)]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
