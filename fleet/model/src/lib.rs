@@ -1,8 +1,8 @@
 //! The words everyone in the fleet plane says; the only serialised vocabulary.
 //!
 //! A request travels as one [`Operation`] aimed at one [`Target`] from the command line to the host, and
-//! comes home as one [`HostResult`] per host, gathered in a [`job::Job`]. What the API shows is made from those
-//! by the shapes in [`ntp`], [`job`], [`host`], [`audit`] and [`health`]; which path, permission and
+//! comes home as one [`HostResult`] per host, gathered in a [`job::Job`]. What the API shows is made from
+//! those by the shapes in [`ntp`], [`job`], [`host`], [`audit`] and [`health`]; which path, permission and
 //! operation belong together stands once, in the table of [`route`], and [`openapi`] prints the contract
 //! from it.
 //!
