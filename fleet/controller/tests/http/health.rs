@@ -130,3 +130,33 @@ async fn the_contract_is_served_as_it_is_committed() {
     assert_eq!(served.expect(200)["openapi"], "3.1.0");
     assert_eq!(served.text(), include_str!("../../../../openapi/timeball.json"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_written_is_told_and_nothing_pretends() {
+    let lab = Lab::start().await;
+    let agent = lab.agent("web-01").await;
+    let other = rusqlite::Connection::open(lab.data.path().join("store.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    eventually(async || lab.stranger("GET", "/api/health/ready").send().await.status == 503).await;
+    let body = lab.stranger("GET", "/api/health/ready").send().await.expect(503);
+    assert_eq!(body["status"], "not_ready");
+    assert!(body["error"].as_str().unwrap().contains("store"), "{body}");
+    let body = lab.get("/api/health/status").await.expect(503);
+    assert_eq!(body["status"], "degraded");
+    assert_eq!(body["components"]["store"]["status"], "error");
+    assert_eq!(lab.stranger("GET", "/api/health").send().await.status, 200);
+    let before = agent.orders().len();
+    let text = lab
+        .put("/api/node/web-01/ntp", json!({"servers": ["a"]}))
+        .await
+        .error(500);
+    assert!(text.contains("store"), "{text}");
+    assert_eq!(agent.orders().len(), before);
+
+    other.execute_batch("ROLLBACK").unwrap();
+    eventually(async || lab.stranger("GET", "/api/health/ready").send().await.status == 200).await;
+    lab.put("/api/node/web-01/ntp", json!({"servers": ["a"]}))
+        .await
+        .expect(200);
+}
