@@ -252,14 +252,15 @@ impl Agent {
     async fn take(&mut self, controller: &Controller, frame: Frame) -> Result<(), LinkError> {
         // Of a host that is not accepted nothing is kept but that it lives.
         let frame = match frame {
-            Frame::Report(_) | Frame::Facts(_) | Frame::Result(_)
-                if !controller.hosts.is_accepted(&self.machine_id) =>
-            {
+            Frame::Report(_) if !controller.hosts.is_accepted(&self.machine_id) => {
                 controller.hosts.heard(&self.machine_id, None);
                 let heard = Heard {
                     now_ms: controller.clock.now_ms(),
                 };
                 return self.connection.send(&Frame::Heard(heard)).await;
+            }
+            Frame::Facts(_) | Frame::Result(_) if !controller.hosts.is_accepted(&self.machine_id) => {
+                return Ok(());
             }
             frame => frame,
         };

@@ -23,6 +23,16 @@ impl ControllerClock {
         }
     }
 
+    /// Starts from the controller's answer to a question that was asked `asked` after boot ([`since_boot`]). The
+    /// answer may have been held up on its way, so that the time counts from the question: never too early,
+    /// and a job that came late is seen to be late.
+    pub fn answered(controller_now_ms: i64, asked: Duration) -> Self {
+        ControllerClock {
+            at_handshake_ms: controller_now_ms,
+            handshake: asked,
+        }
+    }
+
     /// The controller's time of now, in milliseconds since 1970 by the controller's clock.
     pub fn now_ms(&self) -> i64 {
         let elapsed = since_boot().saturating_sub(self.handshake);
@@ -50,5 +60,12 @@ mod tests {
         let first = clock.now_ms();
         assert!(first >= 4_000_000_000_000);
         assert!(clock.now_ms() >= first);
+    }
+
+    #[test]
+    fn an_answer_that_was_held_up_does_not_turn_the_time_back() {
+        let asked = since_boot().saturating_sub(Duration::from_secs(20));
+        let clock = ControllerClock::answered(1_000_000, asked);
+        assert!(clock.now_ms() >= 1_020_000);
     }
 }

@@ -97,8 +97,8 @@ impl Session {
     /// One session; says how it ended, and whether the controller had let the host in.
     async fn once(&mut self) -> (SessionEnd, bool) {
         match self.connect().await {
-            Ok((mut connection, welcome)) => {
-                let end = self.serve(&mut connection, &welcome).await;
+            Ok((mut connection, welcome, greeted)) => {
+                let end = self.serve(&mut connection, &welcome, greeted).await;
                 connection.close().await;
                 (end, true)
             }
@@ -106,7 +106,8 @@ impl Session {
         }
     }
 
-    async fn connect(&mut self) -> Result<(Connection, link::frame::Welcome), SessionEnd> {
+    /// Gives the connection, the controller's welcome, and when the handshake began, after boot.
+    async fn connect(&mut self) -> Result<(Connection, link::frame::Welcome, Duration), SessionEnd> {
         let address = &self.settings.controller;
         let mut connection = dial(address, self.pin()).await.map_err(|error| {
             if error.is_other_authority() {
@@ -118,8 +119,9 @@ impl Session {
                 error.into()
             }
         })?;
+        let greeted = link::clock::since_boot();
         let welcome = self.shake_hands(&mut connection).await?;
-        Ok((connection, welcome))
+        Ok((connection, welcome, greeted))
     }
 
     /// The authority the controller must show.

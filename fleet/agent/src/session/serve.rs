@@ -1,9 +1,10 @@
 //! An open connection: jobs come down, results and heartbeats go up.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use link::clock::ControllerClock;
+use link::clock::{ControllerClock, since_boot};
 use link::frame::{Frame, Welcome};
 use link::order::{OrderError, SignedOrder};
 use link::{Connection, LinkError};
@@ -31,6 +32,8 @@ struct Served {
     state: HostState,
     clock: ControllerClock,
     heard: Instant,
+    /// When the heartbeats that are not answered yet were sent, after boot, oldest first.
+    asked: VecDeque<Duration>,
     /// Heartbeats and facts that were collected and wait to be sent.
     upward: mpsc::Sender<Upward>,
 }
@@ -44,11 +47,17 @@ enum Upward {
 
 impl Session {
     /// Serves until the connection ends.
-    pub(super) async fn serve(&mut self, connection: &mut Connection, welcome: &Welcome) -> SessionEnd {
+    /// `greeted` says when the handshake began, after boot.
+    pub(super) async fn serve(
+        &mut self,
+        connection: &mut Connection,
+        welcome: &Welcome,
+        greeted: Duration,
+    ) -> SessionEnd {
         self.news
             .connected(&self.settings.controller, connection.authority(), welcome.state);
         self.news.state(welcome.state);
-        match self.serve_until_end(connection, welcome).await {
+        match self.serve_until_end(connection, welcome, greeted).await {
             Ok(never) => match never {},
             Err(end) => end,
         }
@@ -58,12 +67,14 @@ impl Session {
         &mut self,
         connection: &mut Connection,
         welcome: &Welcome,
+        greeted: Duration,
     ) -> Result<std::convert::Infallible, SessionEnd> {
         let (upward, mut collected) = mpsc::channel(2);
         let mut served = Served {
             state: welcome.state,
-            clock: ControllerClock::starting_at(welcome.now_ms),
+            clock: ControllerClock::answered(welcome.now_ms, greeted),
             heard: Instant::now(),
+            asked: VecDeque::new(),
             upward,
         };
         self.send_unacknowledged(connection, served.state).await?;
@@ -86,6 +97,7 @@ impl Session {
                 Some(news) = collected.recv() => match news {
                     Upward::Report(report) => {
                         collecting = false;
+                        served.asked.push_back(since_boot());
                         connection.send(&Frame::Report(report)).await?;
                     }
                     Upward::Facts(facts) => self.send_facts(connection, *facts).await?,
@@ -117,7 +129,9 @@ impl Session {
             Frame::Ack(ack) => self.jobs.acknowledge(ack.job_id),
             Frame::Heard(heard) => {
                 served.heard = Instant::now();
-                served.clock = ControllerClock::starting_at(heard.now_ms);
+                if let Some(asked) = served.asked.pop_front() {
+                    served.clock = ControllerClock::answered(heard.now_ms, asked);
+                }
             }
             Frame::State(change) if change.state != served.state => {
                 let was_in = is_in(served.state);

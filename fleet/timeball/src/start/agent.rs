@@ -230,6 +230,11 @@ fn token(flag: Option<&Found>, settings: &Settings) -> Result<Option<EnrolmentTo
             .parse()
             .map(Some)
             .map_err(|error: link::TokenError| Failure::new(format!("{}: {error}", itself.origin()))),
+        // A host that is in already needs no token, and a spent one is best deleted.
+        (None, Some(file)) if !file.path().exists() => {
+            tracing::warn!(file = %file.path().display(), "there is no enrolment token; a new host waits to be accepted");
+            Ok(None)
+        }
         (None, Some(file)) => from_file(&file),
         (None, None) => Ok(None),
     }

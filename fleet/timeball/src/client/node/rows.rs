@@ -93,9 +93,9 @@ impl<'a> From<&'a NtpStatusEntry> for Row<'a> {
 impl<'a> From<&'a NtpMutationResult> for Row<'a> {
     fn from(row: &'a NtpMutationResult) -> Self {
         let after = match row.rolled_back {
-            Some(true) => " (the former configuration is in force again)",
             Some(false) => " (the former configuration could NOT be put back)",
-            None => "",
+            // The host's own words say that it is in force again.
+            Some(true) | None => "",
         };
         Row {
             hostname: &row.hostname,
