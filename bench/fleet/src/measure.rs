@@ -1,7 +1,7 @@
 //! One controller, many simulated agents: broadcasts, single requests, idling, a restart.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -19,6 +19,9 @@ use crate::{Fault, report, words};
 
 /// How many requests to single hosts there are of each kind.
 const SINGLE_REQUESTS: usize = 400;
+
+/// What the disk alone is measured with.
+const PAGE: [u8; 4096] = [0x5a; 4096];
 
 /// How long agents may take to connect.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(600);
@@ -268,14 +271,17 @@ fn single(fleet: &mut Fleet, api: &Api) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Appends and syncs, again and again.
+/// Writes a page of a file that is there already and syncs it, as a store with a log does, again and again.
 fn disk(work: &Path) -> Result<Series, Fault> {
     let path = work.join("disk-probe");
     let mut file = fs::File::create(&path)?;
+    file.write_all(&vec![0; PAGE.len() * SINGLE_REQUESTS])?;
+    file.sync_all()?;
+    file.rewind()?;
     let mut series = Series::default();
     for _ in 0..SINGLE_REQUESTS {
         let begun = Instant::now();
-        file.write_all(&[0x5a; 4096])?;
+        file.write_all(&PAGE)?;
         file.sync_data()?;
         series.push(begun.elapsed().as_secs_f64() * 1000.0);
     }

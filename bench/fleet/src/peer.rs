@@ -47,7 +47,7 @@ pub(crate) struct Kind {
     pub(crate) wall: Series,
     /// Processor seconds of the command, the hosts and the controller.
     pub(crate) cpu: Series,
-    /// Wall time divided by timeball's of the same round.
+    /// Wall time divided by that of timeball's run before it.
     pub(crate) ratio: Series,
     #[serde(skip)]
     runner: Runner,

@@ -179,7 +179,7 @@ pub(crate) fn peer(peer: &Peer) -> String {
         "{} hosts, {rounds} rounds, all kinds in turn. {}; {}. Load average before {}, after {}.\n",
         peer.hosts, peer.ansible, peer.chrony, peer.load_before, peer.load_after
     );
-    text.push_str("| run | wall, s | CPU of everything, s | wall ÷ timeball's |\n|---|---|---|---|\n");
+    text.push_str("| run | wall, s | CPU of everything, s | wall ÷ that of the timeball run before it |\n|---|---|---|---|\n");
     for kind in &peer.kinds {
         let _ = writeln!(
             text,
