@@ -2,7 +2,7 @@
 //!
 //! [`cli`] is what can be typed; each command's arguments stand in the file that runs it. A client command
 //! finds its controller ([`client::access`]), sends one request ([`client::http`]), and shows what comes back
-//! ([`print`]); [`start`] brings up the long-running parts; [`settings`] is the file and the environment.
+//! ([`mod@print`]); [`start`] brings up the long-running parts; [`settings`] is the file and the environment.
 
 mod cli;
 mod client;
