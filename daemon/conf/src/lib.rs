@@ -6,9 +6,12 @@
 //! [`chrony::Source`] is one `server`, `pool` or `peer` line as a value, and
 //! [`chrony::render_sources`] writes such values as a file.
 //!
+//! [`config::Config`] is what a daemon is asked to do, whatever language it was asked in.
+//!
 //! Files and directories are reached only through the [`include::Reader`] that the caller passes
 //! in, so that a test can pass a map and an agent can pass its host.
 
 pub mod chrony;
+pub mod config;
 pub mod diagnostic;
 pub mod include;

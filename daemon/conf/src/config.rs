@@ -1,0 +1,90 @@
+//! What a daemon is asked to do, whatever language it was asked in.
+//!
+//! Each dialect fills a [`Config`]; the engine and the program read it and nothing else. A value
+//! that is here has been checked: it is in the range that its field documents. `Default` is what
+//! chronyd does with an empty configuration file. Where the default depends on the name under
+//! which the program runs (paths, user), the field says so by a variant or `None`.
+//!
+//! # What is not here
+//!
+//! Directives of chrony.conf for which this tree has no field, because timeballd does not do it:
+//! reference clocks (`refclock`), NTS (`nts` of a source, `ntsservercert`, `ntsserverkey`), Samba's
+//! signing (`ntpsigndsocket`) and NTP over PTP (`ptpport`) are refused; `hwtimestamp`, `tempcomp`,
+//! `mailonchange`, `maxtxbuffers` and `hwtstimeout` are left out with a warning; and what only
+//! tunes one of these (`ntsdumpdir`, `ptpdomain`, …) has nothing to tune. The table
+//! [`crate::chrony::DIRECTIVES`] is the list.
+
+mod access;
+mod clock;
+mod control;
+mod process;
+mod server;
+mod source;
+
+use std::net::SocketAddr;
+
+pub use access::{AccessRule, Subnet, Verdict};
+pub use clock::{
+    AuthSelectMode, Clock, DriftFile, FallbackDrift, InitialStep, Leap, LeapMode, Local, MakeStep, MaxChange,
+    Rtc, Selection, TimeSmoothing,
+};
+pub use control::{Control, OpenCommand};
+pub use process::{LogKind, Logs, PathSetting, Process};
+pub use server::{Broadcast, Client, ClientLog, RateLimit, Server};
+pub use source::{Family, SelectOptions, SourceConfig, SourceKey, SourceKind, SourceName};
+
+/// Holds everything a daemon is asked to do.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// Time sources, in the order of their lines. Those of [`Self::source_dirs`] are not among them.
+    pub sources: Vec<SourceConfig>,
+    /// Directories with files of further sources, read again on request. Each element is searched
+    /// by itself: of several files with one name in its directories only the first is read.
+    pub source_dirs: Vec<Vec<String>>,
+    /// The first measurement, made before anything else; default none.
+    pub initial_step: Option<InitialStep>,
+    /// How sources are chosen and combined.
+    pub selection: Selection,
+    /// How the clock is corrected.
+    pub clock: Clock,
+    /// How leap seconds are known and applied.
+    pub leap: Leap,
+    /// Serving the local clock when no source can be used; default off.
+    pub local: Option<Local>,
+    /// The real-time clock of the machine.
+    pub rtc: Rtc,
+    /// Asking servers: addresses and ports of our requests.
+    pub client: Client,
+    /// Answering clients.
+    pub server: Server,
+    /// Answering the command protocol.
+    pub control: Control,
+    /// The file with symmetric keys; default none.
+    pub key_file: Option<String>,
+    /// The directory of saved measurements; default none. Made with mode 0750 when missing.
+    pub dump_dir: Option<String>,
+    /// Logs of measurements.
+    pub logs: Logs,
+    /// The process itself.
+    pub process: Process,
+    /// Where metrics are served as text over HTTP (`timeball.metrics-address`); default nowhere.
+    pub metrics_address: Option<SocketAddr>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_that_of_an_empty_configuration() {
+        let config = Config::default();
+        assert_eq!(config.server.port, 123);
+        assert_eq!(config.control.port, 323);
+        assert_eq!(config.server.access, []);
+        assert_eq!(config.selection.max_distance_s, 3.0);
+        assert_eq!(config.clock.max_slew_rate_ppm, 1e6 / 12.0);
+        assert_eq!(config.clock.make_step, None);
+        assert_eq!(config.local, None);
+        assert_eq!(config.control.open_commands.len(), 8);
+    }
+}

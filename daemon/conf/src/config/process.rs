@@ -1,0 +1,99 @@
+//! The process itself, and its log files.
+
+use std::collections::BTreeSet;
+
+/// Says how the process runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Process {
+    /// The file with its id; default where the program under this name has it.
+    pub pid_file: PathSetting,
+    /// The user it becomes; default that of the program under this name.
+    pub user: Option<String>,
+    /// The priority of its real-time scheduling, 0…100; default 0, which is none.
+    pub sched_priority: u8,
+    /// Keeps its memory from being paged out; default off.
+    pub lock_memory: bool,
+}
+
+/// Says where a file is that a program has unless told otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum PathSetting {
+    /// Where the program has it.
+    #[default]
+    Default,
+    /// Nowhere.
+    Disabled,
+    /// At this path.
+    Path(String),
+}
+
+/// Says which logs of measurements are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logs {
+    /// The directory of `<name>.log` files; default none, and then none are written. Made with
+    /// mode 0750 when missing.
+    pub dir: Option<String>,
+    /// What is logged; default nothing.
+    pub kinds: BTreeSet<LogKind>,
+    /// After how many lines the heading is repeated; default 32, and 0 is never.
+    pub banner_lines: u32,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            kinds: BTreeSet::new(),
+            banner_lines: 32,
+        }
+    }
+}
+
+/// Names a log, by its word in `log`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LogKind {
+    /// `rawmeasurements`: every answer of a source. Goes to the same file as `measurements`.
+    RawMeasurements,
+    /// `measurements`: answers that passed the first tests.
+    Measurements,
+    /// `selection`
+    Selection,
+    /// `statistics`
+    Statistics,
+    /// `tracking`
+    Tracking,
+    /// `rtc`
+    Rtc,
+    /// `refclocks`
+    RefClocks,
+    /// `tempcomp`
+    TempComp,
+}
+
+impl LogKind {
+    /// Every log.
+    pub const ALL: [Self; 8] = [
+        Self::RawMeasurements,
+        Self::Measurements,
+        Self::Selection,
+        Self::Statistics,
+        Self::Tracking,
+        Self::Rtc,
+        Self::RefClocks,
+        Self::TempComp,
+    ];
+
+    /// Returns its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::RawMeasurements => "rawmeasurements",
+            Self::Measurements => "measurements",
+            Self::Selection => "selection",
+            Self::Statistics => "statistics",
+            Self::Tracking => "tracking",
+            Self::Rtc => "rtc",
+            Self::RefClocks => "refclocks",
+            Self::TempComp => "tempcomp",
+        }
+    }
+}
