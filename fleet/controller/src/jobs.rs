@@ -81,13 +81,28 @@ struct Ended {
 struct Known {
     /// How it ended; absent while it is under way.
     ended: Option<JobState>,
-    /// The hosts that were asked, with their names at that time.
-    expected: Arc<BTreeMap<String, String>>,
+    /// The hosts that were asked, with their names at that time, while it is under way. Of a job that has ended
+    /// the store has them: ten thousand lists of a thousand names would fill the memory.
+    expected: Option<Arc<BTreeMap<String, String>>>,
+    /// How many hosts were asked.
+    asked: usize,
     /// Whether its end is about to be worked out again, because of late answers.
     correcting: bool,
 }
 
 impl Known {
+    fn of(record: &JobRecord) -> Self {
+        Known {
+            ended: record.ended.map(|ended| ended.state),
+            expected: record
+                .ended
+                .is_none()
+                .then(|| Arc::new(record.job.expected.clone())),
+            asked: record.job.expected.len(),
+            correcting: false,
+        }
+    }
+
     fn state(&self) -> JobState {
         self.ended.unwrap_or(JobState::Processing)
     }
@@ -140,14 +155,7 @@ impl Jobs {
         for entry in bus.entries(Bucket::JOBS, "").await? {
             let record: JobRecord = serde_json::from_slice(&entry.value)
                 .map_err(|error| BusError::Damaged(format!("job {}: {error}", entry.key)))?;
-            known.insert(
-                record.job.id,
-                Known {
-                    ended: record.ended.map(|ended| ended.state),
-                    expected: Arc::new(record.job.expected.clone()),
-                    correcting: false,
-                },
-            );
+            known.insert(record.job.id, Known::of(&record));
             if record.ended.is_none() {
                 unfinished.push(record.job);
             }
@@ -192,18 +200,12 @@ impl Jobs {
             retry_of: asked.retry_of,
         };
         self.make_room().await?;
-        let record = JobRecord {
-            job: job.clone(),
-            ended: None,
-        };
+        let record = JobRecord { job, ended: None };
         self.bus
-            .create(Bucket::JOBS, &job.id.to_string(), encode(&record)?)
+            .create(Bucket::JOBS, &record.job.id.to_string(), encode(&record)?)
             .await?;
-        let known = Known {
-            ended: None,
-            expected: Arc::new(job.expected.clone()),
-            correcting: false,
-        };
+        let known = Known::of(&record);
+        let job = record.job;
         self.lock().insert(job.id, known);
         let posted = self.post(&job, &resolution, timeout).await;
         let (watch, deadline) = match posted {
@@ -258,16 +260,12 @@ impl Jobs {
     /// # Errors
     /// [`BusError`] when the answer cannot be stored; the host will send it again.
     pub async fn answer(self: &Arc<Self>, mut result: HostResult) -> Result<Option<HostResult>, BusError> {
-        let expected = self
-            .lock()
-            .get(&result.job_id)
-            .map(|known| Arc::clone(&known.expected));
-        let Some(hostname) = expected.as_ref().and_then(|hosts| hosts.get(&result.machine_id)) else {
+        let Some(hostname) = self.asked_as(result.job_id, &result.machine_id).await? else {
             tracing::warn!(job = %result.job_id, machine_id = result.machine_id, "an answer that nobody waits for");
             return Ok(None);
         };
         // The name under which it was asked, not one that it chooses now.
-        result.hostname.clone_from(hostname);
+        result.hostname = hostname;
         let (key, value) = (answer_key(&result), encode(&result)?);
         match self.bus.create(Bucket::ANSWERS, &key, value.clone()).await {
             Ok(_) => {}
@@ -293,6 +291,22 @@ impl Jobs {
         }
         self.correct(result.job_id);
         Ok(Some(result))
+    }
+
+    /// The name under which a host was asked; nothing when it was not.
+    async fn asked_as(&self, id: Uuid, machine_id: &str) -> Result<Option<String>, BusError> {
+        let expected = match self.lock().get(&id) {
+            None => return Ok(None),
+            Some(known) => known.expected.clone(),
+        };
+        match expected {
+            Some(expected) => Ok(expected.get(machine_id).cloned()),
+            // It has ended: a late answer.
+            None => {
+                let record = self.record(id).await?;
+                Ok(record.and_then(|(mut record, _)| record.job.expected.remove(machine_id)))
+            }
+        }
     }
 
     /// Works the end of a job out again, once for all the late answers of the next second.
@@ -328,7 +342,7 @@ impl Jobs {
             let expected = self
                 .lock()
                 .get(&delivery.id)
-                .map(|known| Arc::clone(&known.expected));
+                .and_then(|known| known.expected.clone());
             let name = |machine_id: &str| {
                 expected
                     .as_ref()
@@ -511,6 +525,7 @@ impl Jobs {
                 Ok(_) => {
                     if let Some(known) = self.lock().get_mut(&id) {
                         known.ended = Some(state);
+                        known.expected = None;
                     }
                     return Ok(());
                 }
@@ -555,7 +570,7 @@ impl Jobs {
                         "{UNDER_WAY_MAX} jobs are under way; try again when some have ended"
                     )));
                 }
-                let answers: usize = known.values().map(|job| job.expected.len()).sum();
+                let answers: usize = known.values().map(|job| job.asked).sum();
                 if known.len() < JOBS_MAX && answers < ANSWERS_MAX {
                     return Ok(());
                 }

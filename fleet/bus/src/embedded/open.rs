@@ -24,6 +24,13 @@ const CHECK_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long SQLite waits for a lock that a shell or a backup tool holds.
 const BUSY_TIME_MAX: Duration = Duration::from_millis(250);
 
+/// Memory that the writer keeps for pages of the store, in KiB. Answers are written once, in the order of their
+/// keys, and read from the system's cache: four times as much made no broadcast faster.
+const WRITER_CACHE_KIB: i64 = 4 * 1024;
+
+/// The same for each connection that reads.
+const READER_CACHE_KIB: i64 = 512;
+
 /// A store that was opened for writing.
 pub(super) struct Opened {
     /// The only connection that writes.
@@ -85,6 +92,7 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection, BusError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection
         .pragma_update(None, "query_only", true)
+        .and_then(|()| connection.pragma_update(None, "cache_size", -READER_CACHE_KIB))
         .map_err(|error| fault::of_sqlite(path, &error))?;
     Ok(connection)
 }
@@ -236,9 +244,9 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    // After a burst the write-ahead log is cut back to 16 MiB; the cache may take as much.
+    // After a burst the write-ahead log is cut back to 16 MiB.
     connection.pragma_update_and_check(None, "journal_size_limit", 16 * 1024 * 1024, |_| Ok(()))?;
-    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
