@@ -16,7 +16,7 @@ use serde_json::Value;
 
 /// The floors, lowest first. A crate uses crates of lower floors only.
 const FLOORS: [&[&str]; 4] = [
-    &["model"],
+    &["units", "model"],
     &["wire", "conf", "link", "bus"],
     &["controller", "agent"],
     &["timeball", "fleet-bench"],
@@ -33,7 +33,7 @@ const BRIDGE: [(&str, &str); 6] = [
 ];
 
 /// Crates that neither read clocks nor touch files, network, environment or processes.
-const PURE: [&str; 3] = ["daemon/wire", "daemon/conf", "fleet/model"];
+const PURE: [&str; 4] = ["daemon/units", "daemon/wire", "daemon/conf", "fleet/model"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
