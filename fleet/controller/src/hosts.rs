@@ -43,18 +43,21 @@ pub struct HostRecord {
     pub facts: HostFacts,
 }
 
-/// A host with its record and, while it is connected, its connection.
+/// A host with its record and, while it is connected, its connection. Copying one copies no text, so that lists
+/// are written after the lock was given back.
+#[derive(Clone)]
 struct Host {
-    record: HostRecord,
+    record: Arc<HostRecord>,
     revision: u64,
     live: Option<Live>,
     /// What was reported last; kept when the connection is lost.
-    report: Option<Box<HostReport>>,
+    report: Option<Arc<HostReport>>,
     /// Since when each condition holds.
     conditions: BTreeMap<&'static str, Timestamp>,
 }
 
 /// A connected host.
+#[derive(Clone)]
 struct Live {
     /// Distinguishes this connection from an earlier one of the same host.
     connection: u64,
@@ -122,7 +125,7 @@ impl Hosts {
     pub async fn open(bus: Arc<dyn Bus>, heartbeat: Duration) -> Result<Self, BusError> {
         let mut hosts = HashMap::new();
         for entry in bus.entries(Bucket::HOSTS, "").await? {
-            let record = decode(&entry)?;
+            let record = Arc::new(decode(&entry)?);
             hosts.insert(
                 entry.key,
                 Host {
@@ -145,15 +148,18 @@ impl Hosts {
 
     /// Accepted hosts, ordered by name.
     pub fn list(&self) -> Vec<AgentInfo> {
-        self.read(|hosts| {
-            let mut list: Vec<AgentInfo> = hosts
+        let mut hosts: Vec<Host> = self.read(|hosts| {
+            hosts
                 .values()
                 .filter(|host| host.is_accepted())
-                .map(|host| host.info(self.silent_after))
-                .collect();
-            list.sort_by(|a, b| (&a.hostname, &a.machine_id).cmp(&(&b.hostname, &b.machine_id)));
-            list
-        })
+                .cloned()
+                .collect()
+        });
+        hosts.sort_by(|a, b| {
+            let (a, b) = (&a.record.facts, &b.record.facts);
+            (&a.hostname, &a.machine_id).cmp(&(&b.hostname, &b.machine_id))
+        });
+        hosts.iter().map(|host| host.info(self.silent_after)).collect()
     }
 
     /// One host in any state, by host name or machine id, without its timeline.
@@ -165,28 +171,32 @@ impl Hosts {
         let machine_id = self
             .machine_id(name, Host::is_accepted)
             .or_else(|_| self.machine_id(name, |_| true))?;
-        self.read(|hosts| hosts.get(&machine_id).map(|host| host.info(self.silent_after)))
+        self.read(|hosts| hosts.get(&machine_id).cloned())
+            .map(|host| host.info(self.silent_after))
             .ok_or_else(|| HostError::Unknown(name.to_owned()))
     }
 
     /// Hosts that wait for an administrator, oldest first.
     pub fn pending(&self) -> Vec<PendingAgentInfo> {
-        self.read(|hosts| {
-            let mut waiting: Vec<_> = hosts
+        let mut waiting: Vec<Arc<HostRecord>> = self.read(|hosts| {
+            hosts
                 .values()
                 .filter(|host| host.record.state == HostState::Pending)
-                .collect();
-            waiting.sort_by_key(|host| (host.record.requested_at, host.record.facts.machine_id.clone()));
-            waiting
-                .into_iter()
-                .map(|host| PendingAgentInfo {
-                    machine_id: host.record.facts.machine_id.clone(),
-                    hostname: host.record.facts.hostname.clone(),
-                    fingerprint: host.record.public_key.fingerprint().to_string(),
-                    requested_at: host.record.requested_at.to_string(),
-                })
+                .map(|host| Arc::clone(&host.record))
                 .collect()
-        })
+        });
+        waiting.sort_by(|a, b| {
+            (a.requested_at, &a.facts.machine_id).cmp(&(b.requested_at, &b.facts.machine_id))
+        });
+        waiting
+            .iter()
+            .map(|record| PendingAgentInfo {
+                machine_id: record.facts.machine_id.clone(),
+                hostname: record.facts.hostname.clone(),
+                fingerprint: record.public_key.fingerprint().to_string(),
+                requested_at: record.requested_at.to_string(),
+            })
+            .collect()
     }
 
     /// How many hosts are accepted, and how many of them are ready.
@@ -323,7 +333,9 @@ impl Hosts {
         let removed = self.write(|hosts| hosts.remove(&machine_id));
         self.changed();
         self.bus.delete(Bucket::FILE_STATE, &machine_id).await?;
-        let hostname = removed.map(|host| host.record.facts.hostname).unwrap_or_default();
+        let hostname = removed
+            .map(|host| host.record.facts.hostname.clone())
+            .unwrap_or_default();
         self.event(&machine_id, "remove", &hostname, &format!("removed by {by}"))
             .await?;
         Ok(format!("host {hostname} ({machine_id}) removed"))
@@ -386,7 +398,7 @@ impl Hosts {
                 if let Some(report) = report
                     && host.is_accepted()
                 {
-                    host.report = Some(report);
+                    host.report = Some(Arc::from(report));
                     host.note_conditions();
                 }
             }
@@ -503,7 +515,7 @@ impl Hosts {
             let known = self.read(|hosts| {
                 hosts
                     .get(machine_id)
-                    .map(|host| (host.record.clone(), host.revision))
+                    .map(|host| (HostRecord::clone(&host.record), host.revision))
             });
             let (mut record, revision) = known.ok_or_else(|| HostError::Unknown(machine_id.to_owned()))?;
             change(&mut record)?;
@@ -531,7 +543,7 @@ impl Hosts {
             if let Some(host) = hosts.get_mut(machine_id)
                 && host.revision < revision
             {
-                host.record = record.clone();
+                host.record = Arc::new(record.clone());
                 host.revision = revision;
             }
         });
@@ -579,3 +591,6 @@ struct StoredEvent {
     #[serde(flatten)]
     event: TimelineEvent,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Who may come in, and who is connected.
 
+use std::sync::Arc;
+
 use super::{
     BTreeMap, Bucket, BusError, Duration, EncodedFrame, Host, HostError, HostFacts, HostRecord, HostState,
     Hosts, Instant, Live, PublicKey, Timestamp, decode, encode, mpsc,
@@ -159,7 +161,7 @@ impl Hosts {
     fn insert(&self, machine_id: &str, record: HostRecord, revision: u64) {
         self.write(|hosts| {
             hosts.entry(machine_id.to_owned()).or_insert_with(|| Host {
-                record,
+                record: Arc::new(record),
                 revision,
                 live: None,
                 report: None,
