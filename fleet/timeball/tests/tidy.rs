@@ -18,7 +18,7 @@ use serde_json::Value;
 const FLOORS: [&[&str]; 4] = [
     &["units", "model"],
     &["wire", "conf", "link", "bus"],
-    &["controller", "agent"],
+    &["os", "controller", "agent"],
     &["timeball", "fleet-bench"],
 ];
 

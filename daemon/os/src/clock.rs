@@ -1,0 +1,378 @@
+//! The system clock: reading it, and steering it.
+//!
+//! Nothing here decides: whoever only observes does not call what begins with `set` or `step`.
+
+use std::io;
+use std::mem::MaybeUninit;
+
+use units::rounding::{down_i64, f64_from_i64, nearest_i64};
+use units::{Leap, Mono, UnixTime};
+
+use crate::errno::check;
+use crate::time::{mono, timespec, unix_time};
+
+/// The largest rate that can be asked for, ppm in both directions: the kernel lets a tick be changed by a tenth.
+pub const FREQUENCY_MAX_PPM: f64 = 100_000.0;
+
+/// What the kernel's own frequency correction reaches, ppm (`MAXFREQ` of Linux).
+const FINE_MAX_PPM: f64 = 500.0;
+
+/// Units of that correction in 1 ppm: the kernel has it in 2^-16 ppm.
+const FINE_UNITS_PER_PPM: f64 = 65_536.0;
+
+const MICROS_PER_SEC: i64 = 1_000_000;
+const NANOS_PER_SEC: i64 = 1_000_000_000;
+
+/// How often the clocks are read to find a pair of readings that belong together.
+const READINGS_MAX: u32 = 3;
+
+/// Readings that lie no further apart belong together, nanoseconds: some four calls without a system call.
+const READINGS_APART_NS: i64 = 200;
+
+/// How often the clock is read to find its precision. A clock may stand still under a simulator, so that this is
+/// not counted in time.
+const PRECISION_READINGS: u32 = 1_000;
+
+/// The precision of a clock of which no two readings differ, seconds.
+const PRECISION_UNKNOWN_S: f64 = 1e-6;
+
+/// Why the clock could not be set.
+#[derive(Debug, thiserror::Error)]
+pub enum ClockError {
+    /// The process may not.
+    #[error("the clock cannot be set: CAP_SYS_TIME is missing (be root, or observe only with -x)")]
+    NotPermitted,
+    /// The system has other reasons.
+    #[error("the clock cannot be set: {0}")]
+    Refused(#[source] io::Error),
+}
+
+impl From<io::Error> for ClockError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            Self::NotPermitted
+        } else {
+            Self::Refused(error)
+        }
+    }
+}
+
+/// One moment on the clocks of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// `CLOCK_MONOTONIC`: follows corrections of the frequency and no steps.
+    pub mono: Mono,
+    /// `CLOCK_REALTIME`.
+    pub wall: UnixTime,
+    /// `CLOCK_BOOTTIME` − `CLOCK_MONOTONIC`, nanoseconds: how long the host has slept; 0 where there is no such
+    /// clock.
+    pub slept_ns: i64,
+}
+
+/// The system clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// Ticks per second that `adjtimex` counts in (`USER_HZ`).
+    ticks_per_second: i64,
+}
+
+impl Clock {
+    /// Finds out how the kernel counts.
+    #[must_use]
+    pub fn new() -> Self {
+        // SAFETY: takes no pointers.
+        let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+        #[allow(clippy::useless_conversion, reason = "the width differs between platforms")]
+        let ticks = i64::from(ticks);
+        Self {
+            ticks_per_second: if ticks > 0 { ticks } else { 100 },
+        }
+    }
+
+    /// Reads the clocks, so close to each other that they are of one moment.
+    #[must_use]
+    pub fn now(&self) -> Reading {
+        let (mut best, mut apart) = read_pair();
+        for _ in 1..READINGS_MAX {
+            if apart <= READINGS_APART_NS {
+                break;
+            }
+            let (next, next_apart) = read_pair();
+            if next_apart < apart {
+                (best, apart) = (next, next_apart);
+            }
+        }
+        best
+    }
+
+    /// Measures the smallest step in which the clock is seen to move, seconds.
+    #[must_use]
+    pub fn precision_s(&self) -> f64 {
+        let mut last = unix_time(&read(libc::CLOCK_REALTIME));
+        let mut precision_s = f64::INFINITY;
+        for _ in 0..PRECISION_READINGS {
+            let next = unix_time(&read(libc::CLOCK_REALTIME));
+            let difference = next.seconds_since(last);
+            if difference > 0.0 {
+                precision_s = precision_s.min(difference);
+            }
+            last = next;
+        }
+        if precision_s.is_finite() {
+            precision_s
+        } else {
+            PRECISION_UNKNOWN_S
+        }
+    }
+
+    /// Finds out whether this process may steer the clock, by setting the frequency to what it is.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn can_steer(&self) -> Result<(), ClockError> {
+        let mut state = no_change();
+        adjust(&mut state)?;
+        state.modes = libc::ADJ_FREQUENCY;
+        Ok(adjust(&mut state)?)
+    }
+
+    /// Reads the rate at which the kernel runs the clock, ppm; positive is faster than the oscillator by itself.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn frequency_ppm(&self) -> Result<f64, ClockError> {
+        let mut state = no_change();
+        adjust(&mut state)?;
+        Ok(self.rate_ppm(&state))
+    }
+
+    /// Runs the clock faster (positive) or slower than the oscillator does by itself, ppm, and returns the rate that
+    /// the kernel really took: the nearest it can count in.
+    ///
+    /// # Errors
+    /// Why it could not be set.
+    pub fn set_frequency(&self, ppm: f64) -> Result<f64, ClockError> {
+        let mut change = self.frequency_change(ppm);
+        let asked = self.rate_ppm(&change);
+        adjust(&mut change)?;
+        Ok(asked)
+    }
+
+    /// Moves the clock at once, forward when positive, to the nearest nanosecond.
+    ///
+    /// # Errors
+    /// Why it could not be moved.
+    pub fn step(&self, by_s: f64) -> Result<(), ClockError> {
+        let seconds = by_s.floor();
+        let nanos = nearest_i64((by_s - seconds) * f64_from_i64(NANOS_PER_SEC));
+        let (seconds, nanos) = (down_i64(seconds) + nanos / NANOS_PER_SEC, nanos % NANOS_PER_SEC);
+        let mut change = no_change();
+        // With this mode the field for microseconds holds nanoseconds.
+        change.modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
+        change.time.tv_sec = timespec(seconds, 0).tv_sec;
+        change.time.tv_usec = nanos;
+        match adjust(&mut change) {
+            // Not every system that looks like Linux has this mode.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => set(by_s),
+            other => Ok(other?),
+        }
+    }
+
+    /// Tells the kernel how good its clock is, and which leap second to make at the end of the UTC day. Ends what a
+    /// time daemon before this one may have left: the kernel's own loop.
+    ///
+    /// # Errors
+    /// Why it could not be set.
+    pub fn set_status(
+        &self,
+        synchronised: bool,
+        leap: Leap,
+        estimated_error_s: f64,
+        max_error_s: f64,
+    ) -> Result<(), ClockError> {
+        let mut change = no_change();
+        change.modes = libc::ADJ_STATUS | libc::ADJ_ESTERROR | libc::ADJ_MAXERROR;
+        change.status = match leap {
+            Leap::Insert => libc::STA_INS,
+            Leap::Delete => libc::STA_DEL,
+            Leap::Normal | Leap::Unsynchronised => 0,
+        };
+        if !synchronised {
+            change.status |= libc::STA_UNSYNC;
+        }
+        change.esterror = micros(estimated_error_s);
+        change.maxerror = micros(max_error_s);
+        Ok(adjust(&mut change)?)
+    }
+
+    /// Tells the kernel TAI − UTC, seconds.
+    ///
+    /// # Errors
+    /// Why it could not be set.
+    pub fn set_tai(&self, offset_s: i32) -> Result<(), ClockError> {
+        let mut change = no_change();
+        change.modes = libc::ADJ_TAI;
+        change.constant = libc::c_long::from(offset_s);
+        Ok(adjust(&mut change)?)
+    }
+
+    /// The change to the kernel's clock for a rate. What the fine correction does not reach goes into the length of
+    /// the tick, in steps of `USER_HZ` ppm, and the fine correction has the rest.
+    fn frequency_change(&self, ppm: f64) -> libc::timex {
+        let ppm = if ppm.is_nan() {
+            0.0
+        } else {
+            ppm.clamp(-FREQUENCY_MAX_PPM, FREQUENCY_MAX_PPM)
+        };
+        let ppm_per_micro = f64_from_i64(self.ticks_per_second);
+        let micros = if ppm.abs() <= FINE_MAX_PPM {
+            0
+        } else {
+            nearest_i64(ppm / ppm_per_micro)
+        };
+        let rest = ppm - f64_from_i64(micros) * ppm_per_micro;
+        let mut change = no_change();
+        change.modes = libc::ADJ_FREQUENCY | libc::ADJ_TICK;
+        change.tick = MICROS_PER_SEC / self.ticks_per_second + micros;
+        change.freq = nearest_i64(rest * FINE_UNITS_PER_PPM);
+        change
+    }
+
+    /// The rate that a state of the kernel's clock means, ppm.
+    fn rate_ppm(&self, state: &libc::timex) -> f64 {
+        let tick_ppm = state.tick * self.ticks_per_second - MICROS_PER_SEC;
+        f64_from_i64(tick_ppm) + f64_from_i64(state.freq) / FINE_UNITS_PER_PPM
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Reads both clocks, and how far apart the readings of the monotonic clock around the other are, nanoseconds.
+fn read_pair() -> (Reading, i64) {
+    let before = mono(&read(libc::CLOCK_MONOTONIC)).as_nanos();
+    let wall = unix_time(&read(libc::CLOCK_REALTIME));
+    let after = mono(&read(libc::CLOCK_MONOTONIC)).as_nanos();
+    let boot = try_read(libc::CLOCK_BOOTTIME).map(|time| mono(&time).as_nanos());
+    let apart = after - before;
+    let reading = Reading {
+        mono: Mono::from_nanos(before + apart / 2),
+        wall,
+        slept_ns: boot.map_or(0, |boot| boot - after),
+    };
+    (reading, apart)
+}
+
+/// Reads a clock that every system has.
+fn read(clock: libc::clockid_t) -> libc::timespec {
+    try_read(clock).unwrap_or(timespec(0, 0))
+}
+
+/// Reads a clock.
+fn try_read(clock: libc::clockid_t) -> io::Result<libc::timespec> {
+    let mut time = timespec(0, 0);
+    // SAFETY: the pointer is to room for a time, which lives through the call.
+    check(unsafe { libc::clock_gettime(clock, &raw mut time) })?;
+    Ok(time)
+}
+
+/// A change to the kernel's clock that changes nothing.
+fn no_change() -> libc::timex {
+    // SAFETY: `timex` is made of integers, for which all zeros is a value: no modes, nothing to be changed.
+    unsafe { MaybeUninit::<libc::timex>::zeroed().assume_init() }
+}
+
+/// Changes the kernel's clock as `modes` says, and reads its state back.
+fn adjust(change: &mut libc::timex) -> io::Result<()> {
+    // SAFETY: the pointer is to a whole `timex` that nothing else uses during the call.
+    check(unsafe { libc::clock_adjtime(libc::CLOCK_REALTIME, change) })?;
+    Ok(())
+}
+
+/// Sets the clock to where a step leads; what happens between reading and setting is lost.
+fn set(by_s: f64) -> Result<(), ClockError> {
+    let (seconds, nanos) = unix_time(&try_read(libc::CLOCK_REALTIME)?)
+        .plus_seconds(by_s)
+        .to_parts();
+    let time = timespec(seconds, nanos);
+    // SAFETY: the pointer is to a time that lives through the call and is only read.
+    check(unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &raw const time) })?;
+    Ok(())
+}
+
+/// An error bound in whole microseconds, rounded up.
+fn micros(seconds: f64) -> libc::c_long {
+    nearest_i64((seconds * 1e6).ceil()).max(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLOCK: Clock = Clock {
+        ticks_per_second: 100,
+    };
+
+    #[test]
+    fn the_clocks_move_on_together() {
+        let clock = Clock::new();
+        let first = clock.now();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let second = clock.now();
+        let mono_s = second.mono.seconds_since(first.mono);
+        let wall_s = second.wall.seconds_since(first.wall);
+        assert!(mono_s >= 0.02, "{mono_s}");
+        // Nobody steps the clock meanwhile; if somebody does, it is by more than this test would notice anyway.
+        assert!((mono_s - wall_s).abs() < 1e-4, "{mono_s} {wall_s}");
+        assert!((second.slept_ns - first.slept_ns).abs() < 1_000_000);
+    }
+
+    #[test]
+    fn the_precision_is_below_a_millisecond() {
+        let precision_s = Clock::new().precision_s();
+        assert!((1e-9..1e-3).contains(&precision_s), "{precision_s}");
+    }
+
+    #[test]
+    fn rates_are_put_together_from_ticks_and_the_rest() {
+        for (ppm, tick, freq) in [
+            (0.0, 10_000, 0),
+            (1.0, 10_000, 65_536),
+            (-500.0, 10_000, -32_768_000),
+            (500.5, 10_005, 32_768),
+            (-100_000.0, 9_000, 0),
+            (83_333.333, 10_833, 2_184_511),
+            (1e9, 11_000, 0),
+            (f64::NAN, 10_000, 0),
+        ] {
+            let change = CLOCK.frequency_change(ppm);
+            assert_eq!((change.tick, change.freq), (tick, freq), "{ppm}");
+        }
+    }
+
+    #[test]
+    fn the_rate_that_is_taken_is_near_the_one_asked_for() {
+        let mut ppm = -FREQUENCY_MAX_PPM;
+        while ppm <= FREQUENCY_MAX_PPM {
+            let taken = CLOCK.rate_ppm(&CLOCK.frequency_change(ppm));
+            assert!(
+                (taken - ppm).abs() <= 0.5 / FINE_UNITS_PER_PPM + 1e-9,
+                "{ppm} {taken}"
+            );
+            ppm += 123.456_789;
+        }
+    }
+
+    #[test]
+    fn the_rate_can_be_read_by_everybody() {
+        assert!(Clock::new().frequency_ppm().unwrap().abs() <= FREQUENCY_MAX_PPM + FINE_MAX_PPM);
+    }
+
+    #[test]
+    fn error_bounds_are_rounded_up() {
+        assert_eq!((micros(0.0), micros(1.2e-6), micros(-1.0)), (0, 2, 0));
+    }
+}

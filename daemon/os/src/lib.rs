@@ -1,0 +1,32 @@
+//! The daemon's hands: everything that asks the system for something, and the only unsafe code.
+//!
+//! [`Clock`] reads and steers the system clock. [`UdpSocket`] and [`UnixSocket`] carry datagrams, the former with the
+//! kernel's timestamps. [`Waiter`] waits for them until an instant, or until a signal ([`signals`]).
+//! [`Resolver`] looks names up beside the loop. [`background`], [`pid_file`], [`files`] and [`syslog`] are what
+//! a daemon needs of its host.
+//!
+//! It acts and does not decide: no call here is made because of another. Nothing unsafe leaves the crate.
+//!
+//! Every system call is one of the C library's functions, by name, and there is one thread that makes them: so the
+//! daemon runs unchanged where those functions are intercepted and the clock is a simulated one. Under such a
+//! simulator time moves only in [`Waiter::wait`], hence no loop here waits for a clock.
+
+pub mod background;
+mod clock;
+mod errno;
+pub mod files;
+mod number;
+pub mod pid_file;
+mod poll;
+mod resolver;
+pub mod signals;
+mod socket;
+pub mod syslog;
+mod time;
+
+pub use clock::{Clock, ClockError, FREQUENCY_MAX_PPM, Reading};
+pub use poll::{Ready, Token, Waiter, Watch};
+pub use resolver::{ADDRESSES_MAX, AddressFamily, Answer, LookupError, Resolver, look_up};
+pub use socket::{
+    DATAGRAM_LENGTH_MAX, Received, SOCKET_PATH_MAX, Transmitted, UdpOptions, UdpSocket, UnixPeer, UnixSocket,
+};

@@ -1,0 +1,128 @@
+//! The file that says which process is the daemon, and that there is only one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::errno::check;
+use crate::files;
+
+/// Why the daemon cannot be the one.
+#[derive(Debug, thiserror::Error)]
+pub enum PidFileError {
+    /// Another process has said so and is alive (the words are chronyd's).
+    #[error("Another {name} may already be running (pid={pid}), check {}", path.display())]
+    Taken {
+        /// The program's name.
+        name: String,
+        /// The process.
+        pid: i32,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be written.
+    #[error("Could not open {} : {error}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// The file of this process; it is removed when this is dropped.
+#[derive(Debug)]
+pub struct PidFile {
+    path: PathBuf,
+}
+
+impl PidFile {
+    /// Writes the file, unless it names another process that is alive.
+    ///
+    /// # Errors
+    /// Why it could not be written.
+    pub fn write(path: &Path, name: &str) -> Result<Self, PidFileError> {
+        let own = std::process::id();
+        if let Ok(text) = fs::read_to_string(path)
+            && let Ok(pid) = text.trim().parse::<i32>()
+            && pid > 0
+            && u32::try_from(pid) != Ok(own)
+            && is_alive(pid)
+        {
+            return Err(PidFileError::Taken {
+                name: name.to_owned(),
+                pid,
+                path: path.to_owned(),
+            });
+        }
+        files::replace(path, format!("{own}\n").as_bytes(), 0o644).map_err(|error| {
+            PidFileError::Unwritable {
+                path: path.to_owned(),
+                error,
+            }
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // Somebody else may have taken it away before; there is nobody to tell.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Whether there is a process of this number, whoever owns it.
+fn is_alive(pid: i32) -> bool {
+    // SAFETY: takes no pointers; only asks.
+    check(unsafe { libc::getsid(pid) }).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_lives_as_long_as_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.pid");
+        fs::write(&path, "2147483647\n").unwrap();
+        let file = PidFile::write(&path, "timeballd").unwrap();
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            format!("{}\n", std::process::id())
+        );
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_living_process_keeps_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.pid");
+        fs::write(&path, "1\n").unwrap();
+        let error = PidFile::write(&path, "chronyd").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "Another chronyd may already be running (pid=1), check {}",
+                path.display()
+            )
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n");
+    }
+
+    #[test]
+    fn nonsense_in_the_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.pid");
+        for text in ["", "-5", "many\n"] {
+            fs::write(&path, text).unwrap();
+            PidFile::write(&path, "timeballd").unwrap();
+        }
+        let error = PidFile::write(&folder.path().join("no/where"), "timeballd").unwrap_err();
+        assert!(matches!(error, PidFileError::Unwritable { .. }));
+    }
+}

@@ -1,0 +1,155 @@
+//! Waiting: for sockets, until an instant.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use units::Mono;
+
+use crate::errno::check;
+use crate::signals;
+use crate::time::mono_timespec;
+
+/// Names something that is waited for; chosen by the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u32);
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// Something to read.
+    Readable,
+    /// Something to read, or a timestamp of something sent.
+    ReadableOrStamped,
+    /// Room to write, or the end of connecting.
+    Writable,
+}
+
+/// Something that was waited for and has happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// To whom.
+    pub token: Token,
+    /// There is something to read (or an error to be told by reading).
+    pub readable: bool,
+    /// There is a timestamp of something sent, or an error in its place.
+    pub stamped: bool,
+    /// There is room to write.
+    pub writable: bool,
+}
+
+/// Waits for descriptors and for an instant.
+///
+/// It is `poll` and a timer, because `poll` itself counts in whole milliseconds. Nothing is read from the timer:
+/// it is set anew before it is waited for again.
+#[derive(Debug)]
+pub struct Waiter {
+    timer: OwnedFd,
+    set_to: Option<Mono>,
+    /// The timer first, then what is watched.
+    descriptors: Vec<libc::pollfd>,
+    /// The token of each descriptor but the first.
+    tokens: Vec<Token>,
+}
+
+impl Waiter {
+    /// Makes a waiter that watches nothing.
+    ///
+    /// # Errors
+    /// What the system says of a timer.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: takes no pointers.
+        let raw = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK) })?;
+        // SAFETY: `timerfd_create` has just made this descriptor, and nobody else knows it.
+        let timer = unsafe { OwnedFd::from_raw_fd(raw) };
+        // SAFETY: takes no pointers; the descriptor is open.
+        check(unsafe { libc::fcntl(raw, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+        Ok(Self {
+            descriptors: vec![descriptor(raw, libc::POLLIN)],
+            timer,
+            set_to: None,
+            tokens: Vec::new(),
+        })
+    }
+
+    /// Watches a descriptor from now on. It has to be [forgotten](Self::forget) before it is closed.
+    pub fn watch(&mut self, token: Token, what: impl AsFd, watch: Watch) {
+        let events = match watch {
+            Watch::Readable => libc::POLLIN,
+            Watch::ReadableOrStamped => libc::POLLIN | libc::POLLPRI,
+            Watch::Writable => libc::POLLOUT,
+        };
+        self.descriptors
+            .push(descriptor(what.as_fd().as_raw_fd(), events));
+        self.tokens.push(token);
+    }
+
+    /// Watches no longer what has this token.
+    pub fn forget(&mut self, token: Token) {
+        while let Some(place) = self.tokens.iter().position(|&other| other == token) {
+            self.tokens.swap_remove(place);
+            self.descriptors.swap_remove(place + 1);
+        }
+    }
+
+    /// Waits until something has happened, the instant has come or a signal arrived, and puts what has happened
+    /// into `ready`, which is empty otherwise.
+    ///
+    /// # Errors
+    /// `Interrupted` when a signal arrived, or what the system says.
+    pub fn wait(&mut self, until: Option<Mono>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        ready.clear();
+        if until != self.set_to {
+            self.set_timer(until)?;
+        }
+        if signals::pending() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let count = libc::nfds_t::try_from(self.descriptors.len()).unwrap_or_default();
+        // SAFETY: the pointer is to as many descriptors as given, which nothing else uses during the call.
+        check(unsafe { libc::poll(self.descriptors.as_mut_ptr(), count, -1) })?;
+        for (descriptor, &token) in self.descriptors.iter().skip(1).zip(&self.tokens) {
+            let happened = |events: libc::c_short| descriptor.revents & events != 0;
+            let stamped = descriptor.events & libc::POLLPRI != 0 && happened(libc::POLLPRI | libc::POLLERR);
+            let event = Ready {
+                token,
+                readable: happened(libc::POLLIN) || (happened(libc::POLLERR | libc::POLLHUP) && !stamped),
+                stamped,
+                writable: happened(libc::POLLOUT),
+            };
+            if event.readable || event.stamped || event.writable {
+                ready.push(event);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the timer to an instant, or to none.
+    fn set_timer(&mut self, until: Option<Mono>) -> io::Result<()> {
+        // SAFETY: `itimerspec` is made of integers, for which all zeros is a value: the timer is off.
+        let mut setting = unsafe { MaybeUninit::<libc::itimerspec>::zeroed().assume_init() };
+        if let Some(until) = until {
+            setting.it_value = mono_timespec(until);
+        }
+        // SAFETY: the pointer is to a setting that lives through the call; the old one is not asked for.
+        check(unsafe {
+            libc::timerfd_settime(
+                self.timer.as_raw_fd(),
+                libc::TFD_TIMER_ABSTIME,
+                &raw const setting,
+                std::ptr::null_mut(),
+            )
+        })?;
+        self.set_to = until;
+        Ok(())
+    }
+}
+
+/// A descriptor in the form that `poll` takes.
+fn descriptor(fd: RawFd, events: libc::c_short) -> libc::pollfd {
+    libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    }
+}

@@ -1,0 +1,214 @@
+//! Names to addresses, on a helper thread, since looking a name up waits for the network.
+//!
+//! The thread lives as long as there is something to look up. When it has an answer it writes a byte into a pipe;
+//! the pipe is to be watched only while [`Resolver::waiting`] returns it.
+
+use std::collections::VecDeque;
+use std::ffi::CString;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::thread::{Builder, JoinHandle};
+
+use crate::errno::check;
+use crate::socket::ip_of;
+
+/// The stack of the helper thread, bytes: name services are libraries with habits of their own.
+const STACK_LENGTH: usize = 512 * 1024;
+
+/// The largest number of addresses that are taken from one answer.
+pub const ADDRESSES_MAX: usize = 64;
+
+/// Which addresses are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AddressFamily {
+    /// Both.
+    #[default]
+    Any,
+    /// IPv4 only.
+    Ipv4,
+    /// IPv6 only.
+    Ipv6,
+}
+
+/// Why a name has no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// The name does not exist, or has no address of the family asked for.
+    #[error("no such name")]
+    NotFound,
+    /// No answer now; worth another try.
+    #[error("no answer from the name service")]
+    TryAgain,
+}
+
+/// All addresses of a name in the resolver's order, or why there are none.
+pub type Answer = Result<Vec<IpAddr>, LookupError>;
+
+/// Looks names up, one at a time, in the order in which they were asked.
+#[derive(Debug, Default)]
+pub struct Resolver {
+    family: AddressFamily,
+    waiting: VecDeque<(u32, String)>,
+    running: Option<Running>,
+}
+
+/// A lookup that is under way.
+#[derive(Debug)]
+struct Running {
+    id: u32,
+    done: OwnedFd,
+    thread: JoinHandle<Answer>,
+}
+
+impl Resolver {
+    /// Makes a resolver; nothing is started yet.
+    #[must_use]
+    pub fn new(family: AddressFamily) -> Self {
+        Self {
+            family,
+            ..Self::default()
+        }
+    }
+
+    /// Asks for the addresses of a name, under a number that comes back with the answer.
+    pub fn ask(&mut self, id: u32, name: String) {
+        self.waiting.push_back((id, name));
+    }
+
+    /// Starts the next lookup, if there is one and none is under way; returns what has to be watched from now on.
+    ///
+    /// # Errors
+    /// What the system says of a pipe or a thread; the lookup is kept.
+    pub fn start(&mut self) -> io::Result<Option<BorrowedFd<'_>>> {
+        if self.running.is_some() {
+            return Ok(None);
+        }
+        let Some((id, name)) = self.waiting.front().cloned() else {
+            return Ok(None);
+        };
+        let (done, tell) = pipe()?;
+        let family = self.family;
+        let thread = Builder::new()
+            .name("resolver".to_owned())
+            .stack_size(STACK_LENGTH)
+            .spawn(move || {
+                let answer = look_up(&name, family);
+                // SAFETY: the pointer is to one byte, as given. The other end is read until this byte or the end, so
+                // that nothing is lost if it cannot be written.
+                let _ = unsafe { libc::write(tell.as_raw_fd(), [0u8].as_ptr().cast(), 1) };
+                answer
+            })?;
+        self.waiting.pop_front();
+        let running = self.running.insert(Running { id, done, thread });
+        Ok(Some(running.done.as_fd()))
+    }
+
+    /// What has to be watched, while a lookup is under way.
+    #[must_use]
+    pub fn waiting(&self) -> Option<BorrowedFd<'_>> {
+        self.running.as_ref().map(|running| running.done.as_fd())
+    }
+
+    /// Waits for the answer to the lookup under way and takes it; its descriptor is closed. `None` when there is
+    /// no lookup under way.
+    pub fn finish(&mut self) -> Option<(u32, Answer)> {
+        let Running { id, done, thread } = self.running.take()?;
+        let mut byte = 0u8;
+        // SAFETY: the pointer is to one byte, as given. It returns when the thread has written or ended.
+        let _ = unsafe { libc::read(done.as_raw_fd(), (&raw mut byte).cast(), 1) };
+        Some((id, thread.join().unwrap_or(Err(LookupError::TryAgain))))
+    }
+}
+
+/// A pipe that does not survive `exec`: where to read, where to write.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: the pointer is to two integers, as the call wants it.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    // SAFETY: `pipe2` has just made this descriptor, and nobody else knows it.
+    let read = unsafe { OwnedFd::from_raw_fd(ends[0]) };
+    // SAFETY: as above.
+    let write = unsafe { OwnedFd::from_raw_fd(ends[1]) };
+    Ok((read, write))
+}
+
+/// Looks a name up; waits as long as the name service does.
+pub fn look_up(name: &str, family: AddressFamily) -> Answer {
+    let Ok(name) = CString::new(name) else {
+        return Err(LookupError::NotFound);
+    };
+    // SAFETY: `addrinfo` is made of integers and pointers, for which all zeros is a value (null, 0).
+    let mut hints = unsafe { MaybeUninit::<libc::addrinfo>::zeroed().assume_init() };
+    hints.ai_socktype = libc::SOCK_DGRAM;
+    hints.ai_family = match family {
+        AddressFamily::Any => libc::AF_UNSPEC,
+        AddressFamily::Ipv4 => libc::AF_INET,
+        AddressFamily::Ipv6 => libc::AF_INET6,
+    };
+    let mut list: *mut libc::addrinfo = std::ptr::null_mut();
+    // SAFETY: the pointers are to a text with its end marked, to hints that live through the call and to where the
+    // list is put; there is no service name.
+    let code = unsafe { libc::getaddrinfo(name.as_ptr(), std::ptr::null(), &raw const hints, &raw mut list) };
+    match code {
+        0 => {}
+        libc::EAI_AGAIN | libc::EAI_SYSTEM | libc::EAI_MEMORY => return Err(LookupError::TryAgain),
+        _ => return Err(LookupError::NotFound),
+    }
+    let mut addresses = Vec::new();
+    let mut next = list;
+    while !next.is_null() && addresses.len() < ADDRESSES_MAX {
+        // SAFETY: not null, hence an entry of the list that `getaddrinfo` made and that is freed below.
+        let entry = unsafe { &*next };
+        // SAFETY: an entry's address is one of the family that it says.
+        if let Some(address) = unsafe { ip_of(entry.ai_addr) }
+            && !addresses.contains(&address)
+        {
+            addresses.push(address);
+        }
+        next = entry.ai_next;
+    }
+    // SAFETY: this is the list that `getaddrinfo` made, not freed before and not used after.
+    unsafe { libc::freeaddrinfo(list) };
+    if addresses.is_empty() {
+        Err(LookupError::NotFound)
+    } else {
+        Ok(addresses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_come_in_the_order_of_the_questions() {
+        let mut resolver = Resolver::new(AddressFamily::Ipv4);
+        assert!(resolver.start().unwrap().is_none());
+        resolver.ask(7, "192.0.2.7".to_owned());
+        resolver.ask(8, "not a name".to_owned());
+        assert!(resolver.waiting().is_none());
+        assert!(resolver.start().unwrap().is_some());
+        assert!(resolver.start().unwrap().is_none(), "one at a time");
+        assert_eq!(
+            resolver.finish(),
+            Some((7, Ok(vec!["192.0.2.7".parse().unwrap()])))
+        );
+        assert!(resolver.start().unwrap().is_some());
+        let (id, answer) = resolver.finish().unwrap();
+        assert_eq!(id, 8);
+        assert!(answer.is_err());
+        assert_eq!(resolver.finish(), None);
+    }
+
+    #[test]
+    fn the_family_is_kept() {
+        assert_eq!(
+            look_up("::1", AddressFamily::Any),
+            Ok(vec!["::1".parse().unwrap()])
+        );
+        assert!(look_up("::1", AddressFamily::Ipv4).is_err());
+        assert!(look_up("a\0b", AddressFamily::Any).is_err());
+    }
+}

@@ -1,0 +1,199 @@
+//! Datagrams over the loopback, with the kernel's timestamps and addresses, as the loop of a daemon sees them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test cannot have is a failed test"
+)]
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use os::{Clock, DATAGRAM_LENGTH_MAX, Ready, Token, UdpOptions, UdpSocket, Waiter, Watch};
+
+const SERVER: Token = Token(1);
+const CLIENT: Token = Token(2);
+
+/// How long anything on the loopback may take.
+const PATIENCE_S: f64 = 10.0;
+
+fn server(ipv6: bool) -> UdpSocket {
+    let address = if ipv6 {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    };
+    UdpSocket::open(&UdpOptions {
+        ipv6,
+        address: Some(address),
+        early: true,
+        packet_info: true,
+        dscp: 46,
+        stamp_received: true,
+        stamp_sent: true,
+        ..UdpOptions::default()
+    })
+    .unwrap()
+}
+
+fn client(to: SocketAddr) -> UdpSocket {
+    UdpSocket::open(&UdpOptions {
+        ipv6: to.is_ipv6(),
+        remote: Some(to),
+        stamp_received: true,
+        stamp_sent: true,
+        ..UdpOptions::default()
+    })
+    .unwrap()
+}
+
+/// Waits until something is ready, and fails when nothing is.
+#[track_caller]
+fn next(waiter: &mut Waiter, what: impl Fn(&Ready) -> bool) {
+    let deadline = Clock::new().now().mono.plus_seconds(PATIENCE_S);
+    let mut ready = Vec::new();
+    while Clock::new().now().mono < deadline {
+        waiter.wait(Some(deadline), &mut ready).unwrap();
+        if ready.iter().any(&what) {
+            return;
+        }
+    }
+    panic!("nothing happened");
+}
+
+fn check_a_question_and_its_answer(ipv6: bool, local: IpAddr) {
+    let clock = Clock::new();
+    let server = server(ipv6);
+    let to = SocketAddr::new(local, server.local_address().unwrap().port());
+    let client = client(to);
+    let mut waiter = Waiter::new().unwrap();
+    waiter.watch(SERVER, &server, Watch::ReadableOrStamped);
+    waiter.watch(CLIENT, &client, Watch::ReadableOrStamped);
+    let mut buffer = [0; DATAGRAM_LENGTH_MAX];
+
+    let before = clock.now().wall;
+    client.send(b"what time is it", to, None).unwrap();
+    next(&mut waiter, |ready| ready.token == CLIENT && ready.stamped);
+    let sent = client.receive_transmitted(&mut buffer).unwrap().unwrap();
+    assert_eq!(&buffer[sent.payload], b"what time is it");
+
+    next(&mut waiter, |ready| ready.token == SERVER && ready.readable);
+    let question = server.receive(&mut buffer).unwrap().unwrap();
+    assert_eq!(&buffer[..question.length], b"what time is it");
+    assert_eq!(question.from, client.local_address().unwrap());
+    assert_eq!(question.to, Some(local));
+    assert_ne!(question.interface, 0);
+    let received = question.stamp.unwrap();
+    assert!(before <= sent.stamp && sent.stamp <= received && received <= clock.now().wall);
+
+    server.send(b"late", question.from, question.to).unwrap();
+    next(&mut waiter, |ready| ready.token == CLIENT && ready.readable);
+    let answer = client.receive(&mut buffer).unwrap().unwrap();
+    assert_eq!(&buffer[..answer.length], b"late");
+    assert_eq!(answer.from, to);
+    assert!(answer.stamp.is_some());
+    next(&mut waiter, |ready| ready.token == SERVER && ready.stamped);
+    let sent = server.receive_transmitted(&mut buffer).unwrap().unwrap();
+    assert_eq!(&buffer[sent.payload], b"late");
+
+    assert_eq!(server.receive(&mut buffer).unwrap(), None);
+    assert_eq!(server.receive_transmitted(&mut buffer).unwrap(), None);
+}
+
+#[test]
+fn a_question_and_its_answer_are_stamped_over_ipv4() {
+    check_a_question_and_its_answer(false, IpAddr::V4(Ipv4Addr::LOCALHOST));
+}
+
+#[test]
+fn a_question_and_its_answer_are_stamped_over_ipv6() {
+    check_a_question_and_its_answer(true, IpAddr::V6(Ipv6Addr::LOCALHOST));
+}
+
+#[test]
+fn an_answer_leaves_from_the_address_that_was_asked() {
+    check_a_question_and_its_answer(false, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77)));
+}
+
+#[test]
+fn a_port_that_nobody_has_is_told() {
+    let gone = server(false).local_address().unwrap().port();
+    let to = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), gone);
+    let client = client(to);
+    let mut waiter = Waiter::new().unwrap();
+    waiter.watch(CLIENT, &client, Watch::Readable);
+    client.send(b"anybody there", to, None).unwrap();
+    next(&mut waiter, |ready| ready.token == CLIENT && ready.readable);
+    let error = client.receive(&mut [0; 64]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+}
+
+/// A refusal is reported in the same way as a timestamp; it is told once and the socket is quiet again.
+#[test]
+fn a_refusal_in_the_place_of_a_timestamp_is_told() {
+    let gone = server(false).local_address().unwrap().port();
+    let to = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), gone);
+    let client = client(to);
+    let mut waiter = Waiter::new().unwrap();
+    waiter.watch(CLIENT, &client, Watch::ReadableOrStamped);
+    client.send(b"anybody there", to, None).unwrap();
+    let mut buffer = [0; DATAGRAM_LENGTH_MAX];
+    let mut refused = 0;
+    for _ in 0..2 {
+        next(&mut waiter, |ready| ready.stamped);
+        refused += u32::from(client.receive_transmitted(&mut buffer).is_err());
+    }
+    assert_eq!(refused, 1);
+    let mut ready = Vec::new();
+    let soon = Clock::new().now().mono.plus_seconds(0.01);
+    waiter.wait(Some(soon), &mut ready).unwrap();
+    assert!(ready.is_empty());
+}
+
+#[test]
+fn a_deadline_is_met_to_less_than_a_millisecond() {
+    let clock = Clock::new();
+    let mut waiter = Waiter::new().unwrap();
+    let mut ready = Vec::new();
+    let mut best_s = f64::INFINITY;
+    // The machine may be busy; one of many waits is not disturbed.
+    for _ in 0..50 {
+        let deadline = clock.now().mono.plus_seconds(0.001_5);
+        waiter.wait(Some(deadline), &mut ready).unwrap();
+        assert!(ready.is_empty());
+        let late_s = clock.now().mono.seconds_since(deadline);
+        assert!(late_s >= 0.0, "{late_s}");
+        best_s = best_s.min(late_s);
+    }
+    assert!(best_s < 0.000_4, "{best_s}");
+}
+
+#[test]
+fn a_deadline_in_the_past_is_now() {
+    let mut waiter = Waiter::new().unwrap();
+    let past = Clock::new().now().mono.plus_seconds(-5.0);
+    for _ in 0..3 {
+        waiter.wait(Some(past), &mut Vec::new()).unwrap();
+    }
+}
+
+#[test]
+fn what_is_forgotten_is_not_waited_for() {
+    let (first, second) = (server(false), server(false));
+    let mut waiter = Waiter::new().unwrap();
+    waiter.watch(SERVER, &first, Watch::Readable);
+    waiter.watch(CLIENT, &second, Watch::Readable);
+    waiter.forget(SERVER);
+    let port = |socket: &UdpSocket| {
+        SocketAddr::new(
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            socket.local_address().unwrap().port(),
+        )
+    };
+    first.send(b"one", port(&first), None).unwrap();
+    second.send(b"two", port(&second), None).unwrap();
+    next(&mut waiter, |ready| {
+        assert_ne!(ready.token, SERVER);
+        ready.token == CLIENT && ready.readable
+    });
+}
