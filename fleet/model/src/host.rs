@@ -124,6 +124,9 @@ pub enum HostState {
     Cordoned,
     /// Was refused by an administrator.
     Rejected,
+    /// A state that only a newer controller knows; a host in it does nothing.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Answer of `GET /api/agent`.

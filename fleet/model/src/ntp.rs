@@ -1,6 +1,6 @@
 //! Time synchronisation: what a host reports, and the rows the API shows.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -50,7 +50,11 @@ pub struct NtpStatus {
     #[serde(default)]
     pub servers: Vec<String>,
     /// The managed servers with their options; empty when not managed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "understood"
+    )]
     pub managed_servers: Vec<Server>,
     /// Servers in the host's own files, beside the managed ones: `pool 2.debian.pool.ntp.org iburst
     /// (/etc/chrony/chrony.conf:8)`.
@@ -67,6 +71,16 @@ pub struct NtpStatus {
     pub notes: Vec<String>,
 }
 
+/// Reads the servers that this version understands. One with an option of a newer version is left out; its name
+/// is among [`NtpStatus::servers`] all the same.
+fn understood<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Server>, D::Error> {
+    let told = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(told
+        .into_iter()
+        .filter_map(|server| serde_json::from_value(server).ok())
+        .collect())
+}
+
 /// State of a host's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -79,6 +93,9 @@ pub enum SyncState {
     /// It follows nothing.
     #[default]
     Unsynchronized,
+    /// A state that only a newer agent knows; nothing is claimed of the clock.
+    #[serde(other)]
+    Unknown,
 }
 
 /// One source as the daemon sees it.
@@ -127,6 +144,9 @@ pub enum DriftKind {
     Missing,
     /// The file is as written, but the daemon does not have these sources.
     NotLoaded,
+    /// A kind that only a newer agent knows; the detail says what it is.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Answer of `GET /api/node/{target}/ntp`.
@@ -324,6 +344,25 @@ mod tests {
         assert_eq!(json["servers"], serde_json::json!(["ntp1.lab"]));
         assert_eq!(json["status"], "ok");
         assert!(json.get("error").is_none());
+    }
+
+    #[test]
+    fn words_of_a_newer_agent_leave_the_rest_readable() {
+        let status: NtpStatus = serde_json::from_value(serde_json::json!({
+            "state": "holdover",
+            "service": "chrony",
+            "stratum": 3,
+            "servers": ["a.lab", "b.lab"],
+            "managed_servers": [{"name": "a.lab", "quantum": true}, "b.lab"],
+            "drift": {"kind": "renamed", "detail": "the file has another name"},
+        }))
+        .unwrap();
+        assert_eq!(status.state, SyncState::Unknown);
+        assert_eq!(status.stratum, Some(3));
+        assert_eq!(status.drift.unwrap().kind, DriftKind::Unknown);
+        let managed: Vec<&str> = status.managed_servers.iter().map(Server::name).collect();
+        assert_eq!(managed, ["b.lab"]);
+        assert_eq!(status.servers, ["a.lab", "b.lab"]);
     }
 
     #[test]

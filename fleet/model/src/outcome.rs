@@ -26,7 +26,7 @@ pub struct HostResult {
 
 /// What became of an operation. Decisions are made on the variant and the kind, never on the text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
+#[serde(tag = "outcome", rename_all = "snake_case", from = "Told")]
 pub enum Outcome {
     /// The host reported its state.
     Status(Box<NtpStatus>),
@@ -41,6 +41,39 @@ pub enum Outcome {
     },
     /// It did not work; the host is as it was before, unless `rolled_back` is `Some(false)`.
     Failed(Failure),
+}
+
+/// An outcome as it is read, which may be of a newer agent.
+#[derive(Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+enum Told {
+    Status(Box<NtpStatus>),
+    Changed(Change),
+    Unchanged(Change),
+    Skipped {
+        reason: String,
+    },
+    Failed(Failure),
+    #[serde(other)]
+    Unknown,
+}
+
+impl From<Told> for Outcome {
+    /// What is not understood is no success, and the job must not wait for it for ever.
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Status(status) => Outcome::Status(status),
+            Told::Changed(change) => Outcome::Changed(change),
+            Told::Unchanged(change) => Outcome::Unchanged(change),
+            Told::Skipped { reason } => Outcome::Skipped { reason },
+            Told::Failed(failure) => Outcome::Failed(failure),
+            Told::Unknown => Outcome::Failed(Failure::new(
+                FailureKind::Other,
+                "the agent is newer and its answer is of a kind that this program does not know; upgrade the \
+                 controller, and ask the host with `timeball client node ntp get` what it has",
+            )),
+        }
+    }
 }
 
 /// What a write did to the managed file.
@@ -121,5 +154,27 @@ impl HostResult {
             Outcome::Failed(failure) => Some(&failure.error),
             Outcome::Status(_) | Outcome::Changed(_) | Outcome::Unchanged(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_of_a_newer_agent_is_a_failure_that_says_so() {
+        let result: HostResult = serde_json::from_value(serde_json::json!({
+            "job_id": Uuid::nil(),
+            "machine_id": "m1",
+            "hostname": "web-01",
+            "outcome": {"outcome": "postponed", "until": 5},
+        }))
+        .unwrap();
+        assert!(matches!(&result.outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Other));
+        let skipped = Outcome::Skipped {
+            reason: "x".to_owned(),
+        };
+        let text = serde_json::to_string(&skipped).unwrap();
+        assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), skipped);
     }
 }

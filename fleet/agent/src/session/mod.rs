@@ -166,6 +166,9 @@ impl News {
             HostState::Draining | HostState::Cordoned => {
                 tracing::info!(?state, "this host takes no new jobs");
             }
+            HostState::Unknown => {
+                tracing::warn!("this host is in a state that its agent does not know; upgrade the agent");
+            }
             HostState::Rejected => tracing::warn!("this host was rejected by an administrator"),
         }
     }

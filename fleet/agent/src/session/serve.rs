@@ -269,7 +269,7 @@ impl Session {
 fn is_in(state: HostState) -> bool {
     match state {
         HostState::Ready | HostState::Draining | HostState::Cordoned => true,
-        HostState::Pending | HostState::Rejected => false,
+        HostState::Pending | HostState::Rejected | HostState::Unknown => false,
     }
 }
 
@@ -277,6 +277,6 @@ fn is_in(state: HostState) -> bool {
 fn takes_jobs(state: HostState) -> bool {
     match state {
         HostState::Ready | HostState::Draining => true,
-        HostState::Pending | HostState::Cordoned | HostState::Rejected => false,
+        HostState::Pending | HostState::Cordoned | HostState::Rejected | HostState::Unknown => false,
     }
 }

@@ -108,6 +108,10 @@ impl Host {
                 SyncState::Unsynchronized => {
                     conditions.push(("ClockNotSynchronized", "the clock follows no source".to_owned()));
                 }
+                SyncState::Unknown => {
+                    let reason = "the agent is newer, and this controller does not know the state it tells";
+                    conditions.push(("ClockNotSynchronized", reason.to_owned()));
+                }
             }
             if let Some(drift) = &ntp.drift {
                 conditions.push(("ConfigDrift", drift.detail.clone()));

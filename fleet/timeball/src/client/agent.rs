@@ -214,6 +214,7 @@ pub(crate) fn state(state: HostState) -> &'static str {
         HostState::Draining => "Draining",
         HostState::Cordoned => "Cordoned",
         HostState::Rejected => "Rejected",
+        HostState::Unknown => "Unknown",
     }
 }
 

@@ -111,6 +111,7 @@ pub(super) fn standing(state: Option<HostState>) -> Option<&'static str> {
         Some(HostState::Cordoned) => Some("drained"),
         Some(HostState::Pending) => Some("pending"),
         Some(HostState::Rejected) => Some("rejected"),
+        Some(HostState::Unknown) => Some("in an unknown state"),
         Some(HostState::Ready) | None => None,
     }
 }
@@ -121,6 +122,7 @@ pub(super) fn drift_word(ntp: &NtpStatus) -> Option<&'static str> {
         DriftKind::Edited => "edited",
         DriftKind::Missing => "file missing",
         DriftKind::NotLoaded => "not loaded",
+        DriftKind::Unknown => "differs",
     })
 }
 

@@ -37,7 +37,7 @@ impl State {
             Some(SyncState::Synchronized) => State::Synchronised,
             Some(SyncState::FreeRunning) => State::FreeRunning,
             Some(SyncState::Unsynchronized) => State::NotSynchronised,
-            None => State::Unknown,
+            Some(SyncState::Unknown) | None => State::Unknown,
         }
     }
 

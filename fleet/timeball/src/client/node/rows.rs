@@ -209,6 +209,7 @@ fn wide_cells(row: &NtpStatusEntry) -> Vec<Cell> {
                     DriftKind::Edited => "edited",
                     DriftKind::Missing => "missing",
                     DriftKind::NotLoaded => "not loaded",
+                    DriftKind::Unknown => "differs",
                 }),
         ),
         Cell::from(detail.map(|detail| detail.service.as_str())),
@@ -232,6 +233,7 @@ pub(crate) fn state(state: SyncState) -> &'static str {
         SyncState::Synchronized => "synchronized",
         SyncState::FreeRunning => "free-running",
         SyncState::Unsynchronized => "unsynchronized",
+        SyncState::Unknown => "unknown",
     }
 }
 
