@@ -102,6 +102,7 @@ async fn meet(
         facts,
         ..
     } = *hello;
+    let facts = facts.plausible();
     let machine_id = facts.machine_id.clone();
     let hostname = facts.hostname.clone();
     // The key first: a token is not used up for a host that cannot come in anyway.
@@ -266,7 +267,9 @@ impl Agent {
         };
         match frame {
             Frame::Report(report) => {
-                controller.hosts.heard(&self.machine_id, Some(report));
+                controller
+                    .hosts
+                    .heard(&self.machine_id, Some(Box::new(report.plausible())));
                 let heard = Heard {
                     now_ms: controller.clock.now_ms(),
                 };
@@ -275,12 +278,12 @@ impl Agent {
             Frame::Facts(facts) => {
                 if let Err(reason) = check_facts(&facts) {
                     tracing::warn!(machine_id = self.machine_id, reason, "facts were refused");
-                } else if let Err(error) = controller.hosts.facts(&self.machine_id, *facts).await {
+                } else if let Err(error) = controller.hosts.facts(&self.machine_id, facts.plausible()).await {
                     tracing::error!(machine_id = self.machine_id, %error, "cannot store facts");
                 }
                 Ok(())
             }
-            Frame::Result(result) => self.take_result(controller, *result).await,
+            Frame::Result(result) => self.take_result(controller, result.plausible()).await,
             // What only a controller says, or a newer agent.
             Frame::Challenge(_)
             | Frame::Hello(_)

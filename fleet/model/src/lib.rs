@@ -27,6 +27,8 @@ pub use invalid::Invalid;
 mod label;
 pub use label::{Label, Labels};
 
+mod plausible;
+
 mod operation;
 pub use operation::Operation;
 
