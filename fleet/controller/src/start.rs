@@ -212,7 +212,10 @@ impl Running {
         let _ = tokio::time::timeout(Duration::from_secs(3), self.api_task).await;
         for task in self.other_tasks {
             task.abort();
+            // It lets go of the store only when it is gone.
+            let _ = task.await;
         }
+        drop(self.controller);
         // What was taken is stored before the process ends, and the next start finds the store free.
         let _ = tokio::time::timeout(Duration::from_secs(3), self.store.close()).await;
     }

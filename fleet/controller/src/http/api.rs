@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::Controller;
 use super::session::Sessions;
@@ -26,6 +26,8 @@ pub struct Api {
     /// Bounds the requests under way.
     pub(super) under_way: Arc<Semaphore>,
     contract: Bytes,
+    /// Whether the controller is about to stop.
+    stopping: watch::Sender<bool>,
 }
 
 impl Api {
@@ -41,7 +43,18 @@ impl Api {
             under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
             contract: model::openapi::text().unwrap_or_default().into(),
             controller,
+            stopping: watch::Sender::new(false),
         })
+    }
+
+    /// Ends what would otherwise go on as long as somebody listens.
+    pub(super) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Turns true when the controller is about to stop.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     /// The controller.

@@ -78,6 +78,7 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
+    api.stop();
     let _ = timeout(STOP_TIMEOUT, async {
         while connections.join_next().await.is_some() {}
     })

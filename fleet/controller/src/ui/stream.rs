@@ -14,7 +14,7 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use jiff::Timestamp;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::board::{PERIOD, Snapshot};
@@ -39,6 +39,7 @@ pub(super) async fn open(State(ui): State<Ui>, headers: HeaderMap, query: Asked<
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let watch = Watch {
+        stopping: ui.api.stopping(),
         ui,
         headers,
         view: Arc::new(View::from(asked(query))),
@@ -64,6 +65,7 @@ struct Watch {
     headers: HeaderMap,
     view: Arc<View>,
     ticks: Interval,
+    stopping: watch::Receiver<bool>,
     shown: Option<Arc<Shown>>,
     _place: OwnedSemaphorePermit,
 }
@@ -75,9 +77,12 @@ struct Shown {
 }
 
 impl Watch {
-    /// Waits for the next second and tells it; `None` when the session is over.
+    /// Waits for the next second and tells it; `None` when the session is over, or the controller stops.
     async fn next(&mut self) -> Option<Event> {
-        self.ticks.tick().await;
+        tokio::select! {
+            _ = self.ticks.tick() => {}
+            _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+        }
         signed_in(&self.ui.api, &self.headers)?;
         let (ui, view, before) = (self.ui.clone(), Arc::clone(&self.view), self.shown.clone());
         // For ten thousand hosts this takes a while in which the executor has other things to do.

@@ -147,3 +147,30 @@ async fn signing_out_needs_the_page_and_ends_the_session() {
         (303, Some("/ui/sign-in"))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_kept_current_does_not_hold_up_the_stop() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let lab = Lab::start().await;
+    let cookie = cookie(&sign_in(&lab, &lab.admin).await);
+    let mut stream = tokio::net::TcpStream::connect(lab.running.api).await.unwrap();
+    let head = format!("GET /ui/hosts/stream HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut seen = String::new();
+    let mut buffer = [0; 4096];
+    while !seen.contains("event: update") {
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert!(read > 0, "{seen}");
+        seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    let Lab {
+        running, data: _data, ..
+    } = lab;
+    let asked = std::time::Instant::now();
+    running.stop().await;
+    assert!(
+        asked.elapsed() < std::time::Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
+}
