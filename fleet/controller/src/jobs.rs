@@ -57,6 +57,18 @@ pub enum SubmitError {
     /// The store failed.
     #[error(transparent)]
     Bus(#[from] BusError),
+    /// The list of hosts does not fit into the job's record.
+    #[error(
+        "the target means {hosts} hosts, and their list of {bytes} bytes is larger than the {max} bytes that a job's \
+         record may have (about 20000 hosts); nothing was sent; name fewer hosts at once, with a label for each part",
+        max = RECORD_BYTES_MAX
+    )]
+    TooManyHosts {
+        /// How many are meant.
+        hosts: usize,
+        /// How long the record is.
+        bytes: usize,
+    },
     /// The job is too large to be sent to hosts.
     #[error("the job cannot be sent: {0}")]
     TooLarge(String),
@@ -117,6 +129,8 @@ pub struct Jobs {
     clock: ControllerClock,
     timeout: Duration,
     known: Mutex<BTreeMap<Uuid, Known>>,
+    /// Held while old jobs are forgotten.
+    forgetting: tokio::sync::Mutex<()>,
 }
 
 /// How many jobs are remembered.
@@ -124,6 +138,9 @@ const JOBS_MAX: usize = 10_000;
 
 /// How many answers are remembered over all jobs; about 300 MB of status reports.
 const ANSWERS_MAX: usize = 200_000;
+
+/// Largest record of a job, in bytes of JSON; its end is added to it later.
+const RECORD_BYTES_MAX: usize = bus::VALUE_BYTES_MAX - 1024;
 
 /// How many jobs can be under way at once.
 const UNDER_WAY_MAX: usize = 256;
@@ -168,6 +185,7 @@ impl Jobs {
             clock,
             timeout,
             known: Mutex::new(known),
+            forgetting: tokio::sync::Mutex::default(),
         });
         for job in unfinished {
             tracing::warn!(job = %job.id, "the controller was stopped while this job was under way; waiting for hosts that owe an answer");
@@ -199,14 +217,23 @@ impl Jobs {
             expected: resolution.expected.clone(),
             retry_of: asked.retry_of,
         };
-        self.make_room().await?;
+        self.may_begin()?;
         let record = JobRecord { job, ended: None };
+        let stored = encode(&record)?;
+        if stored.len() > RECORD_BYTES_MAX {
+            return Err(SubmitError::TooManyHosts {
+                hosts: record.job.expected.len(),
+                bytes: stored.len(),
+            });
+        }
         self.bus
-            .create(Bucket::JOBS, &record.job.id.to_string(), encode(&record)?)
+            .create(Bucket::JOBS, &record.job.id.to_string(), stored)
             .await?;
         let known = Known::of(&record);
         let job = record.job;
         self.lock().insert(job.id, known);
+        // Beside the job, not before it: to forget a job with thousands of answers takes a while.
+        tokio::spawn(Arc::clone(self).forget_oldest());
         let posted = self.post(&job, &resolution, timeout).await;
         let (watch, deadline) = match posted {
             Ok(posted) => posted,
@@ -560,30 +587,41 @@ impl Jobs {
         Ok(results)
     }
 
-    /// Forgets the oldest ended jobs until a new one fits within the bounds.
-    async fn make_room(&self) -> Result<(), BusError> {
-        loop {
-            let oldest = {
-                let known = self.lock();
-                if known.values().filter(|job| job.ended.is_none()).count() >= UNDER_WAY_MAX {
-                    return Err(BusError::Unavailable(format!(
-                        "{UNDER_WAY_MAX} jobs are under way; try again when some have ended"
-                    )));
-                }
-                let answers: usize = known.values().map(|job| job.asked).sum();
-                if known.len() < JOBS_MAX && answers < ANSWERS_MAX {
-                    return Ok(());
-                }
-                known
-                    .iter()
-                    .find(|(_, job)| job.ended.is_some())
-                    .map(|(id, _)| *id)
-            };
-            match oldest {
-                Some(id) => self.delete(id).await?,
-                None => return Ok(()),
-            };
+    /// Says whether another job may be under way.
+    fn may_begin(&self) -> Result<(), BusError> {
+        if self.lock().values().filter(|job| job.ended.is_none()).count() >= UNDER_WAY_MAX {
+            return Err(BusError::Unavailable(format!(
+                "{UNDER_WAY_MAX} jobs are under way; try again when some have ended"
+            )));
         }
+        Ok(())
+    }
+
+    /// Forgets the oldest ended jobs until the rest is within the bounds.
+    async fn forget_oldest(self: Arc<Self>) {
+        // Two at once would look at the same job.
+        let Ok(_alone) = self.forgetting.try_lock() else {
+            return;
+        };
+        while let Some(id) = self.surplus() {
+            if let Err(error) = self.delete(id).await {
+                tracing::warn!(job = %id, %error, "an old job cannot be forgotten; tried again with the next job");
+                return;
+            }
+        }
+    }
+
+    /// The oldest ended job, if more is remembered than should be.
+    fn surplus(&self) -> Option<Uuid> {
+        let known = self.lock();
+        let answers: usize = known.values().map(|job| job.asked).sum();
+        if known.len() <= JOBS_MAX && answers <= ANSWERS_MAX {
+            return None;
+        }
+        known
+            .iter()
+            .find(|(_, job)| job.ended.is_some())
+            .map(|(id, _)| *id)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Uuid, Known>> {
@@ -637,3 +675,6 @@ fn encode(value: &impl Serialize) -> Result<bytes::Bytes, BusError> {
         .map(Into::into)
         .map_err(|error| BusError::Invalid(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

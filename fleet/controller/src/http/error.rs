@@ -108,7 +108,9 @@ impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Target(refused) => refused_target(&refused),
-            SubmitError::TooLarge(_) => ApiError::bad_request(error.to_string()),
+            SubmitError::TooLarge(_) | SubmitError::TooManyHosts { .. } => {
+                ApiError::bad_request(error.to_string())
+            }
             SubmitError::Bus(error) => error.into(),
         }
     }

@@ -1,0 +1,94 @@
+//! Jobs at their bounds.
+
+use bus::embedded::Embedded;
+use model::host::{HostFacts, HostState};
+
+use super::*;
+use crate::hosts::HostRecord;
+
+/// Jobs over a store in which so many hosts are accepted, none of them connected.
+async fn jobs(directory: &std::path::Path, hosts: usize) -> Arc<Jobs> {
+    let bus: Arc<dyn Bus> = Arc::new(Embedded::open(&directory.join("store.db")).unwrap());
+    let public_key = SigningKey::generate().unwrap().public();
+    let writes = (0..hosts).map(|n| {
+        let record = HostRecord {
+            state: HostState::Ready,
+            public_key,
+            requested_at: Timestamp::now(),
+            registered_at: None,
+            last_seen: None,
+            facts: HostFacts {
+                machine_id: format!("{n:032}"),
+                hostname: format!("node-{n:05}.example.com"),
+                ..HostFacts::default()
+            },
+        };
+        let (bus, key) = (Arc::clone(&bus), format!("{n:032}"));
+        async move {
+            bus.create(Bucket::HOSTS, &key, encode(&record).unwrap())
+                .await
+                .unwrap()
+        }
+    });
+    futures::stream::iter(writes)
+        .buffer_unordered(WRITES_AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    let hosts = Arc::new(
+        Hosts::open(Arc::clone(&bus), Duration::from_secs(10))
+            .await
+            .unwrap(),
+    );
+    let key = Arc::new(SigningKey::generate().unwrap());
+    let clock = ControllerClock::starting_at(0);
+    Jobs::open(bus, hosts, Uuid::nil(), key, clock, Duration::from_secs(1))
+        .await
+        .unwrap()
+}
+
+fn asked() -> Asked {
+    Asked {
+        user: "admin".to_owned(),
+        target: Target::All,
+        operation: Operation::NtpGet,
+        timeout: None,
+        retry_of: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_for_more_hosts_than_a_record_holds_is_refused_before_anything_is_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let jobs = jobs(directory.path(), 20_000).await;
+    let error = jobs.submit(asked()).await.unwrap_err();
+    assert!(
+        matches!(error, SubmitError::TooManyHosts { hosts: 20_000, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("nothing was sent"), "{error}");
+    assert_eq!(jobs.counts().total, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_much_is_forgotten_beside_a_new_job() {
+    let directory = tempfile::tempdir().unwrap();
+    let jobs = jobs(directory.path(), 1).await;
+    let mut first = jobs.submit(asked()).await.unwrap();
+    while first.answers.recv().await.is_some() {}
+    // As if it had been asked of as many hosts as may be remembered.
+    loop {
+        if let Some(known) = jobs.lock().get_mut(&first.job.id)
+            && known.ended == Some(JobState::Failed)
+        {
+            known.asked = ANSWERS_MAX;
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let second = jobs.submit(asked()).await.unwrap();
+    while jobs.lock().contains_key(&first.job.id) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(jobs.stored(first.job.id).await.unwrap().is_none());
+    assert!(jobs.stored(second.job.id).await.unwrap().is_some());
+}
