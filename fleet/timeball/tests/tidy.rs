@@ -18,7 +18,7 @@ use serde_json::Value;
 const FLOORS: [&[&str]; 4] = [
     &["units", "model"],
     &["wire", "conf", "link", "bus"],
-    &["os", "controller", "agent"],
+    &["engine", "os", "controller", "agent"],
     &["timeball", "fleet-bench"],
 ];
 
@@ -33,7 +33,7 @@ const BRIDGE: [(&str, &str); 6] = [
 ];
 
 /// Crates that neither read clocks nor touch files, network, environment or processes.
-const PURE: [&str; 4] = ["daemon/units", "daemon/wire", "daemon/conf", "fleet/model"];
+const PURE: [&str; 5] = ["daemon/units", "daemon/wire", "daemon/conf", "daemon/engine", "fleet/model"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

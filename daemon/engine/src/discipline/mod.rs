@@ -1,0 +1,415 @@
+//! What is believed of time → what is done to the clock: slew, step, or hold.
+//!
+//! [`Discipline`] keeps the [`Target`], where true time is on the scale of the free oscillator, and makes the
+//! system clock follow it. It decides between slewing and stepping, keeps the oscillator's frequency for times
+//! without sources, and knows at every moment how far the clock can be off.
+
+pub mod leap;
+mod slew;
+
+use std::net::IpAddr;
+
+use conf::config::{Clock, MakeStep};
+use slew::Slew;
+use units::{Leap, Mono, ReferenceId, Stratum, UnixTime};
+
+use crate::io::{ClockCommand, Output, Severity};
+use crate::outbox::Outbox;
+use crate::timeline::Timeline;
+use crate::timer::{Timer, Timers};
+
+/// The frequency error that is assumed before anything is known, as a part: that of a bad quartz.
+pub const FREQUENCY_ERROR_UNKNOWN: f64 = 30e-6;
+
+/// The weight of the newest offset in the running mean of their squares.
+const RMS_WEIGHT: f64 = 0.1;
+
+/// Where true time is: true time − oscillator = `phase_s` at `at`, and changes by `frequency` each second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Target {
+    /// The instant, on the oscillator.
+    pub at: Mono,
+    /// True time − oscillator, seconds.
+    pub phase_s: f64,
+    /// Its change per second.
+    pub frequency: f64,
+}
+
+/// What the sources agree on, as the discipline needs it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Update {
+    /// True time − system clock now, seconds; positive: the clock is behind.
+    pub offset_s: f64,
+    /// Its standard deviation, seconds.
+    pub offset_error_s: f64,
+    /// The change of true time − oscillator per second.
+    pub frequency: f64,
+    /// Its standard deviation.
+    pub frequency_error: f64,
+    /// When the next update is expected, seconds from now.
+    pub interval_s: f64,
+    /// What we tell others about where our time comes from.
+    pub reference: Reference,
+}
+
+/// Where our time comes from, as it was at the last update.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reference {
+    /// Its identifier: the address of the source.
+    pub id: ReferenceId,
+    /// The address of the source, if it has one.
+    pub address: Option<IpAddr>,
+    /// Our stratum: one more than that of the source.
+    pub stratum: Stratum,
+    /// The leap second announced for the end of this UTC day.
+    pub leap: Leap,
+    /// The time of the last update, on the system clock after correction.
+    pub time: UnixTime,
+    /// The delay to the primary reference and back, seconds.
+    pub root_delay_s: f64,
+    /// The dispersion to the primary reference at that time, seconds.
+    pub root_dispersion_s: f64,
+}
+
+/// The numbers of `chronyc tracking`, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tracking {
+    /// Where our time comes from; `None` when unsynchronised.
+    pub reference: Option<Reference>,
+    /// What is still to be corrected, true time − system clock, seconds.
+    pub remaining_s: f64,
+    /// The offset of the last update, true time − system clock, seconds.
+    pub last_offset_s: f64,
+    /// The running root mean square of these, seconds.
+    pub rms_offset_s: f64,
+    /// The rate that makes up for the oscillator, as a part; positive: the oscillator is slow.
+    pub frequency: f64,
+    /// What the sources say the frequency should be beyond that.
+    pub residual_frequency: f64,
+    /// The error of the frequency.
+    pub skew: f64,
+    /// The dispersion now, seconds.
+    pub root_dispersion_s: f64,
+    /// The time between the last two updates, seconds.
+    pub update_interval_s: f64,
+}
+
+/// Steers the clock.
+#[derive(Debug)]
+pub struct Discipline {
+    rules: Clock,
+    observe: bool,
+    make_step: Option<MakeStep>,
+    /// Updates before the check of `maxchange` begins.
+    max_change_start: u32,
+    /// Offsets that may still be ignored; `None` for no limit.
+    max_change_left: Option<u32>,
+    frequency: f64,
+    skew: f64,
+    residual_frequency: f64,
+    target: Option<Target>,
+    slew: Option<Slew>,
+    reference: Option<Reference>,
+    updated_at: Option<Mono>,
+    updates: u32,
+    last_offset_s: f64,
+    mean_square_s2: f64,
+    update_interval_s: f64,
+}
+
+/// What came of an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The clock is being slewed.
+    Slewed,
+    /// The clock was stepped.
+    Stepped,
+    /// The offset was too large to be believed.
+    Ignored,
+    /// The offset was too large to be believed, once too often.
+    GivenUp,
+}
+
+impl Discipline {
+    /// Begins with a frequency (as a part; positive: the oscillator is slow) and its error, from the drift file
+    /// or guessed; with `observe` the clock is never touched.
+    pub fn new(rules: Clock, observe: bool, frequency: f64, skew: f64) -> Self {
+        let max_change = rules.max_change;
+        Self {
+            make_step: rules.make_step,
+            max_change_start: max_change.map_or(0, |max| max.start),
+            max_change_left: max_change.and_then(|max| max.ignore),
+            rules,
+            observe,
+            frequency,
+            skew,
+            residual_frequency: 0.0,
+            target: None,
+            slew: None,
+            reference: None,
+            updated_at: None,
+            updates: 0,
+            last_offset_s: 0.0,
+            mean_square_s2: 0.0,
+            update_interval_s: 0.0,
+        }
+    }
+
+    /// Applies the frequency known from before.
+    pub fn start(&self, out: &mut Outbox) {
+        self.command_rate(out);
+    }
+
+    /// The rate that makes up for the oscillator, as a part; positive: the oscillator is slow.
+    pub fn frequency(&self) -> f64 {
+        self.frequency
+    }
+
+    /// Its error.
+    pub fn skew(&self) -> f64 {
+        self.skew
+    }
+
+    /// Where our time comes from; `None` when unsynchronised.
+    pub fn reference(&self) -> Option<&Reference> {
+        self.reference.as_ref()
+    }
+
+    /// Takes in what the sources agree on.
+    pub fn update(
+        &mut self,
+        now: Mono,
+        update: &Update,
+        timeline: &mut Timeline,
+        timers: &mut Timers,
+        out: &mut Outbox,
+    ) -> Verdict {
+        let offset_s = update.offset_s;
+        if let Some(verdict) = self.refuse(offset_s, out) {
+            return verdict;
+        }
+        self.target = Some(Target {
+            at: timeline.oscillator(now),
+            phase_s: offset_s + timeline.correction_s(now),
+            frequency: update.frequency,
+        });
+        self.note(now, update);
+        if update.frequency_error * 1e6 < self.rules.max_update_skew_ppm {
+            let limit = self.rules.max_drift_ppm / 1e6;
+            self.frequency = update.frequency.clamp(-limit, limit);
+            self.skew = update.frequency_error;
+        }
+        self.residual_frequency = update.frequency - self.frequency;
+        if offset_s.abs() > self.rules.log_change_s {
+            out.warn(format!("System clock wrong by {offset_s:.6} seconds"));
+        }
+        if self.may_step(offset_s) {
+            self.step(offset_s, timeline, timers, out);
+            Verdict::Stepped
+        } else {
+            let rate_max = self.rules.max_slew_rate_ppm / 1e6;
+            self.slew = Slew::plan(now, offset_s, update.offset_error_s, update.interval_s, rate_max);
+            match self.slew {
+                Some(slew) => timers.set(Timer::SlewEnd, slew.until),
+                None => timers.stop(Timer::SlewEnd),
+            }
+            self.command_rate(out);
+            Verdict::Slewed
+        }
+    }
+
+    /// The time planned for a slew is over.
+    pub fn slew_end(&mut self, out: &mut Outbox) {
+        self.slew = None;
+        self.command_rate(out);
+    }
+
+    /// Somebody else moved the clock: puts it back as the rules for corrections allow.
+    pub fn jumped(
+        &mut self,
+        now: Mono,
+        by_s: f64,
+        timeline: &mut Timeline,
+        timers: &mut Timers,
+        out: &mut Outbox,
+    ) {
+        if let Some(reference) = &mut self.reference {
+            reference.time = reference.time.plus_seconds(by_s);
+        }
+        if self.target.is_none() {
+            return;
+        }
+        let remaining_s = self.remaining_s(now, timeline);
+        if self.may_step(remaining_s) {
+            self.step(remaining_s, timeline, timers, out);
+        } else {
+            let rate_max = self.rules.max_slew_rate_ppm / 1e6;
+            self.slew = Slew::plan(now, remaining_s, 0.0, 1.0, rate_max);
+            if let Some(slew) = self.slew {
+                timers.set(Timer::SlewEnd, slew.until);
+            }
+            self.command_rate(out);
+        }
+    }
+
+    /// Steps the clock by what is left to correct (`chronyc makestep`).
+    pub fn step_now(&mut self, now: Mono, timeline: &mut Timeline, timers: &mut Timers, out: &mut Outbox) {
+        let remaining_s = self.remaining_s(now, timeline);
+        self.step(remaining_s, timeline, timers, out);
+    }
+
+    /// Replaces the rule for steps; its limit counts from now.
+    pub fn set_make_step(&mut self, rule: Option<MakeStep>) {
+        self.make_step = rule;
+    }
+
+    /// Forgets where our time comes from: the clock is no longer synchronised.
+    pub fn lose_reference(&mut self) {
+        self.reference = None;
+    }
+
+    /// The host slept, or samples were dropped: nothing is known of the phase any more.
+    pub fn forget_phase(&mut self, timers: &mut Timers, out: &mut Outbox) {
+        self.target = None;
+        self.slew = None;
+        timers.stop(Timer::SlewEnd);
+        self.command_rate(out);
+    }
+
+    /// Moves phases with their origin.
+    pub fn shift(&mut self, by_s: f64) {
+        if let Some(target) = &mut self.target {
+            target.phase_s += by_s;
+        }
+    }
+
+    /// What the clock is off by now as far as is known, true time − system clock, seconds.
+    pub fn remaining_s(&self, now: Mono, timeline: &Timeline) -> f64 {
+        let Some(target) = &self.target else { return 0.0 };
+        let age_s = timeline.oscillator(now).seconds_since(target.at);
+        target.phase_s + target.frequency * age_s - timeline.correction_s(now)
+    }
+
+    /// The dispersion of our time now, seconds; `None` when unsynchronised.
+    pub fn root_dispersion_s(&self, now: Mono, timeline: &Timeline) -> Option<f64> {
+        let reference = self.reference?;
+        let age_s = now.seconds_since(self.updated_at?).max(0.0);
+        Some(
+            reference.root_dispersion_s
+                + age_s * (self.skew + self.rules.max_clock_error_ppm / 1e6)
+                + self.remaining_s(now, timeline).abs(),
+        )
+    }
+
+    /// The numbers of `chronyc tracking`.
+    pub fn tracking(&self, now: Mono, timeline: &Timeline) -> Tracking {
+        Tracking {
+            reference: self.reference,
+            remaining_s: self.remaining_s(now, timeline),
+            last_offset_s: self.last_offset_s,
+            rms_offset_s: self.mean_square_s2.sqrt(),
+            frequency: self.frequency,
+            residual_frequency: self.residual_frequency,
+            skew: self.skew,
+            root_dispersion_s: self.root_dispersion_s(now, timeline).unwrap_or(1.0),
+            update_interval_s: self.update_interval_s,
+        }
+    }
+
+    /// How many updates there were.
+    pub fn updates(&self) -> u32 {
+        self.updates
+    }
+
+    /// Applies `maxchange`: offsets that are not believed.
+    fn refuse(&mut self, offset_s: f64, out: &mut Outbox) -> Option<Verdict> {
+        let limit_s = self.rules.max_change?.offset_s;
+        if self.max_change_start > 0 {
+            self.max_change_start -= 1;
+            return None;
+        }
+        if offset_s.abs() <= limit_s {
+            return None;
+        }
+        let given_up = self.max_change_left == Some(0);
+        let (action, severity) = if given_up {
+            ("exiting", Severity::Fatal)
+        } else {
+            ("ignored", Severity::Warning)
+        };
+        out.log(
+            severity,
+            format!(
+                "Adjustment of {:.3} seconds exceeds the allowed maximum of {limit_s:.3} seconds ({action})",
+                -offset_s
+            ),
+        );
+        if given_up {
+            out.push(Output::Exit { status: 1 });
+            return Some(Verdict::GivenUp);
+        }
+        if let Some(left) = &mut self.max_change_left {
+            *left -= 1;
+        }
+        Some(Verdict::Ignored)
+    }
+
+    /// Keeps what reports tell of updates.
+    fn note(&mut self, now: Mono, update: &Update) {
+        self.update_interval_s = self.updated_at.map_or(0.0, |last| now.seconds_since(last));
+        self.updated_at = Some(now);
+        self.last_offset_s = update.offset_s;
+        let square = update.offset_s * update.offset_s;
+        self.mean_square_s2 = if self.updates == 0 {
+            square
+        } else {
+            self.mean_square_s2 + RMS_WEIGHT * (square - self.mean_square_s2)
+        };
+        self.updates = self.updates.saturating_add(1);
+        self.reference = Some(update.reference);
+    }
+
+    /// Whether an offset is to be stepped: it is above the threshold, and the rule still holds. Its limit counts
+    /// updates, whether they step or not.
+    fn may_step(&mut self, offset_s: f64) -> bool {
+        if self.observe {
+            return false;
+        }
+        let Some(rule) = self.make_step else { return false };
+        let allowed = match rule.limit {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                self.make_step = Some(MakeStep {
+                    limit: Some(left - 1),
+                    ..rule
+                });
+                true
+            }
+        };
+        allowed && offset_s.abs() > rule.threshold_s
+    }
+
+    fn step(&mut self, by_s: f64, timeline: &mut Timeline, timers: &mut Timers, out: &mut Outbox) {
+        self.slew = None;
+        timers.stop(Timer::SlewEnd);
+        self.command_rate(out);
+        if self.observe || by_s == 0.0 {
+            return;
+        }
+        out.clock(ClockCommand::Step { by_s });
+        timeline.step(by_s);
+        if let Some(reference) = &mut self.reference {
+            reference.time = reference.time.plus_seconds(by_s);
+        }
+        out.warn(format!("System clock was stepped by {by_s:.6} seconds"));
+    }
+
+    fn command_rate(&self, out: &mut Outbox) {
+        if self.observe {
+            return;
+        }
+        let rate = self.frequency + self.slew.map_or(0.0, |slew| slew.rate);
+        out.clock(ClockCommand::SetFrequency { ppm: rate * 1e6 });
+    }
+}

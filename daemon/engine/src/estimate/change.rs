@@ -1,0 +1,118 @@
+//! Noticing that the oscillator, or the path, is not what it was.
+//!
+//! After each sample the likeliest filter is run over the newest samples once more for each place where
+//! something may have changed and for several sizes of the change. If the samples are so much likelier with one
+//! of them that chance is no explanation (a test of the likelihood ratio), the change is written into the window:
+//! from then on every filter forgets at that place what is no longer true, and keeps what still is.
+
+use units::Mono;
+
+use super::bank::{Member, forgetting};
+use super::noise::PathDelay;
+use super::state::{Change, State};
+use super::{Entry, Estimator};
+
+/// So many newest samples are looked at.
+const LOOK_BACK: usize = 12;
+
+/// There is no change to be seen among fewer samples.
+const SAMPLES_MIN: usize = 5;
+
+/// The likelihood ratio, as logarithm, from which on a change is believed: one in 8,000 would be chance.
+const BELIEVED: f64 = 9.0;
+
+/// Standard deviations of a change of frequency that are tried.
+const FREQUENCY_CHANGES: [f64; 5] = [1e-7, 3.2e-7, 1e-6, 3.2e-6, 3.2e-5];
+
+/// The standard deviation of a change of phase that is tried, in standard deviations of a sample.
+const PHASE_CHANGE: f64 = 10.0;
+
+/// A change that would explain the samples.
+struct Candidate {
+    index: usize,
+    change: Change,
+    gain: f64,
+}
+
+impl Estimator {
+    /// Looks whether the newest samples say that something has changed, and if so takes it into account.
+    pub(super) fn look_for_change(&mut self) {
+        self.suspicion = 0.0;
+        let Some(best) = self.likeliest_change() else {
+            return;
+        };
+        self.suspicion = best.gain;
+        // One sample alone may be a bad sample.
+        if best.gain > BELIEVED && best.index + 2 <= self.window.len() {
+            if let Some(entry) = self.window.get_mut(best.index) {
+                entry.change = Some(best.change);
+            }
+            self.opinion = self.bank.evaluate(&self.window, &self.prior);
+        }
+    }
+
+    /// The change that explains the newest samples best.
+    fn likeliest_change(&self) -> Option<Candidate> {
+        let count = self.window.len();
+        if count < SAMPLES_MIN {
+            return None;
+        }
+        let path = self.bank.path();
+        let member = self.bank.likeliest()?;
+        let (mut state, first) = member.start(&self.window, path, &self.prior)?;
+        let mut best: Option<Candidate> = None;
+        let mut previous: Option<Mono> = None;
+        for (index, entry) in self.window.iter().enumerate().skip(first) {
+            let looked_at = index + LOOK_BACK >= count && index > 2 && entry.change.is_none();
+            if let (true, Some(before)) = (looked_at, previous) {
+                let since_s = entry.sample.at.seconds_since(before) / 2.0;
+                let unchanged = self.log_likelihood(member, path, state, index, None);
+                for change in candidates(member, since_s) {
+                    let gain = self.log_likelihood(member, path, state, index, Some(change)) - unchanged;
+                    if best.as_ref().is_none_or(|best| gain > best.gain) {
+                        best = Some(Candidate { index, change, gain });
+                    }
+                }
+            }
+            member.step(&mut state, entry, path);
+            previous = Some(entry.sample.at);
+        }
+        best
+    }
+
+    /// How likely the samples from `index` on are, from the state before them, if `change` came before the first.
+    fn log_likelihood(
+        &self,
+        member: &Member,
+        path: &PathDelay,
+        mut state: State,
+        index: usize,
+        change: Option<Change>,
+    ) -> f64 {
+        let count = self.window.len();
+        let mut sum = 0.0;
+        for (position, entry) in self.window.iter().enumerate().skip(index) {
+            let entry = if position == index {
+                Entry { change, ..*entry }
+            } else {
+                *entry
+            };
+            sum += forgetting(count - 1 - position) * member.step(&mut state, &entry, path).log_likelihood();
+        }
+        sum
+    }
+}
+
+/// The changes that are tried before one sample.
+fn candidates(member: &Member, since_s: f64) -> impl Iterator<Item = Change> + use<> {
+    let phase = Change::Phase {
+        variance: PHASE_CHANGE * PHASE_CHANGE * member.noise_variance,
+    };
+    FREQUENCY_CHANGES
+        .into_iter()
+        .map(move |deviation| Change::Frequency {
+            variance: deviation * deviation,
+            since_s,
+        })
+        .chain([phase])
+}

@@ -1,0 +1,154 @@
+//! Samples of one source → where the oscillator is and how fast it runs.
+//!
+//! [`Estimator`] holds the latest samples of a source and what older ones left behind. Each new [`Sample`] is
+//! weighed by what its delay says ([`noise`]), a [`bank`] of filters learns the noise of the path and the wander
+//! of the oscillator, and [`change`] notices when the oscillator begins to run at another rate. Nothing here
+//! knows of clocks that are steered or of packets. The model and the measurements that led to it are in
+//! `docs/design.md`.
+
+mod bank;
+mod change;
+mod noise;
+mod sample;
+mod state;
+
+use std::collections::VecDeque;
+
+pub use bank::Prior;
+use bank::{Bank, Entry, Opinion};
+pub use sample::Sample;
+pub use state::State;
+use units::Mono;
+
+/// The most samples that are held; what older ones said stays in the states of the filters.
+pub const SAMPLES_MAX: usize = 64;
+
+/// A sample that makes a change this likely asks for a closer look, as logarithm of the ratio of likelihoods.
+const SUSPICION: f64 = 3.5;
+
+/// All that is known about the oscillator through one source.
+#[derive(Debug, Clone)]
+pub struct Estimator {
+    prior: Prior,
+    window: VecDeque<Entry>,
+    samples_max: usize,
+    bank: Bank,
+    opinion: Option<Opinion>,
+    suspicion: f64,
+}
+
+impl Estimator {
+    /// Returns an estimator without samples; `samples_max` is `maxsamples`, 0 for no limit of its own.
+    pub fn new(prior: Prior, samples_max: usize) -> Self {
+        let samples_max = if samples_max == 0 {
+            SAMPLES_MAX
+        } else {
+            samples_max.min(SAMPLES_MAX)
+        };
+        Self {
+            prior,
+            window: VecDeque::new(),
+            samples_max,
+            bank: Bank::new(),
+            opinion: None,
+            suspicion: 0.0,
+        }
+    }
+
+    /// Takes a sample in. One that is not newer than the last is ignored.
+    pub fn add(&mut self, sample: Sample) {
+        if self.window.back().is_some_and(|last| sample.at <= last.sample.at) {
+            return;
+        }
+        while self.window.len() >= self.samples_max {
+            if let Some(leaving) = self.window.pop_front() {
+                self.bank.absorb(&leaving, &self.prior);
+            }
+        }
+        self.window.push_back(Entry { sample, change: None });
+        self.opinion = self.bank.evaluate(&self.window, &self.prior);
+        self.look_for_change();
+    }
+
+    /// Forgets all samples; the frequency known so far is where the next ones begin.
+    pub fn reset(&mut self, prior: Prior) {
+        *self = Self::new(prior, self.samples_max);
+    }
+
+    /// Moves all phases when their origin moves, seconds.
+    pub fn shift(&mut self, by_s: f64) {
+        for entry in &mut self.window {
+            entry.sample.phase_s += by_s;
+        }
+        self.bank.shift(by_s);
+        if let Some(opinion) = &mut self.opinion {
+            opinion.state.phase_s += by_s;
+        }
+    }
+
+    /// Phase and frequency after the newest sample; `None` without samples.
+    pub fn state(&self) -> Option<State> {
+        self.opinion.map(|opinion| opinion.state)
+    }
+
+    /// Phase and frequency at some time; `None` without samples.
+    pub fn state_at(&self, at: Mono) -> Option<State> {
+        self.opinion
+            .map(|opinion| opinion.state.predicted(at, opinion.wander_power))
+    }
+
+    /// The standard deviation of a sample, seconds; `None` without samples.
+    pub fn noise_s(&self) -> Option<f64> {
+        self.opinion.map(|opinion| opinion.noise_variance.sqrt())
+    }
+
+    /// The random walk of the frequency per root second; `None` without samples.
+    pub fn wander(&self) -> Option<f64> {
+        self.opinion.map(|opinion| opinion.wander_power.sqrt())
+    }
+
+    /// Whether the newest samples may be the beginning of a change, so that more of them are wanted soon.
+    pub fn is_suspicious(&self) -> bool {
+        self.suspicion > SUSPICION
+    }
+
+    /// The samples held, oldest first.
+    pub fn samples(&self) -> impl DoubleEndedIterator<Item = &Sample> + Clone {
+        self.window.iter().map(|entry| &entry.sample)
+    }
+
+    /// How many samples are held.
+    pub fn count(&self) -> usize {
+        self.window.len()
+    }
+
+    /// The newest sample.
+    pub fn last(&self) -> Option<&Sample> {
+        self.window.back().map(|entry| &entry.sample)
+    }
+
+    /// The shortest round trip among the samples held, seconds.
+    pub fn delay_min_s(&self) -> Option<f64> {
+        self.window.front().map(|_| self.bank.path().minimum_s)
+    }
+
+    /// How many runs of samples lie on one side of the estimated line (`chronyc sourcestats`, NR).
+    pub fn runs(&self) -> usize {
+        let Some(state) = self.state() else { return 0 };
+        let mut runs = 0;
+        let mut side = None;
+        for sample in self.samples() {
+            let above = sample.phase_s > state.phase_s + state.frequency * sample.at.seconds_since(state.at);
+            if side != Some(above) {
+                runs += 1;
+                side = Some(above);
+            }
+        }
+        runs
+    }
+}
+
+/// A count as a number to calculate with.
+fn number(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
+}

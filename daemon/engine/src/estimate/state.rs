@@ -1,0 +1,132 @@
+//! The clock's two numbers, phase and frequency, with what is known of their errors.
+
+use units::Mono;
+
+/// Phase and frequency of the oscillator against true time at one instant, as a normal distribution.
+///
+/// The phase is true time − oscillator in seconds, the frequency its change per oscillator second. Between
+/// samples the frequency wanders like a random walk with the power `wander²` (seconds² per second³), the model
+/// of a two-state Kalman filter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct State {
+    /// The instant, on the free oscillator.
+    pub at: Mono,
+    /// True time − oscillator, seconds.
+    pub phase_s: f64,
+    /// Change of the phase per second.
+    pub frequency: f64,
+    /// Variance of the phase, s².
+    pub phase_variance: f64,
+    /// Covariance of phase and frequency, s.
+    pub covariance: f64,
+    /// Variance of the frequency.
+    pub frequency_variance: f64,
+}
+
+impl State {
+    /// Returns what one sample and a guess of the frequency tell.
+    pub fn first(
+        at: Mono,
+        phase_s: f64,
+        phase_variance: f64,
+        frequency: f64,
+        frequency_variance: f64,
+    ) -> Self {
+        Self {
+            at,
+            phase_s,
+            frequency,
+            phase_variance,
+            covariance: 0.0,
+            frequency_variance,
+        }
+    }
+
+    /// Returns the state at another time, usually a later one; `wander_power` is the square of the frequency's
+    /// random walk per root second.
+    #[must_use]
+    pub fn predicted(&self, at: Mono, wander_power: f64) -> Self {
+        let interval_s = at.seconds_since(self.at);
+        let age_s = interval_s.abs();
+        Self {
+            at,
+            phase_s: self.phase_s + self.frequency * interval_s,
+            frequency: self.frequency,
+            phase_variance: self.phase_variance
+                + 2.0 * interval_s * self.covariance
+                + interval_s * interval_s * self.frequency_variance
+                + wander_power * age_s * age_s * age_s / 3.0,
+            covariance: self.covariance
+                + interval_s * self.frequency_variance
+                + wander_power * age_s * interval_s / 2.0,
+            frequency_variance: self.frequency_variance + wander_power * age_s,
+        }
+    }
+
+    /// Takes a measured phase in, and returns how surprising it was.
+    pub fn update(&mut self, phase_s: f64, variance: f64) -> Innovation {
+        let total = self.phase_variance + variance;
+        let miss_s = phase_s - self.phase_s;
+        let phase_gain = self.phase_variance / total;
+        let frequency_gain = self.covariance / total;
+        self.phase_s += phase_gain * miss_s;
+        self.frequency += frequency_gain * miss_s;
+        self.frequency_variance -= frequency_gain * self.covariance;
+        self.covariance *= 1.0 - phase_gain;
+        self.phase_variance *= 1.0 - phase_gain;
+        Innovation {
+            miss_s,
+            variance: total,
+        }
+    }
+
+    /// Forgets what a change of the clock or of the path has made worthless.
+    pub fn disturb(&mut self, change: Change) {
+        match change {
+            Change::Frequency { variance, since_s } => {
+                self.phase_variance += variance * since_s * since_s;
+                self.covariance += variance * since_s;
+                self.frequency_variance += variance;
+            }
+            Change::Phase { variance } => self.phase_variance += variance,
+        }
+    }
+}
+
+/// How far a sample was from what was expected.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Innovation {
+    /// Measured − expected phase, seconds.
+    pub miss_s: f64,
+    /// The variance it should have had, s².
+    pub variance: f64,
+}
+
+impl Innovation {
+    /// The square of the miss in units of its standard deviation.
+    pub fn surprise(&self) -> f64 {
+        self.miss_s * self.miss_s / self.variance
+    }
+
+    /// The logarithm of the probability density of the miss, without the constant.
+    pub fn log_likelihood(&self) -> f64 {
+        -0.5 * (self.variance.ln() + self.surprise())
+    }
+}
+
+/// An abrupt change, seen afterwards in the samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Change {
+    /// The oscillator runs at another rate since then (a heater, an air conditioner, a moved virtual machine).
+    Frequency {
+        /// The variance of the change.
+        variance: f64,
+        /// How long before the sample it is thought to have happened, seconds.
+        since_s: f64,
+    },
+    /// All offsets moved at once (another route to the server).
+    Phase {
+        /// The variance of the change, s².
+        variance: f64,
+    },
+}

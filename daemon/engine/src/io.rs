@@ -1,0 +1,309 @@
+//! Every event that can reach the engine, and every act it can ask for.
+//!
+//! The program hands [`Input`]s to [`Engine::handle_input`](crate::Engine::handle_input) and carries out the
+//! [`Output`]s that [`Engine::poll_output`](crate::Engine::poll_output) returns, until there are none. Nothing
+//! else passes between the two.
+
+use std::net::{IpAddr, SocketAddr};
+
+use units::{Leap, Mono, UnixTime};
+
+/// One moment, read from both clocks of the host at once.
+///
+/// The monotonic clock is `CLOCK_MONOTONIC`: it follows the frequency corrections of the system clock but no
+/// step of it, so that the difference of the two moves only when somebody steps the clock or the host sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// The monotonic clock.
+    pub mono: Mono,
+    /// The system clock.
+    pub wall: UnixTime,
+    /// How long the host has slept since it started: `CLOCK_BOOTTIME` − `CLOCK_MONOTONIC`, nanoseconds; 0 where
+    /// the system cannot tell.
+    pub slept_ns: i64,
+}
+
+/// Where a timestamp was taken, best last; `chronyc ntpdata` prints it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum StampSource {
+    /// By this program, around the system call (`D`).
+    #[default]
+    Daemon,
+    /// By the kernel, when the packet passed the network stack (`K`).
+    Kernel,
+    /// By the network card (`H`).
+    Hardware,
+}
+
+/// A reading of the system clock and who took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The system clock at that instant.
+    pub at: UnixTime,
+    /// Who took it.
+    pub source: StampSource,
+}
+
+/// A socket, by the number under which the engine asked for it; numbers are not used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(pub u32);
+
+/// A question to the resolver, by the number under which the engine asked it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LookupId(pub u32);
+
+/// Why a name has no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookupError {
+    /// The name does not exist or has no address of the family asked for.
+    NotFound,
+    /// No answer now; worth another try.
+    TryAgain,
+}
+
+/// Who sent a control request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControlPeer {
+    /// Somebody who could open the command socket in the file system: may change things. The program keeps the
+    /// address under this number until the reply to it was sent or dropped.
+    Unix(u64),
+    /// Somebody who sent a datagram to the command port.
+    Udp {
+        /// The sender.
+        from: SocketAddr,
+        /// The local address the datagram came to, to answer from.
+        to: Option<IpAddr>,
+    },
+}
+
+/// Something that happened. Every variant is handled in one call of
+/// [`Engine::handle_input`](crate::Engine::handle_input).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input<'a> {
+    /// A datagram arrived on an NTP socket.
+    Datagram {
+        /// The socket it came in on.
+        socket: SocketId,
+        /// Its sender.
+        from: SocketAddr,
+        /// The local address it was sent to, when known.
+        to: Option<IpAddr>,
+        /// When it arrived.
+        received: Stamp,
+        /// Its bytes, not looked at yet.
+        bytes: &'a [u8],
+    },
+    /// A timestamp came back for a datagram that was sent.
+    Transmitted {
+        /// The socket it was sent on.
+        socket: SocketId,
+        /// When it left.
+        sent: Stamp,
+        /// Its bytes, by which the engine recognises it.
+        bytes: &'a [u8],
+    },
+    /// A datagram could not be sent, or the path answered that it did not arrive.
+    SendFailed {
+        /// The socket it was sent on.
+        socket: SocketId,
+    },
+    /// A name has been looked up.
+    Resolved {
+        /// The question.
+        lookup: LookupId,
+        /// All addresses in the order of the resolver, or why there are none.
+        answer: Result<Vec<IpAddr>, LookupError>,
+    },
+    /// A request of the command protocol arrived.
+    Control {
+        /// Who asks.
+        peer: ControlPeer,
+        /// The request, not looked at yet.
+        bytes: &'a [u8],
+    },
+    /// The files of the source directories have been read, as asked by [`Output::ReadSourceFiles`].
+    SourceFiles(Vec<conf::config::SourceConfig>),
+    /// The key file has been read again, as asked by [`Output::ReadKeys`].
+    Keys(Vec<wire::ntp::auth::Key>),
+    /// A file with the past measurements of a source, as [`Output::WriteDump`] wrote it.
+    Dump {
+        /// The content.
+        text: &'a str,
+    },
+    /// The clock took the frequency asked for, rounded to what it can do.
+    FrequencyApplied {
+        /// The rate now applied, ppm; positive makes the clock faster.
+        ppm: f64,
+    },
+    /// The clock could not be set.
+    ClockRefused {
+        /// The words of the system.
+        reason: &'a str,
+    },
+    /// The host asks the daemon to end.
+    Terminate,
+}
+
+/// How much a log line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// For whoever debugs the program.
+    Debug,
+    /// A change of state.
+    Info,
+    /// Worth an operator's look.
+    Warning,
+    /// Something asked for does not work.
+    Error,
+    /// The daemon ends because of it.
+    Fatal,
+}
+
+/// One of the log files of the `log` directive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogFile {
+    /// `measurements.log`
+    Measurements,
+    /// `statistics.log`
+    Statistics,
+    /// `tracking.log`
+    Tracking,
+    /// `selection.log`
+    Selection,
+}
+
+/// What a socket is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketUse {
+    /// Asking one server: connected to it, from a port of its own, with receive and transmit timestamps.
+    Client {
+        /// The server asked.
+        remote: SocketAddr,
+        /// The local port (`acquisitionport`); 0: any.
+        local_port: u16,
+    },
+    /// Answering on the NTP port (and asking from it, for peers).
+    Server {
+        /// IPv6; otherwise IPv4.
+        ipv6: bool,
+        /// The local port.
+        port: u16,
+    },
+}
+
+/// An act upon the system clock. Never asked for in observe mode.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ClockCommand {
+    /// Run faster (positive) or slower by so many ppm than the oscillator does by itself. The program answers
+    /// with [`Input::FrequencyApplied`] or [`Input::ClockRefused`] before anything else.
+    SetFrequency {
+        /// The rate, ppm.
+        ppm: f64,
+    },
+    /// Move the clock at once.
+    Step {
+        /// By so many seconds, positive is forward.
+        by_s: f64,
+    },
+    /// Tell the kernel how good its clock is, and about a leap second at the end of the UTC day.
+    SetStatus {
+        /// Whether the clock is synchronised (clears `STA_UNSYNC`; lets the kernel copy the time to the RTC).
+        synchronised: bool,
+        /// The leap second to be made by the kernel.
+        leap: Leap,
+        /// The estimated error, seconds.
+        estimated_error_s: f64,
+        /// The error bound, seconds.
+        max_error_s: f64,
+    },
+    /// Tell the kernel TAI − UTC, seconds.
+    SetTai {
+        /// TAI − UTC, seconds.
+        offset_s: i32,
+    },
+}
+
+/// Something the engine wants done. The program carries them out in the order in which they come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Open a socket; failing is told by [`Input::SendFailed`] when something is sent on it.
+    Open {
+        /// Its number from now on.
+        socket: SocketId,
+        /// What it is for.
+        purpose: SocketUse,
+    },
+    /// Close a socket.
+    Close {
+        /// Its number until now.
+        socket: SocketId,
+    },
+    /// Send a datagram.
+    Datagram {
+        /// On this socket.
+        socket: SocketId,
+        /// To this address (that to which the socket is connected, if it is).
+        to: SocketAddr,
+        /// From this local address, when the datagram answers one that came to it.
+        from: Option<IpAddr>,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Send the reply to a control request.
+    ControlReply {
+        /// To whom.
+        peer: ControlPeer,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Act upon the clock.
+    Clock(ClockCommand),
+    /// Look a name up.
+    Resolve {
+        /// The number under which the answer comes.
+        lookup: LookupId,
+        /// The name.
+        name: String,
+    },
+    /// Write a line to the daemon's log.
+    Log {
+        /// How much it matters.
+        severity: Severity,
+        /// The line.
+        text: String,
+    },
+    /// Write a line to a log file.
+    LogFile {
+        /// Which.
+        file: LogFile,
+        /// The line, without its newline.
+        line: String,
+    },
+    /// Replace the drift file.
+    WriteDrift {
+        /// The oscillator's frequency error, ppm; positive: the clock would gain.
+        frequency_ppm: f64,
+        /// Its error bound, ppm.
+        skew_ppm: f64,
+    },
+    /// Replace the dump file of a source.
+    WriteDump {
+        /// The source, as it names the file: its address, or `refid:XXXXXXXX`.
+        source: String,
+        /// The content.
+        text: String,
+    },
+    /// Read the files of the source directories and answer with [`Input::SourceFiles`].
+    ReadSourceFiles,
+    /// Read the key file again and answer with [`Input::Keys`].
+    ReadKeys,
+    /// Close the log files; they are opened again by the next line.
+    CycleLogs,
+    /// The initial set-up is over: the daemon is ready.
+    Ready,
+    /// End the program.
+    Exit {
+        /// With this status.
+        status: u8,
+    },
+}

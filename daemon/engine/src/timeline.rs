@@ -1,0 +1,227 @@
+//! Three clocks in one: the free oscillator, the system clock as it is steered, and how one becomes the other.
+//!
+//! The oscillator of the host runs at its own rate. The kernel multiplies it by the rate that we ask for, which
+//! gives the monotonic clock, and adds what anybody stepped, which gives the system clock. The timeline keeps
+//! what was asked for, so that any reading of the system clock can be told as a reading of the oscillator. On
+//! that scale nothing ever jumps or bends because of us: samples stay valid across slews, steps and other
+//! people's steps.
+
+use units::rounding::{f64_from_i64, nearest_i64};
+use units::{Mono, UnixTime};
+
+use crate::io::Now;
+
+/// The system clock has moved against the monotonic clock without our doing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Jump {
+    /// By so many seconds; positive: forward.
+    pub by_s: f64,
+    /// The host slept meanwhile, so that the oscillator was not counted either.
+    pub slept: bool,
+}
+
+/// What the readings of the two clocks may differ by because they are not read at quite the same time, ns.
+const READING_ERROR_NS: i128 = 50_000;
+
+/// From here on the phases get another origin, so that they keep their precision, seconds.
+const ORIGIN_DISTANCE_MAX_S: f64 = 1000.0;
+
+/// The relation of the oscillator to the system clock.
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    /// Where the rate was last changed.
+    reference: Mono,
+    /// What the rates have added to the oscillator up to there, seconds.
+    slewed_s: f64,
+    /// The rate now, as a part of the oscillator's: positive makes the clock faster.
+    rate: f64,
+    /// The system clock − the monotonic clock now, ns.
+    wall_offset_ns: i128,
+    /// The part of it that came from steps since the origin, seconds.
+    stepped_s: f64,
+    /// How long the host had slept at the last reading, ns.
+    slept_ns: i64,
+}
+
+impl Timeline {
+    /// Begins at this moment with this rate applied (as a part; positive: faster).
+    pub fn new(now: Now, rate: f64) -> Self {
+        Self {
+            reference: now.mono,
+            slewed_s: 0.0,
+            rate,
+            wall_offset_ns: wall_offset_ns(now),
+            stepped_s: 0.0,
+            slept_ns: now.slept_ns,
+        }
+    }
+
+    /// Looks whether the system clock was moved by somebody else since the last reading. It is accounted for
+    /// at once.
+    pub fn observe(&mut self, now: Now) -> Option<Jump> {
+        let moved_ns = wall_offset_ns(now) - self.wall_offset_ns;
+        let slept = now.slept_ns.saturating_sub(self.slept_ns) > 1_000_000;
+        self.slept_ns = now.slept_ns;
+        if moved_ns.abs() <= READING_ERROR_NS {
+            return None;
+        }
+        self.wall_offset_ns += moved_ns;
+        let by_s = seconds(moved_ns);
+        self.stepped_s += by_s;
+        Some(Jump { by_s, slept })
+    }
+
+    /// Accounts for a step that we are making: by so many seconds, positive is forward.
+    pub fn step(&mut self, by_s: f64) {
+        // A step is rounded to a nanosecond by the kernel as well.
+        self.wall_offset_ns += nanos(by_s);
+        self.stepped_s += seconds(nanos(by_s));
+    }
+
+    /// The rate has been changed at this moment.
+    pub fn set_rate(&mut self, at: Mono, rate: f64) {
+        self.slewed_s = self.slewed_until(at);
+        self.reference = at;
+        self.rate = rate;
+    }
+
+    /// The rate applied, as a part; positive: faster than the oscillator.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// The reading of the oscillator when the monotonic clock reads `at`.
+    pub fn oscillator(&self, at: Mono) -> Mono {
+        at.plus_seconds(-self.slewed_until(at))
+    }
+
+    /// The system clock − the oscillator, from the origin, when the monotonic clock reads `at`, seconds. True
+    /// time − oscillator minus this is what the system clock is still off by.
+    pub fn correction_s(&self, at: Mono) -> f64 {
+        self.slewed_until(at) + self.stepped_s
+    }
+
+    /// The monotonic clock when the system clock read `wall`, not long ago.
+    pub fn mono(&self, wall: UnixTime) -> Mono {
+        let (seconds, nanos) = wall.to_parts();
+        let total = i128::from(seconds) * NANOS_PER_SECOND + i128::from(nanos) - self.wall_offset_ns;
+        Mono::from_nanos(i64::try_from(total).unwrap_or(if total < 0 { i64::MIN } else { i64::MAX }))
+    }
+
+    /// The system clock when the monotonic clock reads `at`.
+    pub fn wall(&self, at: Mono) -> UnixTime {
+        let total = i128::from(at.as_nanos()) + self.wall_offset_ns;
+        let seconds = total.div_euclid(NANOS_PER_SECOND);
+        let nanos = total.rem_euclid(NANOS_PER_SECOND);
+        match (i64::try_from(seconds), i64::try_from(nanos)) {
+            (Ok(seconds), Ok(nanos)) => UnixTime::from_parts(seconds, nanos),
+            _ => UnixTime::EPOCH,
+        }
+    }
+
+    /// Moves the origin of phases to now when it is so far away that they lose precision; returns by how much all
+    /// phases have to be moved, seconds.
+    pub fn move_origin(&mut self) -> Option<f64> {
+        if self.stepped_s.abs() < ORIGIN_DISTANCE_MAX_S {
+            return None;
+        }
+        let by_s = -self.stepped_s;
+        self.stepped_s = 0.0;
+        Some(by_s)
+    }
+
+    fn slewed_until(&self, at: Mono) -> f64 {
+        self.slewed_s + at.seconds_since(self.reference) * self.rate / (1.0 + self.rate)
+    }
+}
+
+const NANOS_PER_SECOND: i128 = 1_000_000_000;
+
+fn wall_offset_ns(now: Now) -> i128 {
+    let (seconds, nanos) = now.wall.to_parts();
+    i128::from(seconds) * NANOS_PER_SECOND + i128::from(nanos) - i128::from(now.mono.as_nanos())
+}
+
+fn seconds(nanos: i128) -> f64 {
+    let whole = i64::try_from(nanos / NANOS_PER_SECOND).unwrap_or(i64::MAX);
+    let part = i64::try_from(nanos % NANOS_PER_SECOND).unwrap_or(0);
+    f64_from_i64(whole) + f64_from_i64(part) / 1e9
+}
+
+fn nanos(seconds: f64) -> i128 {
+    let whole = seconds.trunc();
+    i128::from(nearest_i64(whole)) * NANOS_PER_SECOND + i128::from(nearest_i64((seconds - whole) * 1e9))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now(mono_s: i64, wall_s: i64) -> Now {
+        Now {
+            mono: Mono::from_nanos(mono_s * 1_000_000_000),
+            wall: UnixTime::from_seconds(wall_s),
+            slept_ns: 0,
+        }
+    }
+
+    #[test]
+    fn a_slew_bends_the_system_clock_and_not_the_oscillator() {
+        let mut timeline = Timeline::new(now(100, 1_000_100), 0.0);
+        timeline.set_rate(Mono::from_nanos(100_000_000_000), 1e-4);
+        let later = Mono::from_nanos(110_001_000_000);
+        assert_eq!(timeline.oscillator(later), Mono::from_nanos(110_000_000_000));
+        assert!((timeline.correction_s(later) - 1e-3).abs() < 1e-12);
+        assert_eq!(
+            timeline.observe(
+                Now {
+                    mono: later,
+                    ..now(0, 0)
+                }
+                .with_wall(1_000_110, 1_000_000)
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn a_foreign_step_is_seen_once_and_is_part_of_the_correction() {
+        let mut timeline = Timeline::new(now(0, 1_000_000), 0.0);
+        assert_eq!(timeline.observe(now(10, 1_000_010)), None);
+        assert_eq!(
+            timeline.observe(now(20, 1_000_120)),
+            Some(Jump {
+                by_s: 100.0,
+                slept: false
+            })
+        );
+        assert_eq!(timeline.observe(now(30, 1_000_130)), None);
+        assert!((timeline.correction_s(Mono::from_nanos(30_000_000_000)) - 100.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn our_own_step_is_no_jump() {
+        let mut timeline = Timeline::new(now(0, 1_000_000), 0.0);
+        timeline.step(-0.25);
+        let after = now(10, 0).with_wall(1_000_009, 750_000_000);
+        assert_eq!(timeline.observe(after), None);
+        assert!((timeline.correction_s(after.mono) + 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn both_readings_lead_to_each_other() {
+        let timeline = Timeline::new(now(7, -3_000_000_000), 0.0);
+        let wall = timeline.wall(Mono::from_nanos(9_500_000_001));
+        assert_eq!(timeline.mono(wall), Mono::from_nanos(9_500_000_001));
+        assert_eq!(wall.to_parts(), (-2_999_999_998, 500_000_001));
+    }
+
+    impl Now {
+        fn with_wall(self, seconds: i64, nanos: i64) -> Self {
+            Self {
+                wall: UnixTime::from_parts(seconds, nanos),
+                ..self
+            }
+        }
+    }
+}
