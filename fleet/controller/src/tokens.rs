@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -81,11 +81,22 @@ pub enum TokensError {
     /// The signing key's file, or the administrator's token, could not be read or written.
     #[error(transparent)]
     File(#[from] KeysError),
-    /// The signing key could be guessed.
+    /// The key could be guessed.
     #[error(
-        "the signing key in {0} has fewer than 32 characters; write 64 random hexadecimal digits into it"
+        "the key of API tokens in {0} has fewer than 32 characters; write 64 random hexadecimal digits into it"
     )]
-    ShortKey(std::path::PathBuf),
+    ShortKey(PathBuf),
+    /// The key is gone, but tokens were given out with it.
+    #[error(
+        "{path} is missing, the key with which {tokens} API tokens were signed; restore it from a backup, or make \
+         an empty file of this name to have a new key made, which makes all of these tokens void"
+    )]
+    LostKey {
+        /// Where it should be.
+        path: PathBuf,
+        /// How many tokens are remembered that were neither revoked nor have expired.
+        tokens: usize,
+    },
     /// The system has no random numbers to give.
     #[error("the system has no random numbers to give")]
     Random,
@@ -121,10 +132,13 @@ const TOKENS_MAX: usize = 10_000;
 const KEY_BYTES_MIN: usize = 32;
 
 impl Tokens {
-    /// Name of the signing key's file in the data directory.
-    pub const KEY_FILE: &'static str = "signing.key";
+    /// Name of the file in the data directory with the key of API tokens.
+    pub const KEY_FILE: &'static str = "token.key";
 
-    /// Reads the signing key, or makes one, and the tokens that were given out or revoked.
+    /// Name of the same file in older versions; the key of jobs has this name, in `keys/`.
+    const FORMER_KEY_FILE: &'static str = "signing.key";
+
+    /// Reads the key, or makes one at the first start, and the tokens that were given out or revoked.
     ///
     /// # Errors
     /// [`TokensError`] when the key or the store cannot be used.
@@ -133,7 +147,8 @@ impl Tokens {
         bus: Arc<dyn Bus>,
         roles: BTreeMap<String, BTreeSet<Permission>>,
     ) -> Result<Self, TokensError> {
-        let key = signing_key(data)?;
+        let issued = issued(bus.as_ref()).await?;
+        let key = signing_key(data, issued)?;
         let mut changes = bus.watch(Bucket::TOKENS, "").await?;
         let inner = Arc::new(Inner {
             bus,
@@ -405,8 +420,20 @@ async fn follow(mut changes: Subscription<Change>, inner: Weak<Inner>) {
     }
 }
 
-/// Reads the signing key as its raw characters, or makes one of 64 hexadecimal digits.
-fn signing_key(data: &Path) -> Result<Vec<u8>, TokensError> {
+/// How many tokens were given out here that are still good.
+async fn issued(bus: &dyn Bus) -> Result<usize, BusError> {
+    let now = Timestamp::now();
+    let is_good = |entry: &bus::Entry| {
+        let record: Result<Record, _> = serde_json::from_slice(&entry.value);
+        record.is_ok_and(|record| record.revoked_at.is_none() && record.expires_at.is_none_or(|at| at > now))
+    };
+    let entries = bus.entries(Bucket::TOKENS, "").await?;
+    Ok(entries.iter().filter(|entry| is_good(entry)).count())
+}
+
+/// Reads the key as its raw characters, or makes one of 64 hexadecimal digits: where no token was `issued` yet,
+/// or where an empty file says that a new one is wanted.
+fn signing_key(data: &Path, issued: usize) -> Result<Vec<u8>, TokensError> {
     let path = data.join(Tokens::KEY_FILE);
     let wrong = |source| {
         TokensError::File(KeysError::File {
@@ -414,7 +441,21 @@ fn signing_key(data: &Path) -> Result<Vec<u8>, TokensError> {
             source,
         })
     };
+    let make = || {
+        let key = random_hex()?;
+        write_private(&path, &format!("{key}\n"))?;
+        Ok(key.into_bytes())
+    };
+    let former = data.join(Tokens::FORMER_KEY_FILE);
+    if !path.exists() && former.exists() {
+        std::fs::rename(&former, &path).map_err(wrong)?;
+        tracing::info!(from = %former.display(), to = %path.display(), "the key of API tokens has a new name");
+    }
     match std::fs::read_to_string(&path) {
+        Ok(text) if text.trim().is_empty() => {
+            tracing::warn!(path = %path.display(), issued, "a new key of API tokens was made; all former tokens are void");
+            make()
+        }
         Ok(text) => {
             let key = text.trim_end();
             if key.len() < KEY_BYTES_MIN {
@@ -422,14 +463,15 @@ fn signing_key(data: &Path) -> Result<Vec<u8>, TokensError> {
             }
             let mode = std::fs::metadata(&path).map_err(wrong)?.mode();
             if mode & 0o077 != 0 {
-                tracing::warn!(path = %path.display(), "others than its owner can read the signing key");
+                tracing::warn!(path = %path.display(), "others than its owner can read the key of API tokens");
             }
             Ok(key.as_bytes().to_vec())
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let key = random_hex()?;
-            write_private(&path, &format!("{key}\n"))?;
-            Ok(key.into_bytes())
+            if issued > 0 {
+                return Err(TokensError::LostKey { path, tokens: issued });
+            }
+            make()
         }
         Err(error) => Err(wrong(error)),
     }

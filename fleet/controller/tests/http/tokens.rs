@@ -210,7 +210,7 @@ async fn revocation_and_keys_outlive_a_restart() {
 async fn files_with_secrets_are_their_owners_alone_and_a_bad_admin_token_is_replaced() {
     use std::os::unix::fs::PermissionsExt;
     let lab = Lab::start().await;
-    for name in ["signing.key", "admin.token"] {
+    for name in [Tokens::KEY_FILE, "admin.token"] {
         let mode = std::fs::metadata(lab.data.path().join(name))
             .unwrap()
             .permissions()
@@ -271,4 +271,41 @@ async fn enrolment_tokens_are_bounded() {
     ] {
         lab.post(path, bad).await.error(400);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_under_its_former_name_is_taken_over_and_a_lost_one_is_missed() {
+    let lab = Lab::start().await;
+    let key = lab.signing_key();
+    let Lab { running, data, admin } = lab;
+    running.stop().await;
+    let path = data.path().join(Tokens::KEY_FILE);
+    std::fs::rename(&path, data.path().join("signing.key")).unwrap();
+    let running = controller::start(settings(&data)).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), key);
+    assert!(!data.path().join("signing.key").exists());
+    running.stop().await;
+
+    std::fs::remove_file(&path).unwrap();
+    let error = controller::start(settings(&data))
+        .await
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("token.key is missing") && error.contains("restore it"),
+        "{error}"
+    );
+    assert!(!path.exists());
+
+    std::fs::write(&path, "").unwrap();
+    let running = controller::start(settings(&data)).await.unwrap();
+    assert_ne!(std::fs::read_to_string(&path).unwrap().trim(), key);
+    assert_ne!(
+        std::fs::read_to_string(data.path().join("admin.token"))
+            .unwrap()
+            .trim(),
+        admin
+    );
+    running.stop().await;
 }
