@@ -7,10 +7,13 @@ use conf::config::Config;
 use units::{Mono, NtpTimestamp, Stratum};
 use wire::ntp::Packet;
 
+use crate::discipline::leap::{LeapTable, Leaps};
+use crate::discipline::local::LocalReference;
 use crate::discipline::{self, Discipline};
 use crate::estimate::Prior;
 use crate::io::{Input, Now, Output, SocketId, SocketUse, Stamp, StampSource};
 use crate::outbox::Outbox;
+use crate::select::{self, Selector};
 use crate::source::exchange::{self};
 use crate::source::{Local, Source, SourceId};
 use crate::timeline::{Jump, Timeline};
@@ -23,7 +26,7 @@ const START_SPACING_S: f64 = 0.2;
 const ANSWER_WAIT_S: f64 = 4.0;
 
 /// What the program tells the engine beside the configuration.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Never touch the clock.
     pub observe: bool,
@@ -34,6 +37,8 @@ pub struct Options {
     /// The first second of the NTP era window, Unix seconds: servers' times are taken to be in the 2^32 seconds
     /// from there on.
     pub era_start: i64,
+    /// The leap seconds, from the file that the configuration names.
+    pub leap_table: Option<LeapTable>,
 }
 
 /// Random numbers that nobody can foresee.
@@ -52,7 +57,12 @@ pub struct Engine {
     source_of_socket: BTreeMap<SocketId, SourceId>,
     next_socket: u32,
     next_source: u32,
-    selected: Option<SourceId>,
+    pub(crate) selector: Selector,
+    /// What the last selection found about each source.
+    pub(crate) verdicts: BTreeMap<SourceId, select::Verdict>,
+    pub(crate) local: LocalReference,
+    pub(crate) leaps: Leaps,
+    pub(crate) tai_offset_s: Option<i32>,
 }
 
 impl Engine {
@@ -72,7 +82,11 @@ impl Engine {
             source_of_socket: BTreeMap::new(),
             next_socket: 0,
             next_source: 0,
-            selected: None,
+            selector: Selector::new(),
+            verdicts: BTreeMap::new(),
+            local: LocalReference::new(config.local, now.mono),
+            leaps: Leaps::new(config.leap.mode, options.leap_table.clone()),
+            tai_offset_s: None,
             options,
             config,
         };
@@ -104,7 +118,10 @@ impl Engine {
                 self.out
                     .warn(format!("Could not adjust the system clock: {reason}"));
             }
-            Input::Terminate => self.out.push(Output::Exit { status: 0 }),
+            Input::Terminate => {
+                self.write_drift();
+                self.out.push(Output::Exit { status: 0 });
+            }
             Input::Resolved { .. }
             | Input::Control { .. }
             | Input::SourceFiles(_)
@@ -121,7 +138,10 @@ impl Engine {
                 Timer::Poll(id) => self.poll(now, id),
                 Timer::GiveUp(id) => self.close(id),
                 Timer::SlewEnd => self.discipline.slew_end(&mut self.out),
-                Timer::Resolve | Timer::Leap | Timer::Drift | Timer::Local | Timer::Status => {}
+                Timer::Leap => self.pass_leap(now.mono),
+                Timer::Drift => self.write_drift(),
+                Timer::Status => self.tell_kernel(now.mono),
+                Timer::Resolve | Timer::Local => {}
             }
         }
     }
@@ -277,7 +297,7 @@ impl Engine {
             self.close(id);
         }
         if tests.good() {
-            self.consider(now, id);
+            self.consider(now, Some(id));
         }
     }
 
@@ -297,47 +317,8 @@ impl Engine {
         }
     }
 
-    /// Selects among the sources and corrects the clock.
-    fn consider(&mut self, now: Mono, id: SourceId) {
-        let Some(source) = self.sources.get(&id) else {
-            return;
-        };
-        let at = self.timeline.oscillator(now);
-        let Some(state) = source.estimator.state_at(at) else {
-            return;
-        };
-        if source.estimator.count() < 3 {
-            return;
-        }
-        let offset_s = state.phase_s - self.timeline.correction_s(now);
-        if self.selected != Some(id) {
-            self.selected = Some(id);
-            self.out.info(format!("Selected source {}", source.label()));
-        }
-        let wait_s = source.polling.wait_s();
-        let update = discipline::Update {
-            offset_s,
-            offset_error_s: state.phase_variance.sqrt(),
-            frequency: state.frequency,
-            frequency_error: state.frequency_variance.sqrt(),
-            interval_s: wait_s,
-            reference: discipline::Reference {
-                id: source.reference_id,
-                address: source.address,
-                stratum: source.stratum.below(),
-                leap: source.leap,
-                time: self.timeline.wall(now).plus_seconds(offset_s),
-                root_delay_s: 0.0,
-                root_dispersion_s: 0.0,
-            },
-        };
-        self.discipline
-            .update(now, &update, &mut self.timeline, &mut self.timers, &mut self.out);
-        self.move_origin();
-    }
-
     /// Keeps phases small, so that they keep their precision.
-    fn move_origin(&mut self) {
+    pub(crate) fn move_origin(&mut self) {
         if let Some(by_s) = self.timeline.move_origin() {
             self.discipline.shift(by_s);
             for source in self.sources.values_mut() {

@@ -13,7 +13,9 @@ mod engine;
 pub mod estimate;
 pub mod io;
 pub mod outbox;
+pub mod select;
 pub mod source;
+mod steer;
 pub mod timeline;
 pub mod timer;
 

@@ -5,6 +5,7 @@
 //! without sources, and knows at every moment how far the clock can be off.
 
 pub mod leap;
+pub mod local;
 mod slew;
 
 use std::net::IpAddr;
@@ -243,13 +244,30 @@ impl Discipline {
         if self.may_step(remaining_s) {
             self.step(remaining_s, timeline, timers, out);
         } else {
-            let rate_max = self.rules.max_slew_rate_ppm / 1e6;
-            self.slew = Slew::plan(now, remaining_s, 0.0, 1.0, rate_max);
-            if let Some(slew) = self.slew {
-                timers.set(Timer::SlewEnd, slew.until);
-            }
-            self.command_rate(out);
+            self.slew_remaining(now, timeline, timers, out);
         }
+    }
+
+    /// Makes a leap second by a step, whatever the rule for steps says.
+    pub fn leap_step(&mut self, by_s: f64, timeline: &mut Timeline, out: &mut Outbox) {
+        if !self.observe {
+            out.clock(ClockCommand::Step { by_s });
+            timeline.step(by_s);
+            out.info(format!(
+                "System clock was stepped by {by_s:.6} seconds for a leap second"
+            ));
+        }
+    }
+
+    /// Slews what is left to correct, as fast as is allowed.
+    pub fn slew_remaining(&mut self, now: Mono, timeline: &Timeline, timers: &mut Timers, out: &mut Outbox) {
+        let rate_max = self.rules.max_slew_rate_ppm / 1e6;
+        self.slew = Slew::plan(now, self.remaining_s(now, timeline), 0.0, 1.0, rate_max);
+        match self.slew {
+            Some(slew) => timers.set(Timer::SlewEnd, slew.until),
+            None => timers.stop(Timer::SlewEnd),
+        }
+        self.command_rate(out);
     }
 
     /// Steps the clock by what is left to correct (`chronyc makestep`).

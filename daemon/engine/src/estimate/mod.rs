@@ -122,6 +122,11 @@ impl Estimator {
         self.window.len()
     }
 
+    /// How many samples are held at most.
+    pub fn samples_max(&self) -> usize {
+        self.samples_max
+    }
+
     /// The newest sample.
     pub fn last(&self) -> Option<&Sample> {
         self.window.back().map(|entry| &entry.sample)

@@ -329,3 +329,12 @@ impl Source {
         self.updated = true;
     }
 }
+
+/// What a clock at this address is called as a reference (RFC 5905 §7.3): the address itself, or for IPv6 the
+/// first four bytes of its MD5 digest.
+pub fn reference_id(address: IpAddr) -> ReferenceId {
+    match address {
+        IpAddr::V4(address) => ReferenceId::from_ipv4(address),
+        IpAddr::V6(address) => ReferenceId::from_ipv6_md5(wire::ntp::auth::md5(&address.octets())),
+    }
+}

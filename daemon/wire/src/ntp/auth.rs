@@ -260,6 +260,13 @@ fn fill(out: &mut [u8; CODE_LENGTH_MAX], digest: &[u8]) {
     }
 }
 
+/// Returns the MD5 digest of some bytes: no authentication, but what names an IPv6 address in a reference
+/// identifier (RFC 5905 §7.3).
+#[must_use]
+pub fn md5(data: &[u8]) -> [u8; 16] {
+    Md5::digest(data).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

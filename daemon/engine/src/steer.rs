@@ -1,0 +1,353 @@
+//! From the sources to the clock: gather what they say, select, update the discipline.
+
+use conf::config::AuthSelectMode;
+use units::{Leap, Mono, ReferenceId, Stratum};
+
+use crate::discipline::{Reference, Update, Verdict};
+use crate::engine::Engine;
+use crate::io::{ClockCommand, LogFile, Output, Severity};
+use crate::select::{self, AuthMode, Candidate, Origin, Rules, Status};
+use crate::source::{Source, SourceId};
+use crate::timer::Timer;
+
+/// How many samples make a source selectable.
+const SAMPLES_NEEDED: usize = 3;
+
+impl Engine {
+    /// Selects among the sources and corrects the clock; `fresh` is the source with a new sample, if that is why.
+    pub fn consider(&mut self, now: Mono, fresh: Option<SourceId>) {
+        let ids: Vec<SourceId> = self.sources.keys().copied().collect();
+        let candidates: Vec<Candidate> = self
+            .sources
+            .iter()
+            .map(|(id, source)| self.candidate(now, *id, source))
+            .collect();
+        let selection = self.selector.select(&candidates, &self.selection_rules());
+        for source in self.sources.values_mut() {
+            source.updated = false;
+        }
+        for message in &selection.messages {
+            let severity = match message.severity {
+                select::Severity::Info => Severity::Info,
+                select::Severity::Warning => Severity::Warning,
+            };
+            self.out.log(severity, message.text.clone());
+        }
+        let best = selection.best.and_then(|index| ids.get(index).copied());
+        let combined = selection.combined;
+        self.verdicts = ids.into_iter().zip(selection.verdicts.iter().copied()).collect();
+        match (best, combined) {
+            (Some(best), Some(combined)) => {
+                // The clock follows new measurements of the sources it follows, and nothing else.
+                let follows = fresh.is_some_and(|id| {
+                    self.verdicts
+                        .get(&id)
+                        .is_some_and(|verdict| matches!(verdict.status, Status::Best | Status::Combined))
+                });
+                if follows {
+                    self.follow(now, best, &combined);
+                }
+            }
+            _ => self.lose(now),
+        }
+    }
+
+    /// What one source says, at this moment.
+    fn candidate(&self, now: Mono, id: SourceId, source: &Source) -> Candidate {
+        let at = self.timeline.oscillator(now);
+        let state = source.estimator.state_at(at);
+        let limit = source.estimator.samples_max();
+        let drift = self.discipline.skew() + self.config.clock.max_clock_error_ppm / 1e6;
+        let offset_error_s = state.map_or(0.0, |state| state.phase_variance.sqrt());
+        let age_s = |sample: Option<&crate::estimate::Sample>| {
+            sample.map_or(0.0, |sample| at.seconds_since(sample.at))
+        };
+        // The sample that is the least uncertain now stands for the path.
+        let best = source.estimator.samples().min_by(|a, b| {
+            let distance = |sample: &crate::estimate::Sample| {
+                sample.root_distance_s() + drift * at.seconds_since(sample.at)
+            };
+            distance(a).total_cmp(&distance(b))
+        });
+        let root_delay_s = best.map_or(0.0, |sample| sample.delay_s + sample.root_delay_s);
+        let root_dispersion_s = best.map_or(0.0, |sample| {
+            sample.dispersion_s
+                + sample.root_dispersion_s
+                + drift * at.seconds_since(sample.at)
+                + offset_error_s
+        });
+        Candidate {
+            id: id.0,
+            name: source.label(),
+            options: select::Options {
+                noselect: source.config.select.noselect,
+                prefer: source.config.select.prefer,
+                trust: source.config.select.trust,
+                require: source.config.select.require,
+            },
+            origin: if source.config.key_id.is_some() {
+                Origin::Authenticated
+            } else {
+                Origin::Unauthenticated
+            },
+            is_online: source.online,
+            reach: source.reach,
+            polls: source.polls,
+            polls_unreachable: if source.reach == 0 {
+                source.unreachable_polls
+            } else {
+                0
+            },
+            polls_unreachable_max: source.config.max_unreach,
+            samples: source.estimator.count(),
+            samples_needed: SAMPLES_NEEDED.min(limit),
+            has_new_sample: source.updated,
+            last_sample_age_s: age_s(source.estimator.last()),
+            oldest_sample_age_s: age_s(source.estimator.samples().next()),
+            stratum: source.stratum,
+            leap: source.leap,
+            is_synchronised: source
+                .last_answer
+                .as_ref()
+                .is_none_or(|answer| answer.tests.synchronised),
+            reference_id: source
+                .address
+                .map_or(ReferenceId::UNSYNCHRONISED, crate::source::reference_id),
+            our_reference_id: source
+                .last_answer
+                .as_ref()
+                .and_then(|answer| answer.local)
+                .map(crate::source::reference_id),
+            offset_s: state.map_or(0.0, |state| state.phase_s) - self.timeline.correction_s(now),
+            offset_error_s,
+            frequency: state.map_or(0.0, |state| state.frequency),
+            frequency_error: state.map_or(1.0, |state| state.frequency_variance.sqrt()),
+            jitter_s: source.estimator.noise_s().unwrap_or(0.0),
+            root_delay_s,
+            root_dispersion_s,
+            root_distance_s: root_delay_s / 2.0 + root_dispersion_s,
+        }
+    }
+
+    /// What the configuration says about selecting.
+    fn selection_rules(&self) -> Rules {
+        let rules = &self.config.selection;
+        Rules {
+            auth_mode: match rules.auth_select_mode {
+                AuthSelectMode::Require => AuthMode::Require,
+                AuthSelectMode::Prefer => AuthMode::Prefer,
+                AuthSelectMode::Mix => AuthMode::Mix,
+                AuthSelectMode::Ignore => AuthMode::Ignore,
+            },
+            sources_min: usize::try_from(rules.min_sources).unwrap_or(usize::MAX),
+            distance_max_s: rules.max_distance_s,
+            jitter_max_s: rules.max_jitter_s,
+            stratum_weight_s: rules.stratum_weight_s,
+            combine_limit: rules.combine_limit,
+            reselect_distance_s: rules.reselect_distance_s,
+            stratum_min: Stratum(rules.min_stratum),
+            stratum_max: Stratum(rules.max_stratum),
+            orphan_stratum: self
+                .local
+                .rule()
+                .filter(|rule| rule.orphan)
+                .map(|rule| Stratum(rule.stratum)),
+        }
+    }
+
+    /// Follows what the selected sources say.
+    fn follow(&mut self, now: Mono, best: SourceId, combined: &select::Combined) {
+        let Some(source) = self.sources.get(&best) else {
+            return;
+        };
+        let wall = self.timeline.wall(now);
+        let copy = source.config.copy;
+        let reference = Reference {
+            id: match source.address {
+                _ if copy => source.reference_id,
+                Some(address) => crate::source::reference_id(address),
+                None => ReferenceId::UNSYNCHRONISED,
+            },
+            address: source.address,
+            stratum: if copy {
+                source.stratum
+            } else {
+                source.stratum.below()
+            },
+            leap: combined.leap,
+            time: wall.plus_seconds(combined.offset_s),
+            root_delay_s: combined.root_delay_s,
+            root_dispersion_s: combined.root_dispersion_s,
+        };
+        let update = Update {
+            offset_s: combined.offset_s,
+            offset_error_s: combined.offset_error_s,
+            frequency: combined.frequency,
+            frequency_error: combined.frequency_error,
+            interval_s: source.polling.wait_s(),
+            reference,
+        };
+        let verdict =
+            self.discipline
+                .update(now, &update, &mut self.timeline, &mut self.timers, &mut self.out);
+        if matches!(verdict, Verdict::Ignored | Verdict::GivenUp) {
+            return;
+        }
+        self.move_origin();
+        self.local
+            .updated(reference.root_delay_s / 2.0 + reference.root_dispersion_s);
+        self.announce_leap(now, combined.leap);
+        self.tell_kernel(now);
+        self.write_tracking(now, combined);
+        if let (Some(drift), None) = (&self.config.clock.drift_file, self.timers.get(Timer::Drift)) {
+            self.timers.set(Timer::Drift, now.plus_seconds(drift.interval_s));
+        }
+    }
+
+    /// No source can be followed.
+    fn lose(&mut self, now: Mono) {
+        if self.discipline.reference().is_some() {
+            self.discipline.lose_reference();
+            self.tell_kernel(now);
+        }
+    }
+
+    /// Takes in what is announced for the end of the day, and prepares for it.
+    pub fn announce_leap(&mut self, now: Mono, announced: Leap) {
+        let wall = self.timeline.wall(now);
+        if self.leaps.announce(wall, announced) {
+            self.tell_kernel(now);
+        }
+        match self.leaps.due(wall) {
+            Some(due) => self.timers.set(Timer::Leap, self.timeline.mono(due)),
+            None => self.timers.stop(Timer::Leap),
+        }
+    }
+
+    /// The leap second is here.
+    pub fn pass_leap(&mut self, now: Mono) {
+        use conf::config::LeapMode;
+        let by_s = self.leaps.pass(self.timeline.wall(now));
+        if by_s == 0.0 || self.leaps.mode() == LeapMode::Ignore {
+            return;
+        }
+        for source in self.sources.values_mut() {
+            source.estimator.shift(by_s);
+        }
+        self.discipline.shift(by_s);
+        match self.leaps.mode() {
+            // The kernel has moved the clock, or does it in this second; it is seen like any step.
+            LeapMode::System | LeapMode::Ignore => {}
+            LeapMode::Step => self.discipline.leap_step(by_s, &mut self.timeline, &mut self.out),
+            LeapMode::Slew => {
+                self.discipline
+                    .slew_remaining(now, &self.timeline, &mut self.timers, &mut self.out);
+            }
+        }
+    }
+
+    /// Tells the kernel how good its clock is.
+    pub fn tell_kernel(&mut self, now: Mono) {
+        if self.options.observe {
+            return;
+        }
+        let wall = self.timeline.wall(now);
+        let leap = match self.leaps.mode() {
+            conf::config::LeapMode::System => self.leaps.pending(),
+            _ => Leap::Normal,
+        };
+        if let Some(offset_s) = self.leaps.tai_offset_s(wall)
+            && self.tai_offset_s != Some(offset_s)
+        {
+            self.tai_offset_s = Some(offset_s);
+            self.out
+                .info(format!("System clock TAI offset set to {offset_s} seconds"));
+            self.out.clock(ClockCommand::SetTai { offset_s });
+        }
+        let error_s = self.error_bound_s(now);
+        self.out.clock(ClockCommand::SetStatus {
+            synchronised: error_s.is_some() && self.config.rtc.kernel_sync,
+            leap,
+            estimated_error_s: self.discipline.remaining_s(now, &self.timeline).abs(),
+            max_error_s: error_s.unwrap_or(16.0),
+        });
+    }
+
+    /// How far the system clock can be off now, seconds: |what is left to correct| + root delay / 2 + root
+    /// dispersion; `None` when unsynchronised.
+    pub fn error_bound_s(&self, now: Mono) -> Option<f64> {
+        let reference = self.discipline.reference()?;
+        Some(reference.root_delay_s / 2.0 + self.discipline.root_dispersion_s(now, &self.timeline)?)
+    }
+
+    /// Writes the drift file and waits for the next time.
+    pub fn write_drift(&mut self) {
+        if self.discipline.updates() > 0 && self.config.clock.drift_file.is_some() {
+            self.out.push(Output::WriteDrift {
+                frequency_ppm: -self.discipline.frequency() * 1e6,
+                skew_ppm: self.discipline.skew() * 1e6,
+            });
+        }
+    }
+
+    /// A line of tracking.log.
+    fn write_tracking(&mut self, now: Mono, combined: &select::Combined) {
+        if !self.config.logs.kinds.contains(&conf::config::LogKind::Tracking) {
+            return;
+        }
+        let tracking = self.discipline.tracking(now, &self.timeline);
+        let Some(reference) = tracking.reference else {
+            return;
+        };
+        let name = match reference.address {
+            Some(address) => address.to_string(),
+            None => reference.id.ascii(),
+        };
+        let leap = match reference.leap {
+            Leap::Normal => 'N',
+            Leap::Insert => '+',
+            Leap::Delete => '-',
+            Leap::Unsynchronised => '?',
+        };
+        let line = format!(
+            "{} {name:<15} {:>2} {:>10.3} {:>10.3} {} {leap} {:>2} {} {} {} {} {}",
+            reference.time.date_time(),
+            reference.stratum.0,
+            -tracking.frequency * 1e6,
+            tracking.skew * 1e6,
+            scientific(tracking.last_offset_s),
+            combined.sources,
+            scientific(combined.offset_error_s),
+            scientific(tracking.remaining_s),
+            scientific(reference.root_delay_s),
+            scientific(reference.root_dispersion_s),
+            scientific(self.error_bound_s(now).unwrap_or(0.0)),
+        );
+        self.out.line(LogFile::Tracking, line);
+    }
+}
+
+/// C's `%10.3e`.
+pub(crate) fn scientific(value: f64) -> String {
+    let text = format!("{value:.3e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else {
+        return format!("{text:>10}");
+    };
+    let (sign, digits) = exponent
+        .strip_prefix('-')
+        .map_or(('+', exponent), |digits| ('-', digits));
+    format!("{:>10}", format!("{mantissa}e{sign}{digits:0>2}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scientific;
+
+    #[test]
+    fn numbers_look_like_those_of_c() {
+        assert_eq!(scientific(-1.234_56e-5), "-1.235e-05");
+        assert_eq!(scientific(0.0), " 0.000e+00");
+        assert_eq!(scientific(12345.0), " 1.234e+04");
+        assert_eq!(scientific(1e-123), "1.000e-123");
+    }
+}
