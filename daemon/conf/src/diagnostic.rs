@@ -9,7 +9,7 @@ const EXCERPT_LENGTH_MAX: usize = 160;
 /// Locates a piece of text in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Span {
-    /// The file, by the path under which it was read.
+    /// The file, by the path under which it was read; empty for arguments of the program.
     pub file: Arc<str>,
     /// The line, counted from 1; 0 means the file as a whole.
     pub line: u32,
@@ -33,7 +33,12 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_printable(formatter, &self.file)?;
+        let file = if self.file.is_empty() {
+            "arguments"
+        } else {
+            &self.file
+        };
+        write_printable(formatter, file)?;
         match self.line {
             0 => Ok(()),
             line => write!(formatter, ":{line}:{}", self.column),
@@ -72,6 +77,23 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// Whether the original program says line and file when it reports this.
+    pub placed: bool,
+}
+
+impl Diagnostic {
+    /// Returns the text under which the original program reports this, where it has one: with
+    /// ` at line N in file F`, or ` at line N` for a line that was given as an argument.
+    pub fn as_original(&self) -> String {
+        let mut text = self.message.clone();
+        if self.placed && self.span.line > 0 {
+            text.push_str(&format!(" at line {}", self.span.line));
+            if !self.span.file.is_empty() {
+                text.push_str(&format!(" in file {}", self.span.file));
+            }
+        }
+        text
+    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -138,7 +160,23 @@ mod tests {
             line_text: line_text.to_owned(),
             message: "no".to_owned(),
             help: Some("yes".to_owned()),
+            placed: true,
         }
+    }
+
+    #[test]
+    fn the_original_says_line_and_file_if_it_knows_them() {
+        let placed = diagnostic(10, 2, "server a");
+        assert_eq!(placed.as_original(), "no at line 3 in file a.conf");
+        let mut argument = placed.clone();
+        argument.span.file = "".into();
+        assert_eq!(argument.as_original(), "no at line 3");
+        assert_eq!(argument.span.to_string(), "arguments:3:10");
+        let unplaced = Diagnostic {
+            placed: false,
+            ..placed
+        };
+        assert_eq!(unplaced.as_original(), "no");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! chrony's directives, as a table.
 
 /// Describes one directive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Directive {
     /// The directive's word, in lower case.
     pub name: &'static str,
@@ -9,11 +9,42 @@ pub struct Directive {
     pub arguments_min: usize,
     /// The largest number of words after it; `None` if there is no limit.
     pub arguments_max: Option<usize>,
-    /// What a daemon does with it.
+    /// Whether chronyd says what is wrong with the number of words; else it could not parse them.
+    pub counted: bool,
+    /// What the words are.
+    pub argument: Argument,
+    /// What holds without it, as it would be written; empty if there is nothing to write.
+    pub default: &'static str,
+    /// What chronyd does with it.
     pub standing: Standing,
+    /// What timeballd does with it.
+    pub support: Support,
 }
 
-/// Says what a daemon does with a directive.
+/// Says what the words after a directive are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Argument {
+    /// One integer of this range; chronyd does not start with another.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The largest.
+        max: i64,
+    },
+    /// One number of this range; of others the nearest is taken.
+    Number {
+        /// The least.
+        min: f64,
+        /// The largest.
+        max: f64,
+    },
+    /// One word as it is, or none.
+    Text,
+    /// Something of its own.
+    Other,
+}
+
+/// Says what chronyd does with a directive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It does what the directive says.
@@ -24,156 +55,238 @@ pub enum Standing {
     Retired,
 }
 
+/// Says what timeballd does with a directive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    /// What chronyd does.
+    Full,
+    /// Nothing, and nothing is missing: what it would tune is not there, and is refused or warned
+    /// about by itself.
+    Idle,
+    /// It warns and goes on without: served and kept time can be less exact but not wrong, and
+    /// nobody is let in.
+    LeftOut,
+    /// It does not start.
+    Refused,
+}
+
 impl Directive {
-    /// Returns the directive with this word; letter case does not matter.
+    /// Returns the directive of chrony with this word; letter case does not matter.
     pub fn find(word: &str) -> Option<&'static Self> {
-        DIRECTIVES
-            .iter()
-            .find(|directive| directive.name.eq_ignore_ascii_case(word))
+        find_in(DIRECTIVES, word)
     }
+
+    /// Returns the directive of chrony or of timeballd with this word; letter case does not matter.
+    pub fn find_or_extension(word: &str) -> Option<&'static Self> {
+        Self::find(word).or_else(|| find_in(EXTENSIONS, word))
+    }
+
+    /// It says itself which words it takes, and only that it could not parse others.
+    const fn uncounted(self) -> Self {
+        Self {
+            counted: false,
+            argument: Argument::Other,
+            ..self
+        }
+    }
+
+    const fn own(self) -> Self {
+        Self {
+            argument: Argument::Other,
+            ..self
+        }
+    }
+
+    const fn or(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+
+    const fn support(self, support: Support) -> Self {
+        Self { support, ..self }
+    }
+}
+
+fn find_in(table: &'static [Directive], word: &str) -> Option<&'static Directive> {
+    table
+        .iter()
+        .find(|directive| directive.name.eq_ignore_ascii_case(word))
+}
+
+/// The largest number of which the rest of the program has to think: 1e12 s are 30,000 years.
+pub(super) const NUMBER_MAX: f64 = 1e12;
+
+const INT_MAX: i64 = i32::MAX as i64;
+
+const fn words(name: &'static str, arguments_min: usize, arguments_max: Option<usize>) -> Directive {
+    Directive {
+        name,
+        arguments_min,
+        arguments_max,
+        counted: true,
+        argument: Argument::Text,
+        default: "",
+        standing: Standing::Honoured,
+        support: Support::Full,
+    }
+}
+
+const fn text(name: &'static str) -> Directive {
+    words(name, 1, Some(1))
+}
+
+const fn flag(name: &'static str) -> Directive {
+    words(name, 0, Some(0))
 }
 
 const fn exactly(name: &'static str, arguments: usize) -> Directive {
-    between(name, arguments, arguments)
+    words(name, arguments, Some(arguments)).own()
 }
 
 const fn between(name: &'static str, arguments_min: usize, arguments_max: usize) -> Directive {
-    Directive {
-        name,
-        arguments_min,
-        arguments_max: Some(arguments_max),
-        standing: Standing::Honoured,
-    }
+    words(name, arguments_min, Some(arguments_max)).own()
 }
 
 const fn at_least(name: &'static str, arguments_min: usize) -> Directive {
+    words(name, arguments_min, None).own()
+}
+
+const fn integer(name: &'static str, min: i64, max: i64, default: &'static str) -> Directive {
     Directive {
-        name,
-        arguments_min,
-        arguments_max: None,
-        standing: Standing::Honoured,
+        argument: Argument::Integer { min, max },
+        ..text(name).or(default)
     }
 }
 
-const fn retired(name: &'static str) -> Directive {
+const fn number(name: &'static str, min: f64, max: f64, default: &'static str) -> Directive {
     Directive {
-        name,
-        arguments_min: 0,
-        arguments_max: None,
-        standing: Standing::Retired,
+        argument: Argument::Number { min, max },
+        ..text(name).or(default)
     }
 }
 
-/// Every directive of chrony 3.x to 4.8, by name (chrony.conf(5)).
+const fn positive(name: &'static str, default: &'static str) -> Directive {
+    number(name, 0.0, NUMBER_MAX, default)
+}
+
+const fn standing(name: &'static str, standing: Standing) -> Directive {
+    Directive {
+        standing,
+        ..at_least(name, 0)
+    }
+}
+
+/// Every directive of chrony 3.x to 4.8 and of the development after it, by name (chrony.conf(5)).
 ///
-/// Numbers of arguments are those of the release that takes most.
+/// Numbers of arguments are those of the release that takes most, ranges those of the latest.
 pub const DIRECTIVES: &[Directive] = &[
-    exactly("acquisitionport", 1),
-    between("allow", 0, 2),
-    exactly("authselectmode", 1),
+    // The default is a new port for each request, which cannot be written.
+    integer("acquisitionport", 0, 65_535, ""),
+    between("allow", 0, 2).uncounted(),
+    exactly("authselectmode", 1).or("mix"),
     exactly("bindacqaddress", 1),
-    exactly("bindacqdevice", 1),
+    text("bindacqdevice"),
     exactly("bindaddress", 1),
     exactly("bindcmdaddress", 1),
-    exactly("bindcmddevice", 1),
-    exactly("binddevice", 1),
-    between("broadcast", 2, 3),
-    exactly("clientloglimit", 1),
-    exactly("clockprecision", 1),
-    between("cmdallow", 0, 2),
-    between("cmddeny", 0, 2),
-    exactly("cmdport", 1),
-    between("cmdratelimit", 0, 6),
-    exactly("combinelimit", 1),
-    retired("commandkey"),
-    between("confdir", 1, 10),
-    exactly("corrtimeratio", 1),
-    between("deny", 0, 2),
-    between("driftfile", 1, 3),
-    exactly("dscp", 1),
-    exactly("dumpdir", 1),
-    Directive {
-        name: "dumponexit",
-        arguments_min: 0,
-        arguments_max: Some(0),
-        standing: Standing::Ignored,
-    },
-    exactly("fallbackdrift", 2),
-    retired("generatecommandkey"),
-    exactly("hwclockfile", 1),
-    at_least("hwtimestamp", 1),
-    exactly("hwtstimeout", 1),
+    text("bindcmddevice"),
+    text("binddevice"),
+    between("broadcast", 2, 3).uncounted(),
+    exactly("clientloglimit", 1).or("524288"),
+    number("clockprecision", 1e-9, 1.0, ""),
+    between("cmdallow", 0, 2).uncounted(),
+    between("cmddeny", 0, 2).uncounted(),
+    integer("cmdport", 0, 65_535, "323"),
+    between("cmdratelimit", 0, 6).uncounted(),
+    positive("combinelimit", "3.0"),
+    standing("commandkey", Standing::Retired),
+    between("confdir", 1, 10).uncounted(),
+    positive("corrtimeratio", "3.0"),
+    between("deny", 0, 2).uncounted(),
+    between("driftfile", 1, 3).uncounted(),
+    integer("dscp", 0, 63, "0"),
+    text("dumpdir"),
+    standing("dumponexit", Standing::Ignored),
+    exactly("fallbackdrift", 2).or("0 0"),
+    standing("generatecommandkey", Standing::Retired),
+    text("hwclockfile"),
+    at_least("hwtimestamp", 1).uncounted().support(Support::LeftOut),
+    positive("hwtstimeout", "0.001").support(Support::Idle),
     exactly("include", 1),
-    at_least("initstepslew", 1),
-    exactly("keyfile", 1),
-    exactly("leapseclist", 1),
-    exactly("leapsecmode", 1),
-    exactly("leapsectz", 1),
-    retired("linux_freq_scale"),
-    retired("linux_hz"),
+    at_least("initstepslew", 1).uncounted(),
+    text("keyfile"),
+    text("leapseclist"),
+    exactly("leapsecmode", 1).or("system"),
+    text("leapsectz"),
+    standing("linux_freq_scale", Standing::Retired),
+    standing("linux_hz", Standing::Retired),
     at_least("local", 0),
-    exactly("lock_all", 0),
-    at_least("log", 0),
-    exactly("logbanner", 1),
-    exactly("logchange", 1),
-    exactly("logdir", 1),
-    exactly("mailonchange", 2),
+    flag("lock_all"),
+    at_least("log", 0).uncounted(),
+    integer("logbanner", 0, INT_MAX, "32"),
+    positive("logchange", "1.0"),
+    text("logdir"),
+    exactly("mailonchange", 2).support(Support::LeftOut),
     exactly("makestep", 2),
-    exactly("manual", 0),
+    flag("manual"),
     exactly("maxchange", 3),
-    exactly("maxclockerror", 1),
-    exactly("maxdistance", 1),
-    exactly("maxdrift", 1),
-    exactly("maxjitter", 1),
-    exactly("maxntsconnections", 1),
-    exactly("maxsamples", 1),
-    exactly("maxslewrate", 1),
-    exactly("maxstratum", 1),
-    exactly("maxtxbuffers", 1),
-    exactly("maxupdateskew", 1),
-    exactly("minsamples", 1),
-    exactly("minsources", 1),
-    exactly("minstratum", 1),
-    exactly("nocerttimecheck", 1),
-    exactly("noclientlog", 0),
-    exactly("nosystemcert", 0),
-    exactly("ntpsigndsocket", 1),
-    at_least("ntsaeads", 0),
-    exactly("ntscachedir", 1),
-    exactly("ntsdumpdir", 1),
-    exactly("ntsntpserver", 1),
-    exactly("ntsport", 1),
-    exactly("ntsprocesses", 1),
-    between("ntsratelimit", 0, 6),
-    exactly("ntsrefresh", 1),
-    exactly("ntsrotate", 1),
-    exactly("ntsservercert", 1),
-    exactly("ntsserverkey", 1),
-    between("ntstrustedcerts", 1, 2),
-    at_least("opencommands", 0),
+    positive("maxclockerror", "1.0"),
+    positive("maxdistance", "3.0"),
+    positive("maxdrift", "100000"),
+    positive("maxjitter", "1.0"),
+    integer("maxntsconnections", 1, INT_MAX, "100").support(Support::Idle),
+    integer("maxsamples", 0, INT_MAX, "0"),
+    positive("maxslewrate", "83333.33333333333"),
+    integer("maxstratum", 0, INT_MAX, "15"),
+    integer("maxtxbuffers", 0, 1_048_576, "0").support(Support::LeftOut),
+    positive("maxupdateskew", "1000.0"),
+    integer("minsamples", 0, INT_MAX, "6"),
+    integer("minsources", 1, INT_MAX, "1"),
+    integer("minstratum", 0, INT_MAX, "0"),
+    integer("nocerttimecheck", 0, INT_MAX, "0").support(Support::Idle),
+    flag("noclientlog"),
+    flag("nosystemcert").support(Support::Idle),
+    text("ntpsigndsocket").support(Support::Refused),
+    at_least("ntsaeads", 0).uncounted().support(Support::Idle),
+    text("ntscachedir").support(Support::Idle),
+    text("ntsdumpdir").support(Support::Idle),
+    text("ntsntpserver").support(Support::Idle),
+    integer("ntsport", 0, 65_535, "4460").support(Support::Idle),
+    integer("ntsprocesses", 0, 1000, "1").support(Support::Idle),
+    between("ntsratelimit", 0, 6).uncounted().support(Support::Idle),
+    integer("ntsrefresh", 0, INT_MAX, "2419200").support(Support::Idle),
+    integer("ntsrotate", 0, INT_MAX, "604800").support(Support::Idle),
+    text("ntsservercert").support(Support::Refused),
+    text("ntsserverkey").support(Support::Refused),
+    between("ntstrustedcerts", 1, 2).support(Support::Idle),
+    at_least("opencommands", 0).uncounted(),
     at_least("peer", 1),
-    exactly("pidfile", 1),
+    text("pidfile"),
     at_least("pool", 1),
-    exactly("port", 1),
-    exactly("ptpdomain", 1),
-    exactly("ptpport", 1),
-    between("ratelimit", 0, 8),
-    at_least("refclock", 2),
-    exactly("refresh", 1),
-    exactly("reselectdist", 1),
-    exactly("rtcautotrim", 1),
-    exactly("rtcdevice", 1),
-    exactly("rtcfile", 1),
-    exactly("rtconutc", 0),
-    exactly("rtcsync", 0),
-    exactly("sched_priority", 1),
+    integer("port", 0, 65_535, "123"),
+    integer("ptpdomain", 0, 255, "123").support(Support::Idle),
+    integer("ptpport", 0, 65_535, "0").support(Support::Refused),
+    between("ratelimit", 0, 8).uncounted(),
+    at_least("refclock", 2).uncounted().support(Support::Refused),
+    integer("refresh", 0, INT_MAX, "1209600"),
+    positive("reselectdist", "1e-4"),
+    positive("rtcautotrim", "0"),
+    text("rtcdevice"),
+    text("rtcfile"),
+    flag("rtconutc"),
+    flag("rtcsync"),
+    integer("sched_priority", 0, 100, "0"),
     at_least("server", 1),
     between("smoothtime", 2, 3),
     // Other numbers of directories are no error: chronyd 4.3 starts and reads none of them.
     at_least("sourcedir", 0),
-    exactly("stratumweight", 1),
-    at_least("tempcomp", 3),
-    exactly("user", 1),
+    positive("stratumweight", "0.001"),
+    at_least("tempcomp", 3).support(Support::LeftOut),
+    text("user"),
+];
+
+/// The directives that only timeballd has. Their names have a dot, which no directive of chrony has.
+pub const EXTENSIONS: &[Directive] = &[
+    exactly("timeball.metrics-address", 1),
+    integer("timeball.server-threads", 0, 1024, "0").support(Support::Refused),
 ];
 
 #[cfg(test)]
@@ -188,5 +301,17 @@ mod tests {
             Some("makestep")
         );
         assert_eq!(Directive::find("makestepp"), None);
+    }
+
+    #[test]
+    fn extensions_cannot_collide_with_directives_of_chrony() {
+        assert!(
+            EXTENSIONS
+                .iter()
+                .all(|directive| directive.name.starts_with("timeball."))
+        );
+        assert!(DIRECTIVES.iter().all(|directive| !directive.name.contains('.')));
+        assert_eq!(Directive::find("timeball.metrics-address"), None);
+        assert!(Directive::find_or_extension("timeball.metrics-address").is_some());
     }
 }

@@ -1,6 +1,9 @@
 //! chrony's configuration language: what it says about time sources, and how to say it.
 //!
-//! [`scan`] follows a configuration through `include`, `confdir` and `sourcedir` and returns a
+//! [`parse()`] reads a configuration as the daemon does, and [`print()`] writes it as `chronyd -p` does.
+//! [`DIRECTIVES`] is the table of what chrony and timeballd do with each directive.
+//!
+//! For the program that configures other people's daemons, [`scan`] follows a configuration through `include`, `confdir` and `sourcedir` and returns a
 //! [`ChronyConf`]. [`Source`] is one source with its [`SourceOptions`]; it parses from a line,
 //! renders to one, and cannot hold anything that would be more than one line.
 //! [`render_sources`] writes a file for a `sourcedir` directory, and [`place`] says which directory
@@ -8,17 +11,23 @@
 
 mod directives;
 mod host_name;
+mod numbers;
 mod options;
+mod parse;
 mod place;
+mod print;
 mod render;
 mod scan;
 mod source;
+mod walk;
 mod words;
 
-pub use directives::{DIRECTIVES, Directive, Standing};
+pub use directives::{Argument, DIRECTIVES, Directive, EXTENSIONS, Standing, Support};
 pub use host_name::{HostName, HostNameError};
 pub use options::{RawOption, RawOptionError, SourceOptions};
+pub use parse::{parse, parse_arguments, parse_source_file, read_source_dirs};
 pub use place::{NoDirectory, Placement, place};
+pub use print::{print, print_arguments};
 pub use render::render_sources;
 pub use scan::{ChronyConf, CommandSocket, ConfiguredSource, Directory, Origin, OtherDirective, Via, scan};
 pub use source::{Source, SourceError, SourceKind};

@@ -1,27 +1,16 @@
 //! A configuration followed through all its files.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use super::directives::{Directive, Standing};
+use super::directives::Directive;
 use super::source::{Issue, Source, SourceError, SourceKind, Verdict, read};
-use super::words::{Word, is_comment, words};
+use super::walk::{Line, Reports, Visit, Walk};
+use super::words::is_comment;
 use crate::diagnostic::{Diagnostic, Severity, Span};
-use crate::include::{
-    FILE_LENGTH_MAX, FILES_MAX, INCLUDE_DEPTH_MAX, ReadError, Reader, TOTAL_LENGTH_MAX, expand, search,
-};
-
-/// The longest line of a configuration file, without its end, in bytes (observed with chronyd 4.3).
-const LINE_LENGTH_MAX: usize = 2046;
-
-/// The longest line of a source file, without its end, in bytes (observed with chronyd 4.3).
-const SOURCE_LINE_LENGTH_MAX: usize = 2047;
+use crate::include::Reader;
 
 /// The largest number of directories that `confdir` and `sourcedir` take.
-const DIRECTORIES_MAX: usize = 10;
-
-/// The largest number of diagnostics; a configuration with more is not worth reading to its end.
-const DIAGNOSTICS_MAX: usize = 1000;
+pub(super) const DIRECTORIES_MAX: usize = 10;
 
 /// Holds what a chrony configuration says about time sources, and where it says it.
 ///
@@ -131,302 +120,27 @@ pub struct OtherDirective {
 /// diagnostic is an error if chronyd would not start with it. Lines of source files that chronyd
 /// skips are warnings.
 pub fn scan(path: &str, reader: &dyn Reader) -> (ChronyConf, Vec<Diagnostic>) {
-    let mut scanner = Scanner {
-        reader,
-        conf: ChronyConf::default(),
-        diagnostics: Vec::new(),
-        source_dirs: Vec::new(),
-        length_left: TOTAL_LENGTH_MAX,
-    };
-    if let Some(text) = scanner.read_file(path, None) {
-        scanner.configuration(path, &text, Via::Main, 1);
-    }
+    let mut scanner = Scanner::default();
+    let mut walk = Walk::new(reader);
+    walk.main_file(path, &mut scanner);
     for directories in std::mem::take(&mut scanner.source_dirs) {
-        let directories = directories.iter().map(String::as_str).collect::<Vec<_>>();
-        for file in search(&directories, ".sources", reader) {
-            scanner.source_file(&file);
-        }
+        walk.source_files(&directories, &mut scanner);
     }
-    (scanner.conf, scanner.diagnostics)
+    scanner.conf.files = walk.files;
+    (scanner.conf, walk.reports.into_diagnostics())
 }
 
-struct Scanner<'a> {
-    reader: &'a dyn Reader,
+/// Collects what a configuration says.
+#[derive(Default)]
+struct Scanner {
     conf: ChronyConf,
-    diagnostics: Vec<Diagnostic>,
     /// The directories of each `sourcedir`, to be read after everything else.
     source_dirs: Vec<Vec<String>>,
-    /// How many bytes of files may still be read.
-    length_left: usize,
 }
 
-/// One line of a file.
-struct Line<'a> {
-    file: &'a Arc<str>,
-    number: u32,
-    text: &'a str,
-    words: Vec<Word<'a>>,
-    via: Via,
-    depth: usize,
-}
-
-impl Line<'_> {
-    /// Locates the word at `index`; one beyond the last is where it would be.
-    fn span(&self, index: usize) -> Span {
-        let (column, width) = match (self.words.get(index), self.words.last()) {
-            (Some(word), _) => (word.column, word.width),
-            (None, Some(last)) => (last.column.saturating_add(last.width).saturating_add(1), 1),
-            (None, None) => (1, 1),
-        };
-        Span {
-            file: Arc::clone(self.file),
-            line: self.number,
-            column,
-            width,
-        }
-    }
-
-    fn arguments(&self) -> impl Iterator<Item = &str> {
-        self.words.iter().skip(1).map(|word| word.text)
-    }
-
-    fn argument(&self) -> Option<String> {
-        self.arguments().next().map(str::to_owned)
-    }
-}
-
-impl Scanner<'_> {
-    /// Returns the text of a file that is to be part of the configuration. `cited` is the line
-    /// that names it.
-    fn read_file(&mut self, path: &str, cited: Option<&Line<'_>>) -> Option<String> {
-        let refuse = |scanner: &mut Self, message: String| {
-            match cited {
-                Some(line) => scanner.report(Severity::Error, line, 1, message, None),
-                None => scanner.report_file(Severity::Error, path, message),
-            }
-            None
-        };
-        if self.conf.files.len() >= FILES_MAX {
-            return refuse(
-                self,
-                format!("{path} is not read: there are more than {FILES_MAX} files"),
-            );
-        }
-        match self.reader.read_file(path) {
-            Ok(text) if text.len() > FILE_LENGTH_MAX => refuse(
-                self,
-                format!("{path} is not read: it has more than {FILE_LENGTH_MAX} bytes"),
-            ),
-            Ok(text) if text.len() > self.length_left => refuse(
-                self,
-                format!("{path} is not read: all files have more than {TOTAL_LENGTH_MAX} bytes"),
-            ),
-            Ok(text) => {
-                self.length_left -= text.len();
-                self.conf.files.push(path.to_owned());
-                Some(text)
-            }
-            Err(ReadError::IsDirectory) => None,
-            Err(error) => refuse(self, format!("Could not open {path} : {error}")),
-        }
-    }
-
-    /// Reads a configuration file, line by line, and the files it names where it names them.
-    fn configuration(&mut self, path: &str, text: &str, via: Via, depth: usize) {
-        let file: Arc<str> = path.into();
-        for (number, text) in (1..).zip(text.split('\n')) {
-            let line = Line {
-                file: &file,
-                number,
-                text,
-                words: words(text),
-                via,
-                depth,
-            };
-            if self.is_full() {
-                return;
-            }
-            if text.len() > LINE_LENGTH_MAX {
-                let message = "String too long".to_owned();
-                let help = format!("a line has at most {LINE_LENGTH_MAX} bytes");
-                self.report(Severity::Error, &line, 0, message, Some(help));
-            } else if text.contains('\0') {
-                let message = "the line has a NUL character".to_owned();
-                self.report(Severity::Error, &line, 0, message, None);
-            } else {
-                self.line(&line);
-            }
-        }
-    }
-
-    fn line(&mut self, line: &Line<'_>) {
-        let Some(first) = line.words.first().filter(|word| !is_comment(word.text)) else {
-            return;
-        };
-        let Some(directive) = Directive::find(first.text) else {
-            let message = format!("Invalid directive {}", first.text);
-            let help = "directives are listed in chrony.conf(5)".to_owned();
-            self.report(Severity::Error, line, 0, message, Some(help));
-            return;
-        };
-        if let Some(kind) = SourceKind::from_word(directive.name) {
-            self.source(line, kind, Severity::Error);
-            return;
-        }
-        let arguments = line.words.len() - 1;
-        if arguments < directive.arguments_min {
-            let message = format!("Missing arguments for {} directive", directive.name);
-            self.report(Severity::Error, line, line.words.len(), message, None);
-            return;
-        }
-        if let Some(arguments_max) = directive.arguments_max.filter(|max| arguments > *max) {
-            let message = format!("Too many arguments for {} directive", directive.name);
-            let help = "a comment needs a line of its own".to_owned();
-            self.report(Severity::Error, line, arguments_max + 1, message, Some(help));
-            return;
-        }
-        if directive.standing == Standing::Retired {
-            let message = format!("{} directive is no longer supported", directive.name);
-            self.report(Severity::Warning, line, 0, message, None);
-        }
-        self.directive(line, directive);
-    }
-
-    fn directive(&mut self, line: &Line<'_>, directive: &'static Directive) {
-        match directive.name {
-            "include" => self.include(line),
-            "confdir" => self.conf_dir(line),
-            "sourcedir" => self.source_dir(line),
-            "bindcmdaddress" => self.bind_command(line),
-            "cmdport" => match line.words.get(1).map(|word| word.text.parse()) {
-                Some(Ok(port)) => self.conf.command_port = Some(port),
-                _ => self.unparsable(line, directive, "a port is a number from 0 to 65535"),
-            },
-            "user" => self.conf.user = line.argument(),
-            "pidfile" => self.conf.pid_file = line.argument(),
-            "driftfile" => self.conf.drift_file = line.argument(),
-            "refclock" => self.conf.ref_clocks.push(other(line, directive)),
-            _ => self.conf.other.push(other(line, directive)),
-        }
-    }
-
-    fn include(&mut self, line: &Line<'_>) {
-        let Some(pattern) = line.argument() else { return };
-        for path in expand(&pattern, self.reader) {
-            self.nested(line, &path, Via::Include);
-        }
-    }
-
-    fn conf_dir(&mut self, line: &Line<'_>) {
-        self.conf.conf_dirs.extend(directories(line));
-        let paths = line.arguments().collect::<Vec<_>>();
-        for path in search(&paths, ".conf", self.reader) {
-            self.nested(line, &path, Via::ConfDir);
-        }
-    }
-
-    fn nested(&mut self, line: &Line<'_>, path: &str, via: Via) {
-        if self.is_full() {
-            return;
-        }
-        if line.depth >= INCLUDE_DEPTH_MAX {
-            let message = "Maximum include level reached".to_owned();
-            let help = format!("files are nested at most {INCLUDE_DEPTH_MAX} deep");
-            self.report(Severity::Error, line, 1, message, Some(help));
-            return;
-        }
-        if let Some(text) = self.read_file(path, Some(line)) {
-            self.configuration(path, &text, via, line.depth + 1);
-        }
-    }
-
-    fn source_dir(&mut self, line: &Line<'_>) {
-        let arguments = line.words.len() - 1;
-        if arguments == 0 || arguments > DIRECTORIES_MAX {
-            let message = "sourcedir directive has no effect".to_owned();
-            let help = format!("it takes 1 to {DIRECTORIES_MAX} directories");
-            self.report(Severity::Warning, line, 0, message, Some(help));
-            return;
-        }
-        self.conf.source_dirs.extend(directories(line));
-        self.source_dirs
-            .push(line.arguments().map(str::to_owned).collect());
-    }
-
-    fn bind_command(&mut self, line: &Line<'_>) {
-        let Some(argument) = line.argument() else { return };
-        if argument == "/" {
-            self.conf.command_socket = CommandSocket::Disabled;
-        } else if argument.starts_with('/') {
-            self.conf.command_socket = CommandSocket::Path(argument);
-        } else if let Ok(address) = argument.parse::<IpAddr>() {
-            self.conf
-                .command_addresses
-                .retain(|other| other.is_ipv4() != address.is_ipv4());
-            self.conf.command_addresses.push(address);
-        } else {
-            let message = "Could not parse bindcmdaddress directive".to_owned();
-            let help = "it takes an IP address or an absolute path".to_owned();
-            self.report(Severity::Error, line, 1, message, Some(help));
-        }
-    }
-
-    /// Reads a source file, as far as a daemon reads it.
-    fn source_file(&mut self, path: &str) {
-        let text = match self.reader.read_file(path) {
-            Ok(text) if text.len() <= FILE_LENGTH_MAX.min(self.length_left) => text,
-            Ok(_) => return self.report_file(Severity::Warning, path, "the file is too long".to_owned()),
-            Err(ReadError::IsDirectory) => return,
-            Err(error) => {
-                let message = format!("Could not open {path} : {error}");
-                return self.report_file(Severity::Warning, path, message);
-            }
-        };
-        if self.conf.files.len() >= FILES_MAX {
-            let message = format!("the file is not read: there are more than {FILES_MAX} files");
-            return self.report_file(Severity::Warning, path, message);
-        }
-        self.length_left -= text.len();
-        self.conf.files.push(path.to_owned());
-        let file: Arc<str> = path.into();
-        for (number, text) in (1..).zip(text.split_inclusive('\n')) {
-            let terminated = text.strip_suffix('\n');
-            let text = terminated.unwrap_or(text);
-            let line = Line {
-                file: &file,
-                number,
-                text,
-                words: words(text),
-                via: Via::SourceDir,
-                depth: 1,
-            };
-            if self.is_full() {
-                return;
-            }
-            if terminated.is_none() || text.len() > SOURCE_LINE_LENGTH_MAX || text.contains('\0') {
-                let message = "chronyd stops reading the file here".to_owned();
-                let help = match terminated {
-                    None => "end the line with a newline".to_owned(),
-                    Some(_) => format!("a line has at most {SOURCE_LINE_LENGTH_MAX} bytes and no NUL"),
-                };
-                return self.report(Severity::Warning, &line, 0, message, Some(help));
-            }
-            let Some(first) = line.words.first().filter(|word| !is_comment(word.text)) else {
-                continue;
-            };
-            match SourceKind::from_word(first.text) {
-                Some(kind) => self.source(&line, kind, Severity::Warning),
-                None => {
-                    let message = "chronyd skips the line".to_owned();
-                    let help = "a source file has server, pool and peer directives only".to_owned();
-                    self.report(Severity::Warning, &line, 0, message, Some(help));
-                }
-            }
-        }
-    }
-
+impl Visit for Scanner {
     /// Reads a time source; `refused` is how grave it is when a daemon does not take the line.
-    fn source(&mut self, line: &Line<'_>, kind: SourceKind, refused: Severity) {
+    fn source(&mut self, line: &Line<'_>, kind: SourceKind, refused: Severity, reports: &mut Reports) {
         let texts = line.words.iter().map(|word| word.text).collect::<Vec<_>>();
         let (source, issues) = read(&texts);
         if let Some(source) = source {
@@ -454,65 +168,62 @@ impl Scanner<'_> {
                 }
                 _ => None,
             };
-            self.report(severity, line, word, error.to_string(), help);
+            reports.report(severity, line, word, error.to_string(), help);
         }
     }
 
-    fn unparsable(&mut self, line: &Line<'_>, directive: &Directive, help: &str) {
-        let message = format!("Could not parse {} directive", directive.name);
-        self.report(Severity::Error, line, 1, message, Some(help.to_owned()));
-    }
-
-    fn report(
-        &mut self,
-        severity: Severity,
-        line: &Line<'_>,
-        word: usize,
-        message: String,
-        help: Option<String>,
-    ) {
-        let line_text = line.text.chars().take(LINE_LENGTH_MAX).collect();
-        self.push(Diagnostic {
-            severity,
-            span: line.span(word),
-            line_text,
-            message,
-            help,
-        });
-    }
-
-    fn report_file(&mut self, severity: Severity, path: &str, message: String) {
-        let span = Span::of_file(path.into());
-        self.push(Diagnostic {
-            severity,
-            span,
-            line_text: String::new(),
-            message,
-            help: None,
-        });
-    }
-
-    fn push(&mut self, diagnostic: Diagnostic) {
-        if self.is_full() {
-            return;
-        }
-        let span = Span::of_file(Arc::clone(&diagnostic.span.file));
-        self.diagnostics.push(diagnostic);
-        if self.diagnostics.len() == DIAGNOSTICS_MAX - 1 {
-            let message = "too much is wrong; the rest is not read".to_owned();
-            let severity = Severity::Error;
-            self.diagnostics.push(Diagnostic {
-                severity,
-                span,
-                line_text: String::new(),
-                message,
-                help: None,
-            });
+    fn directive(&mut self, line: &Line<'_>, directive: &'static Directive, reports: &mut Reports) {
+        match directive.name {
+            "include" => {}
+            "confdir" => self.conf.conf_dirs.extend(directories(line)),
+            "sourcedir" => self.source_dir(line, reports),
+            "bindcmdaddress" => self.bind_command(line, reports),
+            "cmdport" => match line.word(1).map(str::parse) {
+                Some(Ok(port)) => self.conf.command_port = Some(port),
+                _ => {
+                    let message = format!("Could not parse {} directive", directive.name);
+                    let help = "a port is a number from 0 to 65535".to_owned();
+                    reports.report(Severity::Error, line, 1, message, Some(help));
+                }
+            },
+            "user" => self.conf.user = line.argument(),
+            "pidfile" => self.conf.pid_file = line.argument(),
+            "driftfile" => self.conf.drift_file = line.argument(),
+            "refclock" => self.conf.ref_clocks.push(other(line, directive)),
+            _ => self.conf.other.push(other(line, directive)),
         }
     }
+}
 
-    fn is_full(&self) -> bool {
-        self.diagnostics.len() >= DIAGNOSTICS_MAX
+impl Scanner {
+    fn source_dir(&mut self, line: &Line<'_>, reports: &mut Reports) {
+        let arguments = line.words.len() - 1;
+        if arguments == 0 || arguments > DIRECTORIES_MAX {
+            let message = "sourcedir directive has no effect".to_owned();
+            let help = format!("it takes 1 to {DIRECTORIES_MAX} directories");
+            return reports.report(Severity::Warning, line, 0, message, Some(help));
+        }
+        self.conf.source_dirs.extend(directories(line));
+        self.source_dirs
+            .push(line.arguments().map(str::to_owned).collect());
+    }
+
+    fn bind_command(&mut self, line: &Line<'_>, reports: &mut Reports) {
+        let Some(argument) = line.argument() else { return };
+        if argument == "/" {
+            self.conf.command_socket = CommandSocket::Disabled;
+        } else if argument.starts_with('/') {
+            self.conf.command_socket = CommandSocket::Path(argument);
+        } else if let Ok(address) = argument.parse::<IpAddr>() {
+            self.conf
+                .command_addresses
+                .retain(|other| other.is_ipv4() != address.is_ipv4());
+            self.conf.command_addresses.push(address);
+        } else {
+            let message = "Could not parse bindcmdaddress directive".to_owned();
+            let help = "it takes an IP address or an absolute path".to_owned();
+            reports.report(Severity::Error, line, 1, message, Some(help));
+        }
     }
 }
 
@@ -540,6 +251,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::chrony::walk::DIAGNOSTICS_MAX;
+    use crate::include::FILES_MAX;
     use crate::include::tests::Files;
 
     const MAIN: &str = "/etc/chrony/chrony.conf";

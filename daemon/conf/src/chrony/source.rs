@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::host_name::{HostName, HostNameError};
+use super::numbers::integer;
 use super::options::{
     EXTENSION_FIELDS, Outside, RawOption, RawOptionError, SourceOption, SourceOptions, Value, find,
 };
@@ -403,16 +404,6 @@ impl Line<'_> {
             verdict,
         });
     }
-}
-
-/// Reads a decimal integer; what does not fit 64 bits is taken for the nearest that does.
-fn integer(text: &str) -> Option<i64> {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let saturated = if text.starts_with('-') { i64::MIN } else { i64::MAX };
-    Some(text.parse().unwrap_or(saturated))
 }
 
 #[cfg(test)]

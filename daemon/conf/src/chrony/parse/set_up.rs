@@ -1,0 +1,66 @@
+//! What is found when the whole configuration has been read: directives that exclude each other, and
+//! rules that cannot be set up. chronyd dies of it without saying a line.
+
+use std::collections::BTreeMap;
+
+use crate::chrony::directives::Directive;
+use crate::chrony::walk::{Line, Reports};
+use crate::config::{ClientLog, Config};
+use crate::diagnostic::{Diagnostic, Severity};
+
+/// Directives whose last line is cited.
+const CITED: [&str; 3] = ["rtcfile", "ratelimit", "cmdratelimit"];
+
+/// Keeps what is to be said after everything else.
+#[derive(Default)]
+pub(super) struct SetUp {
+    later: Vec<Diagnostic>,
+    /// The last line of a directive, as a diagnostic without a message.
+    places: BTreeMap<&'static str, Diagnostic>,
+}
+
+impl SetUp {
+    /// Remembers a line that may have to be cited.
+    pub(super) fn remember(&mut self, line: &Line<'_>, directive: &'static Directive) {
+        if CITED.contains(&directive.name) {
+            self.places
+                .insert(directive.name, unplaced(line, 0, String::new()));
+        }
+    }
+
+    /// Keeps an error about the word at an index.
+    pub(super) fn refuse(&mut self, line: &Line<'_>, word: usize, message: String) {
+        self.later.push(unplaced(line, word, message));
+    }
+
+    /// Reports what is wrong.
+    pub(super) fn check(self, config: &Config, reports: &mut Reports) {
+        for diagnostic in self.later {
+            reports.push(diagnostic);
+        }
+        let mut report = |name: &str, message: &str| {
+            if let Some(place) = self.places.get(name) {
+                let message = message.to_owned();
+                reports.push(Diagnostic {
+                    message,
+                    ..place.clone()
+                });
+            }
+        };
+        if config.rtc.kernel_sync && config.rtc.file.is_some() {
+            report("rtcfile", "rtcfile directive cannot be used with rtcsync");
+        }
+        if config.server.client_log == ClientLog::Off {
+            let message = "Rate limiting cannot be enabled with noclientlog";
+            report("ratelimit", message);
+            report("cmdratelimit", message);
+        }
+    }
+}
+
+fn unplaced(line: &Line<'_>, word: usize, message: String) -> Diagnostic {
+    Diagnostic {
+        placed: false,
+        ..line.diagnostic(Severity::Error, word, message, None)
+    }
+}
