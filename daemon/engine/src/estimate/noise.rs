@@ -12,6 +12,13 @@ use super::sample::Sample;
 /// The spread a path is assumed to have until samples show it, as a part of the shortest round trip.
 const SPREAD_UNSEEN: f64 = 0.05;
 
+/// The shortest of n delays is expected to exceed the true minimum by this part of their median excess, over the
+/// root of n, if waits are exponential.
+const SLACK: f64 = 0.6;
+
+/// The mean square of the excess delays as a multiple of the square of their median, if waits are exponential.
+const SQUARE_OF_MEDIAN: f64 = 2.1;
+
 /// How many samples show it.
 const SAMPLES_TO_SHOW_SPREAD: usize = 4;
 
@@ -22,7 +29,7 @@ pub(super) struct PathDelay {
     pub minimum_s: f64,
     /// How much longer than the true minimum the shortest one is expected to be, seconds.
     slack_s: f64,
-    /// Mean square of the excess delays, s²; never 0.
+    /// Mean square of the excess delays in the path's usual times, s²; never 0.
     mean_square: f64,
     /// The variance below which no sample is believed, s².
     floor: f64,
@@ -30,31 +37,24 @@ pub(super) struct PathDelay {
 
 impl PathDelay {
     /// Reads the delays of a window; `precision_s` is that of both clocks.
-    pub(super) fn of<'a>(samples: impl Iterator<Item = &'a Sample> + Clone, precision_s: f64) -> Self {
-        let minimum_s = samples
-            .clone()
-            .map(|sample| sample.delay_s)
-            .fold(f64::INFINITY, f64::min);
-        let (mut count, mut sum) = (0_usize, 0.0);
-        for sample in samples.clone() {
-            count += 1;
-            sum += sample.delay_s - minimum_s;
+    pub(crate) fn of<'a>(samples: impl Iterator<Item = &'a Sample>, precision_s: f64) -> Self {
+        let mut delays_s: Vec<f64> = samples.map(|sample| sample.delay_s).collect();
+        delays_s.sort_unstable_by(f64::total_cmp);
+        let minimum_s = delays_s.first().copied().unwrap_or(0.0);
+        // The median does not care how bad the bad times of a path are.
+        let mut typical_s = delays_s
+            .get(delays_s.len() / 2)
+            .map_or(0.0, |delay_s| delay_s - minimum_s);
+        if delays_s.len() < SAMPLES_TO_SHOW_SPREAD {
+            typical_s = typical_s.max(SPREAD_UNSEEN * minimum_s.max(0.0));
         }
-        let number = number(count).max(1.0);
-        let unseen_s = if count < SAMPLES_TO_SHOW_SPREAD {
-            SPREAD_UNSEEN * minimum_s.max(0.0)
-        } else {
-            0.0
-        };
-        let slack_s = 0.5 * (sum / number).max(unseen_s) / number.sqrt();
-        let squares: f64 = samples
-            .map(|sample| (sample.delay_s - minimum_s + slack_s).powi(2))
-            .sum();
+        let slack_s = SLACK * typical_s / number(delays_s.len().max(1)).sqrt();
         let floor = precision_s * precision_s;
+        let mean_square = (SQUARE_OF_MEDIAN * (typical_s + slack_s).powi(2)).max(12.0 * floor);
         Self {
             minimum_s,
             slack_s,
-            mean_square: (squares / number).max(12.0 * floor),
+            mean_square,
             floor,
         }
     }
