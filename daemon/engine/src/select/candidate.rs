@@ -54,7 +54,6 @@ impl AuthMode {
         let has_authenticated = has(Origin::Authenticated);
         let is_mixed = has_authenticated && has(Origin::Unauthenticated);
         sources
-            .clone()
             .map(|(mut options, origin)| {
                 let is_open = origin == Origin::Unauthenticated;
                 if options.noselect {
@@ -134,7 +133,8 @@ pub struct Candidate {
     pub root_delay_s: f64,
     /// What the clocks on the way may have drifted, seconds.
     pub root_dispersion_s: f64,
-    /// The most it can be wrong by: half the root delay and the dispersion, seconds.
+    /// The most it can be wrong by, seconds: half the root delay and the dispersion, the error of the estimate
+    /// and what the clock may have drifted since the newest sample included.
     pub root_distance_s: f64,
 }
 

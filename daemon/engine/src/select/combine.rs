@@ -115,12 +115,12 @@ pub(super) fn combine(best: &Candidate, members: &[&Candidate], leap: Leap) -> C
 }
 
 /// Returns the leap second that more than half of the sources announce.
-pub(super) fn leap_of_majority<'a>(sources: impl Iterator<Item = &'a Candidate> + Clone) -> Leap {
-    let half = sources.clone().count() / 2;
-    let is_majority = |leap| sources.clone().filter(|source| source.leap == leap).count() > half;
+pub(super) fn leap_of_majority(sources: &[&Candidate]) -> Leap {
+    let is_majority =
+        |&leap: &Leap| sources.iter().filter(|source| source.leap == leap).count() > sources.len() / 2;
     [Leap::Insert, Leap::Delete]
         .into_iter()
-        .find(|&leap| is_majority(leap))
+        .find(is_majority)
         .unwrap_or(Leap::Normal)
 }
 

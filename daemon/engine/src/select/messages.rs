@@ -48,13 +48,19 @@ impl Message {
 
 /// Why nothing could be selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// No source got as far as the vote.
-    NoSelectableSources { unreachable: usize },
-    /// The vote had no majority.
+pub enum Failure {
+    /// No source got as far as the vote. The clock may go on alone.
+    NoSelectableSources {
+        /// How many answer no more, or never did; those with `noselect` do not count.
+        unreachable: usize,
+    },
+    /// The vote had no majority: some sources are wrong, and perhaps the clock is.
     NoMajority {
+        /// The size of the largest group that agrees.
         agreeing: usize,
+        /// How many voted.
         voters: usize,
+        /// Whether only trusted sources voted.
         is_among_trusted: bool,
     },
     /// Fewer than `minsources` are selectable.

@@ -21,8 +21,6 @@
 //! - **A falseticker or a source out of limits is told once** until it is selectable again; chronyd repeats it
 //!   when the reference changes. A failure is told once until a source is selected, however the sources come and
 //!   go in between.
-//! - **The nearest source is the one with the least distance and noise**, so that a close but noisy source does
-//!   not win against a quiet one a little farther away.
 //!
 //! What holds for any input, however broken (`properties.rs`): there is one verdict for each candidate; a number
 //! that is none keeps its source out; when the intervals of more than half of the voters contain the truth, only
@@ -38,13 +36,15 @@ mod selector;
 mod status;
 
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod situations;
 
 pub use candidate::{AuthMode, Candidate, Options, Origin};
 pub use combine::Combined;
-pub use messages::{Message, Severity};
+pub use messages::{Failure, Message, Severity};
 pub use rules::Rules;
 pub use selector::{SCORE_TO_RESELECT, Selection, Selector, Verdict};
 pub use status::Status;

@@ -27,43 +27,50 @@ prop_compose! {
     }
 }
 
-prop_compose! {
-    /// Anything.
-    fn broken()(
-        numbers in prop::collection::vec(number(), 10),
-        options in prop_oneof![3 => Just(Options::default()), 1 => options()],
-        origin in prop::sample::select(vec![Origin::Unauthenticated, Origin::Authenticated, Origin::ReferenceClock]),
-        (reach, polls, polls_unreachable, samples) in (any::<u8>(), 0..9_u8, 0..30_u32, 0..6_usize),
-        (has_new_sample, is_synchronised, is_online) in (any::<bool>(), prop::bool::weighted(0.9), any::<bool>()),
-        stratum in 0..18_u8,
-        leap in 0..4_u8,
-    ) -> Candidate {
-        Candidate {
-            options,
-            origin,
-            is_online,
-            reach,
-            polls,
-            polls_unreachable,
-            polls_unreachable_max: 20,
-            samples,
-            has_new_sample,
-            stratum: Stratum(stratum),
+/// A source of which a few things are anything.
+fn broken() -> impl Strategy<Value = Candidate> {
+    let plausible = (-1e-3..1e-3_f64, 1e-4..1e-2_f64, 0..4_u8);
+    let breaks = prop::collection::vec((0..20_u8, number(), any::<u8>()), 0..3);
+    (plausible, options(), breaks).prop_map(|((offset_s, root_distance_s, leap), options, breaks)| {
+        let mut candidate = Candidate {
+            offset_s,
+            root_distance_s,
             leap: Leap::from_bits(leap),
-            is_synchronised,
-            last_sample_age_s: numbers[0],
-            oldest_sample_age_s: numbers[1],
-            offset_s: numbers[2],
-            offset_error_s: numbers[3],
-            frequency: numbers[4],
-            frequency_error: numbers[5],
-            jitter_s: numbers[6],
-            root_delay_s: numbers[7],
-            root_dispersion_s: numbers[8],
-            root_distance_s: numbers[9],
             ..source(0)
+        };
+        for (field, value, byte) in breaks {
+            let flag = byte & 1 != 0;
+            match field {
+                0 => candidate.last_sample_age_s = value,
+                1 => candidate.oldest_sample_age_s = value,
+                2 => candidate.offset_s = value,
+                3 => candidate.offset_error_s = value,
+                4 => candidate.frequency = value,
+                5 => candidate.frequency_error = value,
+                6 => candidate.jitter_s = value,
+                7 => candidate.root_delay_s = value,
+                8 => candidate.root_dispersion_s = value,
+                9 => candidate.root_distance_s = value,
+                10 => candidate.options = options,
+                11 => {
+                    candidate.origin = if flag {
+                        Origin::Authenticated
+                    } else {
+                        Origin::ReferenceClock
+                    }
+                }
+                12 => candidate.is_online = flag,
+                13 => candidate.reach = byte & 0xf0,
+                14 => candidate.polls = byte & 7,
+                15 => candidate.polls_unreachable_max = 0,
+                16 => candidate.samples = usize::from(byte & 3),
+                17 => candidate.has_new_sample = flag,
+                18 => candidate.stratum = Stratum(byte),
+                _ => candidate.is_synchronised = flag,
+            }
         }
-    }
+        candidate
+    })
 }
 
 /// Gives each its own id.

@@ -44,6 +44,9 @@ pub struct Selection {
     pub best: Option<usize>,
     /// What the clock is to follow; there is one exactly when there is a [`best`](Self::best).
     pub combined: Option<Combined>,
+    /// Why there is no [`best`](Self::best). `None` as well while the selection only waits for a sample (`w`,
+    /// `U`): then what was known of the clock stays true.
+    pub failure: Option<Failure>,
     /// What the log is to hear, in order.
     pub messages: Vec<Message>,
 }
@@ -135,6 +138,7 @@ impl Selector {
             Outcome::Waiting => self.selected = None,
             Outcome::Failed(failure) => {
                 self.selected = None;
+                selection.failure = Some(failure);
                 if is_worth_telling(failure, had_selected.is_some(), candidates, &options) {
                     messages.extend(self.failures_told.tell(failure));
                 }
@@ -500,18 +504,16 @@ impl Run<'_> {
     /// The leap second on which the sources that can be followed agree.
     fn leap(&self, truechimers: &[usize]) -> units::Leap {
         let has_trusted = truechimers.iter().any(|&index| self.options[index].trust);
-        combine::leap_of_majority(
-            truechimers
-                .iter()
-                .filter(|&&index| !has_trusted || self.options[index].trust)
-                .map(|&index| &self.candidates[index]),
-        )
+        let sources: Vec<_> = truechimers
+            .iter()
+            .filter(|&&index| !has_trusted || self.options[index].trust)
+            .map(|&index| &self.candidates[index])
+            .collect();
+        combine::leap_of_majority(&sources)
     }
 
     /// By what sources are compared, the smaller the better, seconds.
     fn rank_s(&self, candidate: &Candidate) -> f64 {
-        candidate.root_distance_s
-            + candidate.offset_error_s
-            + self.rules.stratum_weight_s * f64::from(candidate.stratum.0)
+        candidate.root_distance_s + self.rules.stratum_weight_s * f64::from(candidate.stratum.0)
     }
 }
