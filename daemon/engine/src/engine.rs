@@ -100,7 +100,10 @@ impl Engine {
         reason = "what happened is over once it is taken in"
     )]
     pub fn handle_input(&mut self, now: Now, input: Input<'_>) {
-        self.observe(now);
+        // The answers of the clock come while a step may still wait to be carried out that the timeline knows of.
+        if !matches!(input, Input::FrequencyApplied { .. } | Input::ClockRefused { .. }) {
+            self.observe(now);
+        }
         match input {
             Input::Datagram {
                 socket,
