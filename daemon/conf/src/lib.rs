@@ -15,3 +15,4 @@ pub mod chrony;
 pub mod config;
 pub mod diagnostic;
 pub mod include;
+pub mod leap_seconds;

@@ -2,6 +2,7 @@
 //!
 //! [`parse()`] reads a configuration as the daemon does, and [`print()`] writes it as `chronyd -p` does.
 //! [`DIRECTIVES`] is the table of what chrony and timeballd do with each directive.
+//! [`parse_keys`] reads a key file.
 //!
 //! For the program that configures other people's daemons, [`scan`] follows a configuration through `include`, `confdir` and `sourcedir` and returns a
 //! [`ChronyConf`]. [`Source`] is one source with its [`SourceOptions`]; it parses from a line,
@@ -11,6 +12,7 @@
 
 mod directives;
 mod host_name;
+mod keys;
 mod numbers;
 mod options;
 mod parse;
@@ -24,6 +26,7 @@ mod words;
 
 pub use directives::{Argument, DIRECTIVES, Directive, EXTENSIONS, Standing, Support};
 pub use host_name::{HostName, HostNameError};
+pub use keys::{Key, KeyAlgorithm, parse_keys};
 pub use options::{RawOption, RawOptionError, SourceOptions};
 pub use parse::{parse, parse_arguments, parse_source_file, read_source_dirs};
 pub use place::{NoDirectory, Placement, place};
