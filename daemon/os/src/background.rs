@@ -110,3 +110,18 @@ pub fn notify(state: &str) -> io::Result<()> {
     UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address)?;
     Ok(())
 }
+
+/// Takes over a descriptor that whoever started this process left open for it, to be called before anything else
+/// is opened.
+///
+/// # Errors
+/// `InvalidInput` for the standard three, or what the system says of one that is not open.
+pub fn inherit(descriptor: i32) -> io::Result<File> {
+    if descriptor <= 2 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: takes no pointers; only asks whether the descriptor is open, and closes it on `exec` from now on.
+    check(unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and nothing in this process has opened anything yet, so that it is owned by nobody.
+    Ok(unsafe { File::from_raw_fd(descriptor) })
+}

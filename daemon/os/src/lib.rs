@@ -2,8 +2,8 @@
 //!
 //! [`Clock`] reads and steers the system clock. [`UdpSocket`] and [`UnixSocket`] carry datagrams, the former with the
 //! kernel's timestamps. [`Waiter`] waits for them until an instant, or until a signal ([`signals`]).
-//! [`Resolver`] looks names up beside the loop. [`background`], [`pid_file`], [`files`] and [`syslog`] are what
-//! a daemon needs of its host.
+//! [`Resolver`] looks names up beside the loop. [`privileges`] are given up, and
+//! [`background`], [`pid_file`], [`files`] and [`syslog`] are what a daemon needs of its host.
 //!
 //! It acts and does not decide: no call here is made because of another. Nothing unsafe leaves the crate.
 //!
@@ -18,6 +18,8 @@ pub mod files;
 mod number;
 pub mod pid_file;
 mod poll;
+pub mod privileges;
+mod random;
 mod resolver;
 pub mod signals;
 mod socket;
@@ -26,6 +28,7 @@ mod time;
 
 pub use clock::{Clock, ClockError, FREQUENCY_MAX_PPM, Reading};
 pub use poll::{Ready, Token, Waiter, Watch};
+pub use random::random_u64;
 pub use resolver::{ADDRESSES_MAX, AddressFamily, Answer, LookupError, Resolver, look_up};
 pub use socket::{
     DATAGRAM_LENGTH_MAX, Received, SOCKET_PATH_MAX, Transmitted, UdpOptions, UdpSocket, UnixPeer, UnixSocket,

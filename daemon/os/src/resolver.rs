@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::thread::{Builder, JoinHandle};
 
 use crate::errno::check;
+use crate::signals;
 use crate::socket::ip_of;
 
 /// The stack of the helper thread, bytes: name services are libraries with habits of their own.
@@ -94,6 +95,7 @@ impl Resolver {
             .name("resolver".to_owned())
             .stack_size(STACK_LENGTH)
             .spawn(move || {
+                signals::leave_to_others();
                 let answer = look_up(&name, family);
                 // SAFETY: the pointer is to one byte, as given. The other end is read until this byte or the end, so
                 // that nothing is lost if it cannot be written.

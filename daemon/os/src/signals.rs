@@ -44,6 +44,16 @@ pub(crate) fn pending() -> bool {
     END.load(Ordering::Relaxed)
 }
 
+/// Has this thread take no signals, so that they interrupt the one that waits.
+pub(crate) fn leave_to_others() {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the pointer is to room for a set, which the call fills in.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: the pointer is to the set that was filled in above; the old one is not asked for. It cannot fail with
+    // this operation.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), std::ptr::null_mut()) };
+}
+
 /// Sets what happens on a signal. Interrupted calls are not begun again: to be interrupted is the point.
 fn handle(signal: libc::c_int, handler: libc::sighandler_t) -> io::Result<()> {
     // SAFETY: `sigaction` is made of integers and a pointer, for which all zeros is a value: no flags, no signal

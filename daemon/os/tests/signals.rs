@@ -1,37 +1,56 @@
-//! A signal ends waiting and is taken once. In a process of its own, since signals are the process's.
+//! A signal ends waiting and is taken once. It runs in a main thread and without a harness, as the daemon does.
+
+#![allow(clippy::unwrap_used, reason = "what a test cannot have is a failed test")]
 
 use std::io;
 use std::process::{Command, id};
 
 use os::{Clock, Waiter, signals};
 
-#[test]
-fn a_signal_ends_waiting_and_is_taken_once() {
+fn main() {
     signals::install().unwrap();
     let mut waiter = Waiter::new().unwrap();
     let mut ready = Vec::new();
-    let deadline = Clock::new().now().mono.plus_seconds(30.0);
+    let now = || Clock::new().now().mono;
     assert!(!signals::take_end());
 
-    let status = Command::new("kill")
-        .args(["-HUP", &id().to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
-    let error = waiter.wait(Some(deadline), &mut ready).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::Interrupted);
-    // The test's other thread may have been the one interrupted: the request is there all the same.
+    // Before waiting.
+    kill("HUP");
+    let deadline = now().plus_seconds(30.0);
+    assert_eq!(
+        waiter.wait(Some(deadline), &mut ready).unwrap_err().kind(),
+        io::ErrorKind::Interrupted
+    );
     assert!(signals::take_end());
     assert!(!signals::take_end());
-    assert!(Clock::new().now().mono < deadline);
 
-    let soon = Clock::new().now().mono.plus_seconds(0.01);
-    loop {
-        match waiter.wait(Some(soon), &mut ready) {
-            Ok(()) => break,
-            // The alarm of before.
-            Err(error) => assert_eq!(error.kind(), io::ErrorKind::Interrupted),
-        }
+    // While waiting.
+    let mut late = Command::new("sh")
+        .args(["-c", &format!("sleep 0.2; kill -TERM {}", id())])
+        .spawn()
+        .unwrap();
+    while !signals::take_end() {
+        // The alarm of before interrupts too.
+        let ended = waiter.wait(Some(deadline), &mut ready);
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::Interrupted);
     }
-    assert!(ready.is_empty());
+    late.wait().unwrap();
+    assert!(now() < deadline);
+
+    // Not any more.
+    let soon = now().plus_seconds(0.01);
+    while waiter.wait(Some(soon), &mut ready).is_err() {}
+    assert!(ready.is_empty() && !signals::take_end() && now() >= soon);
+}
+
+/// Sends a signal to this process.
+fn kill(signal: &str) {
+    let command = format!("kill -{signal} {}", id());
+    assert!(
+        Command::new("sh")
+            .args(["-c", &command])
+            .status()
+            .unwrap()
+            .success()
+    );
 }

@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 4] = [
     &["units", "model"],
     &["wire", "conf", "link", "bus"],
     &["engine", "os", "controller", "agent"],
-    &["timeball", "fleet-bench"],
+    &["timeballd", "timeball", "fleet-bench"],
 ];
 
 /// What each wing may use of the other, and the benchmark of both: the bridge is narrow.
@@ -33,7 +33,13 @@ const BRIDGE: [(&str, &str); 6] = [
 ];
 
 /// Crates that neither read clocks nor touch files, network, environment or processes.
-const PURE: [&str; 5] = ["daemon/units", "daemon/wire", "daemon/conf", "daemon/engine", "fleet/model"];
+const PURE: [&str; 5] = [
+    "daemon/units",
+    "daemon/wire",
+    "daemon/conf",
+    "daemon/engine",
+    "fleet/model",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,0 +1,139 @@
+//! Giving up what is not needed: another user, few capabilities.
+
+use std::ffi::CString;
+use std::io;
+
+use crate::errno::check;
+
+/// The version of the capability calls with two words of capabilities (`_LINUX_CAPABILITY_VERSION_3`).
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
+/// A user to become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// The user's number.
+    pub uid: u32,
+    /// The number of its group.
+    pub gid: u32,
+}
+
+/// Something that only root may do unless it is left to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capability {
+    /// Bind to ports below 1024 (`CAP_NET_BIND_SERVICE`).
+    BindService = 10,
+    /// Set the clock (`CAP_SYS_TIME`).
+    SetClock = 25,
+}
+
+/// Finds a user by name.
+#[must_use]
+pub fn find_user(name: &str) -> Option<User> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: the pointer is to a text with its end marked. The result is the C library's, and stays as it is until
+    // the next call of this kind; there is one thread that makes them.
+    let entry = unsafe { libc::getpwnam(name.as_ptr()) };
+    // SAFETY: null, or a pointer to a whole entry, see above.
+    unsafe { entry.as_ref() }.map(|entry| User {
+        uid: entry.pw_uid,
+        gid: entry.pw_gid,
+    })
+}
+
+/// Whether this process is root's.
+#[must_use]
+pub fn is_root() -> bool {
+    // SAFETY: takes no pointers and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Becomes another user, for good, and keeps only these capabilities.
+///
+/// Threads that were started before keep theirs.
+///
+/// # Errors
+/// What the system says; the process is then neither the one nor the other, and should end.
+pub fn become_user(user: User, keep: &[Capability]) -> io::Result<()> {
+    // SAFETY: takes no pointers, with this operation.
+    check(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) })?;
+    // SAFETY: no groups are given, so that the pointer is not followed.
+    check(unsafe { libc::setgroups(0, std::ptr::null()) })?;
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::setgid(user.gid) })?;
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::setuid(user.uid) })?;
+    keep_capabilities(keep)?;
+    // SAFETY: takes no pointers, with this operation.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    Ok(())
+}
+
+/// Locks the memory of the process, what it has and what it will get.
+///
+/// # Errors
+/// What the system says.
+pub fn lock_memory() -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) })?;
+    Ok(())
+}
+
+/// Has the process run before all ordinary ones, with this priority (1 to 99).
+///
+/// # Errors
+/// What the system says.
+pub fn run_in_real_time(priority: i32) -> io::Result<()> {
+    let parameter = libc::sched_param {
+        sched_priority: priority,
+    };
+    // SAFETY: the pointer is to a parameter that lives through the call and is only read.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) })?;
+    Ok(())
+}
+
+/// Keeps these capabilities and no others.
+fn keep_capabilities(keep: &[Capability]) -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    struct Words {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    let mut header = Header {
+        version: CAPABILITY_VERSION,
+        pid: 0,
+    };
+    let low = keep
+        .iter()
+        .fold(0, |bits, &capability| bits | 1 << (capability as u32));
+    let words = [
+        Words {
+            effective: low,
+            permitted: low,
+            inheritable: 0,
+        },
+        Words::default(),
+    ];
+    // SAFETY: the pointers are to structures of the layout that the kernel documents for this version: a header, and
+    // two sets of three words; they live through the call. The C library has no function of its own for it.
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, words.as_ptr()) })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_name() {
+        assert_eq!(find_user("root"), Some(User { uid: 0, gid: 0 }));
+        assert_eq!(find_user("no such user"), None);
+        assert_eq!(find_user("ro\0ot"), None);
+    }
+}

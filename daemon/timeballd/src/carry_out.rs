@@ -1,0 +1,218 @@
+//! What the engine wants done, done: one arm for each of its outputs.
+
+use std::fmt::Display;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+use engine::io::{ClockCommand, Input, Output, SocketUse};
+use os::{ClockError, Token, UdpOptions, UdpSocket, Watch};
+
+use crate::files::{ConfigurationFiles, reason, take_dumps, write_drift, write_dump};
+use crate::keys::Keys;
+use crate::log::Log;
+use crate::run::{Daemon, Hands};
+
+impl Daemon {
+    /// Carries out one output; `Some` is the exit status.
+    pub(crate) fn carry_out(&mut self, output: Output) -> Option<u8> {
+        let hands = &mut self.hands;
+        match output {
+            Output::Open { socket, purpose } => match hands.open(purpose) {
+                Ok(open) => {
+                    hands
+                        .waiter
+                        .watch(Token(socket.0), &open, Watch::ReadableOrStamped);
+                    hands.sockets.insert(socket, open);
+                }
+                Err(error) => hands.log.warn(&format!(
+                    "Could not open NTP socket {} : {}",
+                    named(purpose),
+                    reason(&error)
+                )),
+            },
+            Output::Close { socket } => {
+                hands.waiter.forget(Token(socket.0));
+                hands.sockets.remove(&socket);
+            }
+            Output::Datagram {
+                socket,
+                to,
+                from,
+                bytes,
+            } => {
+                let sent = hands
+                    .sockets
+                    .get(&socket)
+                    .is_some_and(|open| open.send(&bytes, to, from).is_ok());
+                if !sent {
+                    self.tell(Input::SendFailed { socket });
+                }
+            }
+            Output::ControlReply { peer, bytes } => hands.control.reply(peer, &bytes),
+            Output::Clock(command) => self.steer(command),
+            Output::Resolve { lookup, name } => {
+                hands.resolver.ask(lookup.0, name);
+                hands.look_up();
+            }
+            Output::Log { severity, text } => hands.log.write(severity, &text),
+            Output::LogFile { file, line } => {
+                if let Err(warning) = hands.log_files.write(file, &line) {
+                    hands.log.warn(&warning);
+                }
+            }
+            Output::WriteDrift {
+                frequency_ppm,
+                skew_ppm,
+            } => {
+                if let Some(drift) = &hands.config.clock.drift_file {
+                    let path = Path::new(&drift.path);
+                    said(&mut hands.log, path, write_drift(path, frequency_ppm, skew_ppm));
+                }
+            }
+            Output::WriteDump { source, text } => {
+                if let Some(directory) = &hands.dump_dir {
+                    said(&mut hands.log, directory, write_dump(directory, &source, &text));
+                }
+            }
+            Output::ReadSourceFiles => {
+                let (sources, problems) =
+                    conf::chrony::read_source_dirs(&hands.config.source_dirs, &ConfigurationFiles);
+                for problem in problems {
+                    hands.log.warn(&problem.as_original());
+                }
+                self.tell(Input::SourceFiles(sources));
+            }
+            Output::ReadKeys => {
+                let keys = hands.read_keys();
+                self.tell(Input::Keys(keys.keys));
+            }
+            Output::CycleLogs => hands.log_files.close(),
+            Output::Ready => self.ready(),
+            Output::Exit { status } => return Some(status),
+        }
+        None
+    }
+
+    /// Acts upon the clock, and tells the engine how that went.
+    fn steer(&mut self, command: ClockCommand) {
+        let clock = self.hands.clock;
+        let done = match command {
+            ClockCommand::SetFrequency { ppm } => clock.set_frequency(ppm).map(Some),
+            ClockCommand::Step { by_s } => clock.step(by_s).map(|()| None),
+            ClockCommand::SetStatus {
+                synchronised,
+                leap,
+                estimated_error_s,
+                max_error_s,
+            } => {
+                self.hands.synchronised = synchronised;
+                clock
+                    .set_status(synchronised, leap, estimated_error_s, max_error_s)
+                    .map(|()| None)
+            }
+            ClockCommand::SetTai { offset_s } => clock.set_tai(offset_s).map(|()| None),
+        };
+        match done {
+            Ok(Some(ppm)) => self.tell(Input::FrequencyApplied { ppm }),
+            Ok(None) => {}
+            Err(ClockError::Refused(error)) => self.tell(Input::ClockRefused {
+                reason: &reason(&error),
+            }),
+            Err(error) => self.tell(Input::ClockRefused {
+                reason: &error.to_string(),
+            }),
+        }
+    }
+
+    /// Takes past measurements, and tells who waits that the daemon is ready.
+    fn ready(&mut self) {
+        if let Some(directory) = self.hands.dump_dir.clone() {
+            for text in take_dumps(&directory) {
+                if self.hands.reload {
+                    self.tell(Input::Dump { text: &text });
+                }
+            }
+        }
+        self.hands.announcements.ready(&mut self.hands.log);
+    }
+}
+
+impl Hands {
+    /// Opens an NTP socket.
+    fn open(&self, purpose: SocketUse) -> io::Result<UdpSocket> {
+        let (client, server) = (&self.config.client, &self.config.server);
+        let options = match purpose {
+            SocketUse::Client { remote, local_port } => UdpOptions {
+                ipv6: remote.is_ipv6(),
+                address: match remote {
+                    std::net::SocketAddr::V4(_) => client.bind_ipv4.map(IpAddr::V4),
+                    std::net::SocketAddr::V6(_) => client.bind_ipv6.map(IpAddr::V6),
+                },
+                port: local_port,
+                remote: Some(remote),
+                device: client.bind_device.as_deref(),
+                early: local_port != 0,
+                ..UdpOptions::default()
+            },
+            SocketUse::Server { ipv6, port } => UdpOptions {
+                ipv6,
+                address: if ipv6 {
+                    server.bind_ipv6.map(IpAddr::V6)
+                } else {
+                    server.bind_ipv4.map(IpAddr::V4)
+                },
+                port,
+                device: server.bind_device.as_deref(),
+                early: true,
+                broadcast: !server.broadcasts.is_empty(),
+                ..UdpOptions::default()
+            },
+        };
+        UdpSocket::open(&UdpOptions {
+            dscp: client.dscp,
+            packet_info: true,
+            stamp_received: true,
+            stamp_sent: true,
+            ..options
+        })
+    }
+
+    /// Reads the key file and logs what is wrong with it.
+    pub(crate) fn read_keys(&mut self) -> Keys {
+        let Some(path) = &self.config.key_file else {
+            return Keys::default();
+        };
+        let keys = match fs::read_to_string(path) {
+            Ok(text) => Keys::parse(&text, path),
+            Err(_) => {
+                self.log.warn(&format!("Could not open keyfile {path}"));
+                return Keys::default();
+            }
+        };
+        for warning in &keys.warnings {
+            self.log.warn(warning);
+        }
+        self.log
+            .info(&format!("Loaded {} symmetric keys", keys.keys.len()));
+        keys
+    }
+}
+
+/// How a socket is called in messages.
+fn named(purpose: SocketUse) -> String {
+    match purpose {
+        SocketUse::Client { remote, .. } => format!("to {remote}"),
+        SocketUse::Server { ipv6: false, port } => format!("on 0.0.0.0:{port}"),
+        SocketUse::Server { ipv6: true, port } => format!("on [::]:{port}"),
+    }
+}
+
+/// Logs that a file could not be written.
+fn said(log: &mut Log, path: &Path, written: io::Result<()>) {
+    if let Err(error) = written {
+        let path: &dyn Display = &path.display();
+        log.warn(&format!("Could not write {path} : {}", reason(&error)));
+    }
+}

@@ -1,0 +1,233 @@
+//! The daemon's files: configuration, drift, past measurements.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::{Path, PathBuf};
+
+use conf::include::{FILE_LENGTH_MAX, NAMES_MAX, ReadError, Reader};
+use os::files::replace;
+use os::privileges::User;
+
+/// The permissions of the drift file and of dump files.
+const FILE_MODE: u32 = 0o644;
+
+/// The permissions of directories that the daemon makes.
+const DIRECTORY_MODE: u32 = 0o750;
+
+/// The end of the names of dump files.
+const DUMP_SUFFIX: &str = ".dat";
+
+/// The largest dump file that is read, bytes: a line has about 100, and a source keeps fewer than 100 of them.
+const DUMP_LENGTH_MAX: u64 = 64 * 1024;
+
+/// Reads configuration files for the parser.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConfigurationFiles;
+
+impl Reader for ConfigurationFiles {
+    fn read_file(&self, path: &str) -> Result<String, ReadError> {
+        let limit = u64::try_from(FILE_LENGTH_MAX)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+            .map_err(|error| read_error(&error))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
+        let entries = fs::read_dir(path).map_err(|error| read_error(&error))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.take(NAMES_MAX).collect())
+    }
+}
+
+/// Why a file cannot be read, in the parser's words.
+fn read_error(error: &io::Error) -> ReadError {
+    match error.kind() {
+        ErrorKind::NotFound => ReadError::NotFound,
+        ErrorKind::IsADirectory => ReadError::IsDirectory,
+        ErrorKind::PermissionDenied => ReadError::PermissionDenied,
+        _ => ReadError::Other(reason(error)),
+    }
+}
+
+/// What the system says of a failed call, in its own words without the number.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
+}
+
+/// Makes a directory for the daemon's user, with those above it, unless it is there.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn make_directory(path: &Path, owner: Option<User>) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)?;
+    match owner {
+        Some(user) => chown(path, Some(user.uid), Some(user.gid)),
+        None => Ok(()),
+    }
+}
+
+/// Reads the frequency and its error bound, ppm, from a drift file: positive means that the clock gains.
+///
+/// # Errors
+/// What the system says, or `InvalidData`.
+pub(crate) fn read_drift(path: &Path) -> io::Result<(f64, f64)> {
+    let text = fs::read_to_string(path)?;
+    let numbers: Vec<f64> = text
+        .split_whitespace()
+        .map_while(|word| word.parse().ok())
+        .collect();
+    match numbers.as_slice() {
+        [frequency, skew, ..] if frequency.is_finite() && skew.is_finite() && *skew >= 0.0 => {
+            Ok((*frequency, *skew))
+        }
+        _ => Err(ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Replaces the drift file.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn write_drift(path: &Path, frequency_ppm: f64, skew_ppm: f64) -> io::Result<()> {
+    replace(
+        path,
+        format!("{frequency_ppm:20.6} {skew_ppm:20.6}\n").as_bytes(),
+        FILE_MODE,
+    )
+}
+
+/// Replaces the dump file of a source.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn write_dump(directory: &Path, source: &str, text: &str) -> io::Result<()> {
+    replace(
+        &directory.join(format!("{source}{DUMP_SUFFIX}")),
+        text.as_bytes(),
+        FILE_MODE,
+    )
+}
+
+/// Reads and removes all dump files of a directory, in the order of their names; what cannot be read is left out.
+pub(crate) fn take_dumps(directory: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(is_dump)
+        })
+        .take(NAMES_MAX)
+        .collect();
+    paths.sort();
+    paths
+        .iter()
+        .filter_map(|path| {
+            let mut text = String::new();
+            let read = File::open(path).and_then(|file| file.take(DUMP_LENGTH_MAX).read_to_string(&mut text));
+            // What stays would be of an earlier time at the next start.
+            let _ = fs::remove_file(path);
+            read.ok().map(|_| text)
+        })
+        .collect()
+}
+
+/// Whether a file of this name is one that [`write_dump`] writes: others in the directory are somebody else's.
+fn is_dump(name: &str) -> bool {
+    name.strip_suffix(DUMP_SUFFIX).is_some_and(|source| {
+        source.parse::<std::net::IpAddr>().is_ok()
+            || source
+                .strip_prefix("refid:")
+                .is_some_and(|id| u32::from_str_radix(id, 16).is_ok())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drift_survives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("drift");
+        write_drift(&path, -10.053_497, 0.052_646).unwrap();
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "          -10.053497             0.052646\n"
+        );
+        assert_eq!(read_drift(&path).unwrap(), (-10.053_497, 0.052_646));
+    }
+
+    #[test]
+    fn nonsense_is_no_drift() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("drift");
+        assert_eq!(read_drift(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        for text in ["", "1.0", "1.0 x", "nan 1", "1 -1", "inf 1"] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(
+                read_drift(&path).unwrap_err().kind(),
+                ErrorKind::InvalidData,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn dumps_are_taken_once_and_other_files_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        write_dump(folder.path(), "192.0.2.7", "one").unwrap();
+        write_dump(folder.path(), "2001:db8::7", "two").unwrap();
+        write_dump(folder.path(), "refid:50505300", "three").unwrap();
+        for other in ["note.dat", "refid:x.dat", "192.0.2.7.nts"] {
+            fs::write(folder.path().join(other), "other").unwrap();
+        }
+        assert_eq!(take_dumps(folder.path()), ["one", "two", "three"]);
+        assert!(take_dumps(folder.path()).is_empty());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn configuration_files_are_read_in_the_parsers_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        assert_eq!(ConfigurationFiles.read_file(path), Err(ReadError::IsDirectory));
+        assert_eq!(
+            ConfigurationFiles.read_file(&format!("{path}/none")),
+            Err(ReadError::NotFound)
+        );
+        fs::write(format!("{path}/a.conf"), b"server a\xff").unwrap();
+        assert_eq!(
+            ConfigurationFiles.read_file(&format!("{path}/a.conf")).unwrap(),
+            "server a\u{fffd}"
+        );
+        assert_eq!(ConfigurationFiles.list_dir(path).unwrap(), ["a.conf"]);
+    }
+
+    #[test]
+    fn reasons_have_no_numbers() {
+        assert_eq!(
+            reason(&io::Error::from_raw_os_error(2)),
+            "No such file or directory"
+        );
+        assert_eq!(reason(&io::Error::other("told")), "told");
+    }
+}

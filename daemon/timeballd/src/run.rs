@@ -1,0 +1,256 @@
+//! The loop: wait, tell the engine what happened, do what it says.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use conf::config::Config;
+use engine::Engine;
+use engine::io::{Input, LookupError, LookupId, Now, Severity, SocketId, Stamp, StampSource};
+use os::{Clock, DATAGRAM_LENGTH_MAX, Ready, Resolver, Token, UdpSocket, Waiter, signals};
+use units::Mono;
+
+use crate::control::ControlSockets;
+use crate::log::Log;
+use crate::log_files::LogFiles;
+use crate::ready::Announcements;
+
+/// How the loop calls the resolver's pipe.
+const RESOLVER: Token = Token(u32::MAX);
+
+/// The daemon at work: the engine, and everything it acts with.
+pub(crate) struct Daemon {
+    /// What decides.
+    pub engine: Engine,
+    /// What is acted with.
+    pub hands: Hands,
+}
+
+/// Everything that the engine's outputs are carried out with.
+pub(crate) struct Hands {
+    /// The system clock.
+    pub clock: Clock,
+    /// What is waited with.
+    pub waiter: Waiter,
+    /// The NTP sockets, by the engine's numbers.
+    pub sockets: BTreeMap<SocketId, UdpSocket>,
+    /// The command sockets.
+    pub control: ControlSockets,
+    /// What looks names up.
+    pub resolver: Resolver,
+    /// The daemon's log.
+    pub log: Log,
+    /// The logs of measurements.
+    pub log_files: LogFiles,
+    /// Who waits to be told that the daemon is ready.
+    pub announcements: Announcements,
+    /// What was configured: where things are, and how sockets are made.
+    pub config: Config,
+    /// Whether past measurements are taken from dump files when the daemon is ready.
+    pub reload: bool,
+    /// Where dump files are.
+    pub dump_dir: Option<PathBuf>,
+    /// When the daemon ends by itself.
+    pub end_at: Option<Mono>,
+    /// Whether the clock was last called synchronised.
+    pub synchronised: bool,
+}
+
+impl Daemon {
+    /// Runs until the engine says to end, and returns the exit status.
+    pub(crate) fn run(&mut self) -> u8 {
+        let mut ready = Vec::new();
+        loop {
+            if let Some(status) = self.act() {
+                return status;
+            }
+            if signals::take_end() {
+                self.tell(Input::Terminate);
+                continue;
+            }
+            let until = earliest(self.engine.poll_timeout(), self.hands.end_at);
+            match self.hands.waiter.wait(until, &mut ready) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    self.hands
+                        .log
+                        .write(Severity::Fatal, &format!("Could not wait : {error}"));
+                    return 1;
+                }
+            }
+            for &event in &ready {
+                if let Some(status) = self.happened(event) {
+                    return status;
+                }
+            }
+            if let Some(status) = self.due(until.filter(|_| ready.is_empty())) {
+                return status;
+            }
+        }
+    }
+
+    /// Carries out what the engine wants done, until that is nothing; `Some` is the exit status.
+    pub(crate) fn act(&mut self) -> Option<u8> {
+        while let Some(output) = self.engine.poll_output() {
+            if let Some(status) = self.carry_out(output) {
+                return Some(status);
+            }
+        }
+        None
+    }
+
+    /// Tells the engine what happened just now.
+    pub(crate) fn tell(&mut self, input: Input<'_>) {
+        self.engine.handle_input(now(&self.hands.clock), input);
+    }
+
+    /// Takes in one event, and does what comes of it.
+    fn happened(&mut self, event: Ready) -> Option<u8> {
+        if event.token == RESOLVER {
+            self.answer();
+            return self.act();
+        }
+        let mut buffer = [0; DATAGRAM_LENGTH_MAX];
+        if let Some((length, peer)) = self.hands.control.receive(event, &mut buffer) {
+            let bytes = buffer.get(..length).unwrap_or_default();
+            self.tell(Input::Control { peer, bytes });
+            return self.act();
+        }
+        let socket = SocketId(event.token.0);
+        if event.stamped {
+            self.transmitted(socket, &mut buffer);
+            if let Some(status) = self.act() {
+                return Some(status);
+            }
+        }
+        if event.readable {
+            self.received(socket, &mut buffer);
+        }
+        self.act()
+    }
+
+    /// Takes in the timestamp of something sent.
+    fn transmitted(&mut self, socket: SocketId, buffer: &mut [u8]) {
+        let Some(open) = self.hands.sockets.get(&socket) else {
+            return;
+        };
+        match open.receive_transmitted(buffer) {
+            Ok(Some(sent)) => {
+                let stamp = Stamp {
+                    at: sent.stamp,
+                    source: StampSource::Kernel,
+                };
+                let bytes = buffer.get(sent.payload).unwrap_or_default();
+                self.tell(Input::Transmitted {
+                    socket,
+                    sent: stamp,
+                    bytes,
+                });
+            }
+            Ok(None) => {}
+            Err(_) => self.tell(Input::SendFailed { socket }),
+        }
+    }
+
+    /// Takes in a datagram.
+    fn received(&mut self, socket: SocketId, buffer: &mut [u8]) {
+        let Some(open) = self.hands.sockets.get(&socket) else {
+            return;
+        };
+        match open.receive(buffer) {
+            Ok(Some(datagram)) => {
+                let now = now(&self.hands.clock);
+                let received = match datagram.stamp {
+                    Some(at) => Stamp {
+                        at,
+                        source: StampSource::Kernel,
+                    },
+                    None => Stamp {
+                        at: now.wall,
+                        source: StampSource::Daemon,
+                    },
+                };
+                let bytes = buffer.get(..datagram.length).unwrap_or_default();
+                let (from, to) = (datagram.from, datagram.to);
+                self.engine.handle_input(
+                    now,
+                    Input::Datagram {
+                        socket,
+                        from,
+                        to,
+                        received,
+                        bytes,
+                    },
+                );
+            }
+            Ok(None) => {}
+            Err(_) => self.tell(Input::SendFailed { socket }),
+        }
+    }
+
+    /// Takes in the answer of the resolver, and has it look up the next name.
+    fn answer(&mut self) {
+        self.hands.waiter.forget(RESOLVER);
+        if let Some((lookup, answer)) = self.hands.resolver.finish() {
+            let answer = answer.map_err(|error| match error {
+                os::LookupError::NotFound => LookupError::NotFound,
+                os::LookupError::TryAgain => LookupError::TryAgain,
+            });
+            self.tell(Input::Resolved {
+                lookup: LookupId(lookup),
+                answer,
+            });
+        }
+        self.hands.look_up();
+    }
+
+    /// Does what is due by now. `at_least` is the instant that was waited for when it was waited for in full: a
+    /// clock that is rounded may say that it is not there yet.
+    fn due(&mut self, at_least: Option<Mono>) -> Option<u8> {
+        let mut now = now(&self.hands.clock);
+        now.mono = at_least.map_or(now.mono, |instant| instant.max(now.mono));
+        if self.hands.end_at.is_some_and(|end| end <= now.mono) {
+            self.hands.end_at = None;
+            self.hands.log.info("Timeout reached");
+            self.engine.handle_input(now, Input::Terminate);
+            let status = self.act();
+            return status.map(|status| status.max(u8::from(!self.hands.synchronised)));
+        }
+        if self
+            .engine
+            .poll_timeout()
+            .is_some_and(|timeout| timeout <= now.mono)
+        {
+            self.engine.handle_timeout(now);
+        }
+        None
+    }
+}
+
+impl Hands {
+    /// Starts the next lookup, if one waits and none is under way.
+    pub(crate) fn look_up(&mut self) {
+        match self.resolver.start() {
+            Ok(Some(pipe)) => self.waiter.watch(RESOLVER, pipe, os::Watch::Readable),
+            Ok(None) => {}
+            // It is kept, and tried again after the next question.
+            Err(error) => self.log.warn(&format!("Could not start resolver : {error}")),
+        }
+    }
+}
+
+/// Reads the clocks for the engine.
+pub(crate) fn now(clock: &Clock) -> Now {
+    let reading = clock.now();
+    Now {
+        mono: reading.mono,
+        wall: reading.wall,
+        slept_ns: reading.slept_ns,
+    }
+}
+
+/// The earlier of two instants, of which each may be never.
+fn earliest(one: Option<Mono>, other: Option<Mono>) -> Option<Mono> {
+    one.into_iter().chain(other).min()
+}

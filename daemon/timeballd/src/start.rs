@@ -1,0 +1,409 @@
+//! From arguments to a running daemon, and to its end.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use conf::config::{Config, Family, LogKind};
+use conf::diagnostic::{Diagnostic, Severity as Weight};
+use engine::io::Severity;
+use engine::{Engine, Options};
+use os::background::{Detached, detach, inherit};
+use os::pid_file::PidFile;
+use os::privileges::{self, Capability, User};
+use os::{AddressFamily, Clock, Resolver, Waiter, random_u64, signals};
+
+use crate::args::{Arguments, Once};
+use crate::control::ControlSockets;
+use crate::files::{ConfigurationFiles, make_directory, read_drift, reason};
+use crate::identity::{FEATURES, Identity};
+use crate::leap_files;
+use crate::log::{Log, threshold};
+use crate::log_files::LogFiles;
+use crate::ready::Announcements;
+use crate::run::{Daemon, Hands, now};
+
+/// The first second of the NTP era window, Unix seconds: 1976-01-01. Servers' times are taken to be in the 2^32
+/// seconds from there on, until 2112.
+const ERA_START_S: i64 = 189_302_400;
+
+/// Ports below this one are root's.
+const FIRST_FREE_PORT: u16 = 1024;
+
+/// Why the daemon cannot run, in the words that are logged.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Fatal(String);
+
+/// Runs the daemon as it is asked, and returns the exit status of the program.
+pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
+    let mut announcements = Announcements::default();
+    if let Some(descriptor) = arguments.notify_fd {
+        match inherit(descriptor) {
+            Ok(supervisor) => announcements.supervisor = Some(supervisor),
+            Err(_) => return refuse(arguments, &Fatal(format!("Invalid argument {descriptor}"))),
+        }
+    }
+    let (config, problems) = read_configuration(identity, arguments);
+    if arguments.print {
+        return print_configuration(identity, arguments);
+    }
+    if let Err(fatal) = check_user(identity, arguments) {
+        return refuse(arguments, &fatal);
+    }
+    if !arguments.foreground {
+        match detach() {
+            Ok(Detached::Daemon(starter)) => announcements.starter = Some(starter),
+            Ok(Detached::Starter(Ok(()))) => return 0,
+            Ok(Detached::Starter(Err(message))) => {
+                say(&message);
+                return 1;
+            }
+            Err(error) => return refuse(arguments, &fatal("Could not detach", &error)),
+        }
+    }
+    let mut log = match open_log(identity, arguments) {
+        Ok(log) => log,
+        Err(fatal) => {
+            announcements.failed(&fatal.0);
+            return refuse(arguments, &fatal);
+        }
+    };
+    let (name, version) = (identity.name, identity.version);
+    log.info(&format!("{name} version {version} starting ({FEATURES})"));
+    match prepare(identity, arguments, config, &problems, &mut log) {
+        Ok(prepared) => prepared.run(log, announcements, name),
+        Err(fatal) => {
+            log.write(Severity::Fatal, &fatal.0);
+            announcements.failed(&fatal.0);
+            1
+        }
+    }
+}
+
+/// What has been set up before the engine begins.
+struct Prepared {
+    config: Config,
+    options: Options,
+    clock: Clock,
+    waiter: Waiter,
+    control: ControlSockets,
+    arguments: Arguments,
+    /// Removed when the daemon has ended.
+    _pid_file: Option<PidFile>,
+}
+
+/// Does everything that can fail, and gives up privileges when they are not needed any more.
+fn prepare(
+    identity: &Identity,
+    arguments: &Arguments,
+    mut config: Config,
+    problems: &[Diagnostic],
+    log: &mut Log,
+) -> Result<Prepared, Fatal> {
+    report(problems, log)?;
+    adapt(&mut config, arguments);
+    let measures_only = arguments.once == Some(Once::Log);
+    let pid_file = match Identity::path(&config.process.pid_file, identity.pid_file) {
+        Some(path) if !measures_only => Some(write_pid_file(path, identity)?),
+        _ => None,
+    };
+    let user = find_user(identity, arguments, &config)?;
+    let clock = Clock::new();
+    if arguments.observe {
+        log.info("Disabled control of system clock");
+    } else {
+        clock.can_steer().map_err(|error| Fatal(error.to_string()))?;
+    }
+    for directory in [&config.logs.dir, &config.dump_dir].into_iter().flatten() {
+        if let Err(error) = make_directory(Path::new(directory), user) {
+            log.warn(&format!(
+                "Could not create directory {directory} : {}",
+                reason(&error)
+            ));
+        }
+    }
+    let control = if measures_only {
+        ControlSockets::default()
+    } else {
+        let socket = Identity::path(&config.control.socket, identity.socket);
+        ControlSockets::open(&config.control, socket, user, log)
+    };
+    set_scheduling(arguments, &config, log);
+    let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
+    give_up_privileges(user, arguments, &config, log)?;
+    if control.is_empty()
+        && config.server.port == 0
+        && config.sources.is_empty()
+        && config.source_dirs.is_empty()
+    {
+        return Err(Fatal("Nothing to do".to_owned()));
+    }
+    let drift = config
+        .clock
+        .drift_file
+        .as_ref()
+        .and_then(|drift| known_drift(Path::new(&drift.path), log));
+    signals::install().map_err(|error| fatal("Could not handle signals", &error))?;
+    let waiter = Waiter::new().map_err(|error| fatal("Could not make a timer", &error))?;
+    let leap_table = leap_files::read(&config.leap).unwrap_or_else(|warning| {
+        log.warn(&warning);
+        None
+    });
+    let options = Options {
+        observe: arguments.observe,
+        drift,
+        precision_s,
+        era_start: ERA_START_S,
+        leap_table,
+    };
+    Ok(Prepared {
+        config,
+        options,
+        clock,
+        waiter,
+        control,
+        arguments: arguments.clone(),
+        _pid_file: pid_file,
+    })
+}
+
+impl Prepared {
+    /// Runs the engine until it ends, and returns the exit status.
+    fn run(self, log: Log, announcements: Announcements, name: &str) -> u8 {
+        let now = now(&self.clock);
+        // Without random numbers nothing can be asked in a way that others cannot answer for the server.
+        let entropy = Box::new(|| random_u64().unwrap_or_default());
+        let mut hands = Hands {
+            clock: self.clock,
+            waiter: self.waiter,
+            sockets: BTreeMap::new(),
+            control: self.control,
+            resolver: Resolver::new(self.arguments.family),
+            log,
+            log_files: LogFiles::new(&self.config.logs),
+            announcements,
+            config: self.config.clone(),
+            reload: self.arguments.reload,
+            dump_dir: self.config.dump_dir.as_ref().map(PathBuf::from),
+            end_at: self
+                .arguments
+                .timeout_s
+                .map(|seconds| now.mono.plus_seconds(f64::from(seconds))),
+            synchronised: false,
+        };
+        hands.control.watch(&mut hands.waiter);
+        let keys = hands.read_keys();
+        let engine = Engine::new(self.config, self.options, now, entropy);
+        let mut daemon = Daemon { engine, hands };
+        daemon.tell(engine::io::Input::Keys(keys.keys));
+        let status = daemon.run();
+        daemon.hands.announcements.stopping();
+        daemon.hands.log.info(&format!("{name} exiting"));
+        status
+    }
+}
+
+/// Reads the configuration, from the arguments or from the file.
+fn read_configuration(identity: &Identity, arguments: &Arguments) -> (Config, Vec<Diagnostic>) {
+    if arguments.directives.is_empty() {
+        conf::chrony::parse(config_file(identity, arguments), &ConfigurationFiles)
+    } else {
+        conf::chrony::parse_arguments(&arguments.directives, &ConfigurationFiles)
+    }
+}
+
+/// Prints the configuration as it is understood, as far as it is.
+fn print_configuration(identity: &Identity, arguments: &Arguments) -> u8 {
+    let (text, problems) = if arguments.directives.is_empty() {
+        conf::chrony::print(config_file(identity, arguments), &ConfigurationFiles)
+    } else {
+        conf::chrony::print_arguments(&arguments.directives, &ConfigurationFiles)
+    };
+    // Whoever stops reading has seen enough.
+    let _ = io::stdout().write_all(text.as_bytes());
+    let mut log = Log::to_stderr(threshold(arguments.log_level));
+    match report(&problems, &mut log) {
+        Ok(()) => 0,
+        Err(fatal) => refuse(arguments, &fatal),
+    }
+}
+
+/// The configuration file that is meant.
+fn config_file<'a>(identity: &Identity, arguments: &'a Arguments) -> &'a str {
+    arguments.config_file.as_deref().unwrap_or(identity.config_file)
+}
+
+/// Logs what is wrong with the configuration, up to what the daemon cannot start with.
+fn report(problems: &[Diagnostic], log: &mut Log) -> Result<(), Fatal> {
+    for problem in problems {
+        match problem.severity {
+            Weight::Error => return Err(Fatal(problem.as_original())),
+            Weight::Warning => log.warn(&problem.as_original()),
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to go on as somebody who will not be able to.
+fn check_user(identity: &Identity, arguments: &Arguments) -> Result<(), Fatal> {
+    let free = arguments.any_user || (arguments.observe && identity.observes_unprivileged);
+    if free || privileges::is_root() {
+        Ok(())
+    } else {
+        Err(Fatal("Not superuser".to_owned()))
+    }
+}
+
+/// Opens the log that is asked for.
+fn open_log(identity: &Identity, arguments: &Arguments) -> Result<Log, Fatal> {
+    let level = if arguments.debug > 1 {
+        -1
+    } else {
+        arguments.log_level
+    };
+    match &arguments.log_file {
+        Some(path) => Log::to_file(path, threshold(level))
+            .map_err(|error| fatal(format!("Could not open log file {path}"), &error)),
+        None if arguments.logs_to_stderr() => Ok(Log::to_stderr(threshold(level))),
+        None => Ok(Log::to_system(identity.name, threshold(level))),
+    }
+}
+
+/// Makes the configuration what the arguments want it to be.
+fn adapt(config: &mut Config, arguments: &Arguments) {
+    let family = match arguments.family {
+        AddressFamily::Any => None,
+        AddressFamily::Ipv4 => Some(Family::V4),
+        AddressFamily::Ipv6 => Some(Family::V6),
+    };
+    for source in &mut config.sources {
+        source.family = source.family.or(family);
+    }
+    if arguments.restart {
+        config.initial_step = None;
+        config.clock.make_step = config.clock.make_step.filter(|step| step.limit.is_none());
+    }
+    if config.logs.dir.is_none() {
+        config.logs.kinds.clear();
+    }
+    if config.logs.kinds.contains(&LogKind::RawMeasurements) {
+        config.logs.kinds.insert(LogKind::Measurements);
+    }
+}
+
+/// Writes the file that says which process this is.
+fn write_pid_file(path: &Path, identity: &Identity) -> Result<PidFile, Fatal> {
+    if let Some(directory) = path.parent()
+        && path == Path::new(identity.pid_file)
+    {
+        // The directory of the usual file is the daemon's own; of another, whoever named it has to care.
+        let _ = make_directory(directory, None);
+    }
+    PidFile::write(path, identity.name).map_err(|error| Fatal(error.to_string()))
+}
+
+/// Finds the user to become; `None` for nobody else.
+fn find_user(identity: &Identity, arguments: &Arguments, config: &Config) -> Result<Option<User>, Fatal> {
+    if !privileges::is_root() {
+        return Ok(None);
+    }
+    let asked = arguments.user.as_ref().or(config.process.user.as_ref());
+    let user = match asked {
+        Some(name) => privileges::find_user(name)
+            .ok_or_else(|| Fatal(format!("Could not get user/group ID of {name}")))?,
+        // Whoever runs the program without having installed it has no such user.
+        None => match privileges::find_user(identity.user) {
+            Some(user) => user,
+            None => return Ok(None),
+        },
+    };
+    Ok((user.uid != 0).then_some(user))
+}
+
+/// Keeps the daemon from waiting for memory or for others, where that is asked for.
+fn set_scheduling(arguments: &Arguments, config: &Config, log: &mut Log) {
+    let priority = arguments
+        .priority
+        .unwrap_or(i32::from(config.process.sched_priority));
+    if priority > 0
+        && let Err(error) = privileges::run_in_real_time(priority)
+    {
+        log.warn(&format!("Could not set real-time priority : {}", reason(&error)));
+    }
+    if (arguments.lock_memory || config.process.lock_memory)
+        && let Err(error) = privileges::lock_memory()
+    {
+        log.warn(&format!("Could not lock memory : {}", reason(&error)));
+    }
+}
+
+/// Becomes the daemon's user with what it still needs.
+fn give_up_privileges(
+    user: Option<User>,
+    arguments: &Arguments,
+    config: &Config,
+    log: &mut Log,
+) -> Result<(), Fatal> {
+    let Some(user) = user else {
+        if privileges::is_root() {
+            log.warn("Running with root privileges");
+        }
+        return Ok(());
+    };
+    let mut keep = Vec::new();
+    if !arguments.observe {
+        keep.push(Capability::SetClock);
+    }
+    let ports = [Some(config.server.port), config.client.port];
+    if ports
+        .into_iter()
+        .flatten()
+        .any(|port| (1..FIRST_FREE_PORT).contains(&port))
+    {
+        keep.push(Capability::BindService);
+    }
+    privileges::become_user(user, &keep).map_err(|error| fatal("Could not drop root privileges", &error))
+}
+
+/// Reads the drift file and says what it says.
+fn known_drift(path: &Path, log: &mut Log) -> Option<(f64, f64)> {
+    match read_drift(path) {
+        Ok((frequency, skew)) => {
+            let path = path.display();
+            log.info(&format!(
+                "Frequency {frequency:.3} +/- {skew:.3} ppm read from {path}"
+            ));
+            Some((frequency, skew))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => {
+            log.warn(&format!(
+                "Could not read valid frequency and skew from driftfile {}",
+                path.display()
+            ));
+            None
+        }
+    }
+}
+
+/// Says on stderr why the program ends at once, and returns its exit status.
+fn refuse(arguments: &Arguments, fatal: &Fatal) -> u8 {
+    if arguments.foreground {
+        Log::to_stderr(threshold(arguments.log_level)).write(Severity::Fatal, &fatal.0);
+    } else {
+        say(&fatal.0);
+    }
+    1
+}
+
+/// Says a line on stderr.
+fn say(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// What was tried, and what the system says.
+fn fatal(tried: impl Display, error: &io::Error) -> Fatal {
+    Fatal(format!("{tried} : {}", reason(error)))
+}
