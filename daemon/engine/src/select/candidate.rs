@@ -145,9 +145,10 @@ impl Candidate {
         self.reach != 0
     }
 
-    /// Whether its offset can be calculated with.
+    /// Whether its offset, and what is passed on of its root, can be calculated with.
     pub(super) fn has_usable_numbers(&self) -> bool {
-        self.offset_s.is_finite() && is_magnitude(self.offset_error_s)
+        let magnitudes = [self.offset_error_s, self.root_delay_s, self.root_dispersion_s];
+        self.offset_s.is_finite() && magnitudes.into_iter().all(is_magnitude)
     }
 
     /// Whether its frequency can be calculated with.

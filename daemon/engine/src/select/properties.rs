@@ -144,17 +144,14 @@ proptest! {
             turned.reverse();
         }
         let (mut one, mut other) = (Selector::new(), Selector::new());
+        let by_id = |candidates: &[Candidate], selection: &Selection| -> Vec<_> {
+            candidates.iter().map(|candidate| candidate.id).zip(statuses(selection).chars()).collect()
+        };
         for _ in 0..3 {
-            let mut expected: Vec<_> = candidates
-                .iter()
-                .map(|candidate| candidate.id)
-                .zip(statuses(&one.select(&candidates, &rules)).chars())
-                .collect();
-            let mut seen: Vec<_> = turned
-                .iter()
-                .map(|candidate| candidate.id)
-                .zip(statuses(&other.select(&turned, &rules)).chars())
-                .collect();
+            let (first, second) = (one.select(&candidates, &rules), other.select(&turned, &rules));
+            let mut expected = by_id(&candidates, &first);
+            let mut seen = by_id(&turned, &second);
+            prop_assert_eq!(first.combined, second.combined);
             expected.sort_unstable();
             seen.sort_unstable();
             prop_assert_eq!(seen, expected);

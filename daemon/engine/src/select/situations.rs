@@ -163,6 +163,8 @@ fn sources_with_a_fault_of_their_own_do_not_vote() {
         (with(2, |s| s.jitter_s = 1.1), '~'),
         (with(2, |s| s.offset_s = f64::NAN), 'M'),
         (with(2, |s| s.offset_error_s = f64::INFINITY), 'M'),
+        (with(2, |s| s.root_delay_s = f64::NAN), 'M'),
+        (with(2, |s| s.root_dispersion_s = -1.0), 'M'),
         (far(2, f64::NAN), 'd'),
         (far(2, f64::INFINITY), 'd'),
         (far(2, -1.0), 'd'),
@@ -410,6 +412,9 @@ fn sources_are_averaged_by_what_they_are_worth() {
         with(2, |s| (s.root_delay_s, s.root_dispersion_s) = (7e-4, 3e-4)),
     ]);
     assert_eq!((best.root_delay_s, best.root_dispersion_s), (7e-4, 3e-4));
+    // an error whose square is no number
+    let vast = combined(&[with(1, |s| (s.offset_s, s.offset_error_s) = (0.25, 1e200))]);
+    assert_eq!((vast.offset_s, vast.offset_error_s), (0.25, 1e200));
     // frequencies that are none
     let unknown = combined(&[with(1, |s| s.frequency = f64::NAN)]);
     assert_eq!((unknown.frequency, unknown.frequency_error), (0.0, f64::INFINITY));
