@@ -16,7 +16,7 @@
 //!   correction of the clock has used yet is news, however long ago it came. chronyd changes its source several
 //!   times in the first minutes.
 //! - **Averaging knows of asymmetry.** Weights are inverse variances of noise *and* of what the root distance
-//!   allows a path to hide ([`combine`]), and the error of the mean grows when sources differ by more than they
+//!   allows a path to hide (`combine.rs`), and the error of the mean grows when sources differ by more than they
 //!   should.
 //! - **A falseticker or a source out of limits is told once** until it is selectable again; chronyd repeats it
 //!   when the reference changes. A failure is told once until a source is selected, however the sources come and
