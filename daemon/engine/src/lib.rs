@@ -14,6 +14,7 @@ pub mod estimate;
 pub mod io;
 pub mod outbox;
 pub mod select;
+pub mod server;
 pub mod source;
 mod steer;
 pub mod timeline;

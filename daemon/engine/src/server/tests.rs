@@ -1,0 +1,264 @@
+//! Requests through the whole server.
+
+use std::net::Ipv4Addr;
+
+use conf::config::{AccessRule, Subnet, Verdict};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use units::{Leap, NtpShort, ReferenceId, Stratum};
+use wire::ntp::auth::{Algorithm, CODE_LENGTH_MAX, Key};
+use wire::ntp::{Datagram, ExtensionKind, PacketWriter, Tail, Version};
+
+use super::*;
+
+const STATE: ServerState = ServerState {
+    leap: Leap::Normal,
+    stratum: Stratum(2),
+    reference_id: ReferenceId(0x0102_0304),
+    reference_time: NtpTimestamp(7 << 32),
+    root_delay: NtpShort(3),
+    root_dispersion: NtpShort(4),
+    precision: -23,
+    poll_min: reply::POLL_MIN,
+};
+
+const FROM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_000);
+
+fn key(id: u32, algorithm: Algorithm) -> Key {
+    let length = algorithm.key_length().unwrap_or(18);
+    Key::new(id, algorithm, &vec![0x5a; length]).unwrap()
+}
+
+const ALGORITHMS: [Algorithm; 7] = [
+    Algorithm::Md5,
+    Algorithm::Sha1,
+    Algorithm::Sha256,
+    Algorithm::Sha384,
+    Algorithm::Sha512,
+    Algorithm::Aes128Cmac,
+    Algorithm::Aes256Cmac,
+];
+
+fn server() -> Server {
+    let mut server = Server::new(Some(ClientLog::new(65_536, 1)));
+    let everyone = AccessRule {
+        verdict: Verdict::Allow,
+        all: false,
+        subnet: Subnet::Everyone,
+    };
+    server.access.set(&everyone).unwrap();
+    let keys = ALGORITHMS
+        .into_iter()
+        .zip(1..)
+        .map(|(algorithm, id)| key(id, algorithm));
+    server.keys = Keys::new(keys.collect()).0;
+    server
+}
+
+fn ask(server: &mut Server, bytes: &[u8], now_s: i64) -> Result<Vec<u8>, Silence> {
+    let Ok(Datagram::Packet(packet)) = Datagram::decode(bytes) else {
+        return Err(Silence::NotARequest);
+    };
+    let received = NtpTimestamp((0xeeac_0000 + now_s.cast_unsigned()) << 32);
+    let question = Question {
+        packet,
+        from: FROM,
+        at: Moments {
+            received,
+            sent: NtpTimestamp(received.0 + 500),
+        },
+        received_by: StampSource::Kernel,
+        now: Mono(now_s * 1_000_000_000),
+        random: 0xff,
+    };
+    let mut out = [0; 200];
+    let length = server.answer(&question, &STATE, &mut out)?;
+    Ok(out[..length].to_vec())
+}
+
+fn request(version: Version, key: Option<&Key>) -> Vec<u8> {
+    let header = Header {
+        version,
+        transmit_time: NtpTimestamp(12345),
+        ..Header::default()
+    };
+    let mut buffer = [0; 200];
+    let length = reply::write(&header, key, &mut buffer).unwrap();
+    buffer[..length].to_vec()
+}
+
+#[test]
+fn authenticated_requests_get_authenticated_answers() {
+    let mut server = server();
+    for version in [Version::V1, Version::V2, Version::V3, Version::V4] {
+        for (algorithm, id) in ALGORITHMS.into_iter().zip(1..) {
+            let key = key(id, algorithm);
+            let request = request(version, Some(&key));
+            let answer = ask(&mut server, &request, 1).unwrap();
+            assert_eq!(answer.len(), request.len());
+            let packet = Packet::decode(&answer).unwrap();
+            let Tail::Mac { key_id, digest } = packet.tail else {
+                panic!("{:?}", packet.tail)
+            };
+            assert_eq!(key_id, id);
+            assert!(key.verify(packet.covered, version, digest));
+            let mut forged = request.clone();
+            forged[47] ^= 1;
+            assert_eq!(ask(&mut server, &forged, 1), Err(Silence::Unauthenticated));
+        }
+    }
+    assert_eq!(server.statistics.authenticated, 28);
+    assert_eq!((server.statistics.ntp_hits, server.statistics.ntp_drops), (56, 0));
+}
+
+/// Seen with chronyd 4.3, key SHA256: a code is cut to 20 bytes in version 4, and in no other.
+#[test]
+fn codes_of_the_wrong_length_are_not_right() {
+    let mut server = server();
+    let key = key(3, Algorithm::Sha256);
+    for (version, length, right) in [
+        (Version::V3, 32, true),
+        (Version::V3, 20, false),
+        (Version::V4, 20, true),
+        (Version::V4, 16, false),
+    ] {
+        let mut bytes = request(version, None);
+        let mut code = [0; CODE_LENGTH_MAX];
+        key.mac(&bytes, version, &mut code);
+        bytes.extend_from_slice(&key.id().to_be_bytes());
+        bytes.extend_from_slice(&code[..length]);
+        let answer = ask(&mut server, &bytes, 1);
+        assert_eq!(answer.is_ok(), right, "{version:?} {length} {answer:?}");
+    }
+}
+
+#[test]
+fn unknown_keys_and_crypto_naks_are_met_with_silence() {
+    let mut server = server();
+    let unknown = request(Version::V4, Some(&key(99, Algorithm::Md5)));
+    assert_eq!(ask(&mut server, &unknown, 1), Err(Silence::Unauthenticated));
+    let nak = [request(Version::V4, None), vec![0; 4]].concat();
+    assert_eq!(ask(&mut server, &nak, 1), Err(Silence::Unauthenticated));
+}
+
+#[test]
+fn extension_fields_are_not_answered() {
+    let mut server = server();
+    let mut buffer = [0; 300];
+    let mut writer = PacketWriter::new(&mut buffer, &Header::default()).unwrap();
+    writer.extension(ExtensionKind(0x1234), &[1; 100]).unwrap();
+    let length = writer.finish().unwrap();
+    assert_eq!(ask(&mut server, &buffer[..length], 1).unwrap().len(), 48);
+}
+
+#[test]
+fn those_who_may_not_ask_leave_no_trace() {
+    let mut server = Server::new(Some(ClientLog::new(65_536, 1)));
+    assert_eq!(
+        ask(&mut server, &request(Version::V4, None), 1),
+        Err(Silence::Denied)
+    );
+    assert_eq!(server.statistics, Statistics::default());
+    assert_eq!(server.log().unwrap().page(0, 99, 0, false, Mono(0)).clients, []);
+}
+
+#[test]
+fn answers_are_limited_and_kisses_sent() {
+    let mut server = server();
+    server.rate_limit = Some(RateLimit::NTP);
+    assert_eq!(server.poll_min(), PollInterval(3));
+    let request = request(Version::V4, None);
+    for _ in 0..8 {
+        ask(&mut server, &request, 5).unwrap();
+    }
+    assert_eq!(ask(&mut server, &request, 5), Err(Silence::RateLimited));
+    assert!(ask(&mut server, &request, 13).is_ok());
+    assert_eq!((server.statistics.ntp_hits, server.statistics.ntp_drops), (10, 1));
+    let limit = RateLimit {
+        kod: 1,
+        ..RateLimit::NTP
+    };
+    server.rate_limit = Some(limit);
+    let Ok(Datagram::Packet(packet)) = Datagram::decode(&request) else {
+        panic!()
+    };
+    let question = Question {
+        packet,
+        from: FROM,
+        at: Moments {
+            received: NtpTimestamp(1),
+            sent: NtpTimestamp(2),
+        },
+        received_by: StampSource::Daemon,
+        now: Mono(13_000_000_000),
+        random: 0x0f,
+    };
+    let mut out = [0; 48];
+    assert_eq!(server.answer(&question, &STATE, &mut out), Ok(48));
+    let header = Header::decode(&out).unwrap();
+    assert_eq!(header.kiss(), Some(KissCode::Rate));
+}
+
+#[test]
+fn timestamps_are_counted_by_who_took_them() {
+    let mut server = server();
+    let mut origin = NtpTimestamp::ZERO;
+    for now_s in 1..=4i64 {
+        let header = Header {
+            origin_time: origin,
+            receive_time: NtpTimestamp(now_s.cast_unsigned() * 8),
+            transmit_time: NtpTimestamp(3),
+            ..Header::default()
+        };
+        let answer = ask(&mut server, &header.encode(), now_s).unwrap();
+        let answer = Packet::decode(&answer).unwrap().header;
+        server.sent(&answer, answer.transmit_time, StampSource::Hardware);
+        origin = answer.receive_time;
+    }
+    let statistics = server.statistics;
+    assert_eq!((statistics.interleaved, statistics.received_by.kernel), (2, 4));
+    assert_eq!(
+        (
+            statistics.transmitted_by.daemon,
+            statistics.transmitted_by.hardware
+        ),
+        (2, 2)
+    );
+    assert_eq!(server.interleave().map(Interleave::held), Some(3));
+    server.clock_stepped();
+    assert_eq!(server.interleave().map(Interleave::held), Some(0));
+}
+
+#[test]
+fn without_a_log_everything_is_answered_in_the_basic_mode() {
+    let mut server = Server {
+        access: server().access,
+        rate_limit: Some(RateLimit::NTP),
+        ..Server::new(None)
+    };
+    for _ in 0..50 {
+        ask(&mut server, &request(Version::V4, None), 1).unwrap();
+    }
+    assert_eq!(server.statistics.ntp_hits, 50);
+    assert!(server.log().is_none() && server.interleave().is_none());
+}
+
+proptest! {
+    #[test]
+    fn no_answer_is_longer_than_its_request(mut bytes in vec(any::<u8>(), 48..400), likely: bool) {
+        let mut server = server();
+        if likely {
+            bytes[0] = (bytes[0] & 0o300) | 0o43;
+            bytes.truncate(bytes.len() / 4 * 4);
+            if let Some(field) = bytes.get_mut(48..52) {
+                field[2..].copy_from_slice(&[0, 28]);
+            }
+        }
+        for now_s in 1..4 {
+            if let Ok(answer) = ask(&mut server, &bytes, now_s) {
+                prop_assert!(answer.len() <= bytes.len());
+                prop_assert!(Packet::decode(&answer).is_ok());
+            }
+        }
+    }
+}
