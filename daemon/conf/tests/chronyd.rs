@@ -337,6 +337,30 @@ const CORPUS: &[(&str, Differs)] = &[
     ("sourcedir @/a", No),
     ("sourcedir", No),
     ("sourcedir 1 2 3 4 5 6 7 8 9 10 11", No),
+    // What distributions, clouds and installers write.
+    (
+        "pool 2.rhel.pool.ntp.org iburst|sourcedir /run/chrony-dhcp|driftfile /var/lib/chrony/drift|\
+         makestep 1.0 3|rtcsync|#hwtimestamp *|keyfile /etc/chrony.keys|ntsdumpdir /var/lib/chrony|\
+         leapsectz right/UTC|logdir /var/log/chrony",
+        No,
+    ),
+    ("server 169.254.169.123 prefer iburst minpoll 4 maxpoll 4", No),
+    ("server metadata.google.internal prefer iburst", No),
+    (
+        "server a iburst|driftfile /d|makestep 1.0 3|rtcsync|dumpdir /x|dumponexit|local stratum 10|\
+         allow 0.0.0.0/0|maxupdateskew 100.0|stratumweight 0|logdir /l|log measurements statistics|noclientlog",
+        No,
+    ),
+    (
+        "server a minpoll 6 maxpoll 10 iburst prefer trust key 5 xleave filter 3|hwtimestamp eth0 minpoll 2|\
+         minsources 2|maxdistance 2",
+        No,
+    ),
+    (
+        "pidfile tmp/pidfile.1|allow|cmdallow|bindcmdaddress 0.0.0.0|bindcmdaddress /unix/chronyd.sock|\
+         local stratum 1",
+        No,
+    ),
     // What we do not do, and say so.
     ("server a nts", Ours),
     ("refclock SHM 0", Ours),
