@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 4] = [
     &["units", "model"],
     &["wire", "conf", "link", "bus"],
     &["engine", "os", "controller", "agent"],
-    &["timeballd", "timeball", "fleet-bench"],
+    &["timeballd", "sim", "timeball", "fleet-bench"],
 ];
 
 /// What each wing may use of the other, and the benchmark of both: the bridge is narrow.

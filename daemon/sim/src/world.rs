@@ -1,0 +1,773 @@
+//! A world in virtual time: hosts, paths between them, and everything that happens, in order.
+//!
+//! Nobody waits. The world goes from one event to the next: a datagram that arrives, a timer of an engine, the
+//! next whole second at which the true error of every clock is noted, an act of the scenario. True time is known
+//! to the world only; an engine sees the clocks of its host.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use conf::config::Config;
+use engine::discipline::leap::LeapTable;
+use engine::io::{
+    ClockCommand, Input, LookupError, LookupId, Now, Output, SocketId, SocketUse, Stamp, StampSource,
+};
+use engine::{Engine, Options};
+use units::{Leap, Mono, UnixTime};
+
+use crate::clock::{HostClock, Oscillator};
+use crate::moment::Moment;
+use crate::network::{Jitter, Path};
+use crate::random::Random;
+use crate::record::Record;
+use crate::server::Server;
+
+/// A host, by the order in which it came into the world.
+pub type HostId = usize;
+
+/// How a host with an engine is made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientSetup {
+    /// What the daemon is asked to do. Names in it are names of hosts.
+    pub config: Config,
+    /// The clock of the host.
+    pub oscillator: Oscillator,
+    /// When the daemon starts, seconds since the world began.
+    pub start_s: f64,
+    /// Frequency and error from the drift file, ppm.
+    pub drift: Option<(f64, f64)>,
+    /// The daemon must not touch the clock.
+    pub observe: bool,
+    /// The leap seconds it knows.
+    pub leap_table: Option<LeapTable>,
+    /// Who takes the timestamps.
+    pub stamps: StampSource,
+    /// How long the daemon waits for the processor when something has happened.
+    pub latency: Jitter,
+}
+
+/// What happens to a host from outside.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Act {
+    /// Somebody steps its clock by so many seconds.
+    Step(f64),
+    /// It goes to sleep.
+    Sleep,
+    /// It wakes up; its battery clock is wrong by so many seconds.
+    Wake(f64),
+    /// Its kernel refuses to touch the clock, or no longer does.
+    Refuse(bool),
+    /// Its daemon is asked to end.
+    Terminate,
+    /// Its daemon is started again, with what its drift file says.
+    Restart,
+}
+
+/// A virtual world.
+pub struct World {
+    seed: u64,
+    begin: UnixTime,
+    leap: Option<(Moment, f64)>,
+    now: Moment,
+    seconds: i64,
+    hosts: Vec<Host>,
+    paths: BTreeMap<(HostId, HostId), Link>,
+    events: BTreeMap<(Moment, u64), Event>,
+    events_made: u64,
+}
+
+/// A host of either kind.
+enum Host {
+    Client(Box<Client>),
+    Server { name: String, server: Server },
+}
+
+/// A host with an engine.
+struct Client {
+    name: String,
+    setup: ClientSetup,
+    clock: HostClock,
+    engine: Option<Engine>,
+    sockets: BTreeMap<SocketId, Socket>,
+    next_port: u16,
+    random: Random,
+    /// The deadline for which a latency was drawn, and the latency.
+    wake: Option<(Mono, f64)>,
+    asleep: bool,
+    refusing: bool,
+    starts: u32,
+    kernel_leap: KernelLeap,
+    record: Record,
+}
+
+/// What the kernel was told of a leap second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum KernelLeap {
+    None,
+    /// It moves the system clock by so many seconds when that reads this.
+    Armed(UnixTime, f64),
+    /// It has done so, and does it again only after it was told that there is none.
+    Made,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Socket {
+    port: u16,
+    remote: Option<SocketAddr>,
+}
+
+/// A path with its chances: those of each direction are independent.
+struct Link {
+    path: Path,
+    there: Random,
+    back: Random,
+}
+
+enum Event {
+    Start(HostId),
+    Arrive {
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Deliver {
+        host: HostId,
+        socket: SocketId,
+        from: SocketAddr,
+        received: Option<Stamp>,
+        bytes: Vec<u8>,
+    },
+    Resolved {
+        host: HostId,
+        lookup: LookupId,
+        name: String,
+    },
+    Act {
+        host: HostId,
+        act: Act,
+    },
+}
+
+/// The NTP port.
+const NTP_PORT: u16 = 123;
+
+/// The first local port of clients.
+const PORT_FIRST: u16 = 40_000;
+
+/// How long a name server takes, seconds.
+const LOOKUP_S: f64 = 0.01;
+
+/// The first second of servers' times that engines believe in: 1990.
+const ERA_START_UNIX_SECONDS: i64 = 631_152_000;
+
+/// The precision of clocks, seconds.
+const PRECISION_S: f64 = 3e-8;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// A chain of events at one moment that is longer than this is a loop, and the test fails.
+const EVENTS_AT_ONCE_MAX: u32 = 10_000;
+
+impl World {
+    /// An empty world of this seed that begins at this true time.
+    pub fn new(seed: u64, begin: UnixTime) -> Self {
+        Self {
+            seed,
+            begin,
+            leap: None,
+            now: Moment::BEGIN,
+            seconds: 0,
+            hosts: Vec::new(),
+            paths: BTreeMap::new(),
+            events: BTreeMap::new(),
+            events_made: 0,
+        }
+    }
+
+    /// Adds a server that is no engine.
+    pub fn add_server(&mut self, name: &str, server: Server) -> HostId {
+        self.hosts.push(Host::Server {
+            name: name.to_owned(),
+            server,
+        });
+        self.hosts.len() - 1
+    }
+
+    /// Adds a host with an engine.
+    pub fn add_client(&mut self, name: &str, setup: ClientSetup) -> HostId {
+        let id = self.hosts.len();
+        let start = Moment::at(setup.start_s);
+        self.hosts.push(Host::Client(Box::new(Client {
+            name: name.to_owned(),
+            clock: HostClock::new(setup.oscillator.clone(), self.seed, name, self.begin),
+            engine: None,
+            sockets: BTreeMap::new(),
+            next_port: PORT_FIRST,
+            random: Random::stream(self.seed, &format!("{name} latency")),
+            wake: None,
+            asleep: false,
+            refusing: false,
+            starts: 0,
+            kernel_leap: KernelLeap::None,
+            record: Record {
+                started_s: setup.start_s,
+                ..Record::default()
+            },
+            setup,
+        })));
+        self.schedule(start, Event::Start(id));
+        id
+    }
+
+    /// UTC has a leap second so many seconds after the world began: from then on it is one second less than before
+    /// when one is inserted, one more when one is deleted.
+    pub fn plan_leap_second(&mut self, at_s: f64, leap: Leap) {
+        let by_s = match leap {
+            Leap::Insert => -1.0,
+            Leap::Delete => 1.0,
+            Leap::Normal | Leap::Unsynchronised => 0.0,
+        };
+        self.leap = Some((Moment::at(at_s), by_s));
+    }
+
+    /// Connects two hosts; a server is the second.
+    pub fn connect(&mut self, first: HostId, second: HostId, path: Path) {
+        let stream = |direction: &str| Random::stream(self.seed, &format!("{first} {second} {direction}"));
+        let link = Link {
+            path,
+            there: stream("there"),
+            back: stream("back"),
+        };
+        self.paths.insert((first, second), link);
+    }
+
+    /// Lets something happen to a host.
+    pub fn plan(&mut self, at_s: f64, host: HostId, act: Act) {
+        self.schedule(Moment::at(at_s), Event::Act { host, act });
+    }
+
+    /// Lets time go on until so many seconds since the world began.
+    ///
+    /// # Panics
+    /// An engine that keeps the world busy without time going on has failed.
+    pub fn run_until(&mut self, end_s: f64) {
+        let end = Moment::at(end_s);
+        let mut at_once = 0;
+        while let Some(next) = self.next_moment(end) {
+            at_once = if next > self.now { 0 } else { at_once + 1 };
+            assert!(
+                at_once < EVENTS_AT_ONCE_MAX,
+                "time stands still at {} s",
+                self.now.seconds()
+            );
+            self.advance(next);
+            self.note_second();
+            while let Some(entry) = self.events.first_entry() {
+                if entry.key().0 > self.now {
+                    break;
+                }
+                let event = entry.remove();
+                self.happen(event);
+            }
+            self.wake_up();
+        }
+        self.advance(end);
+    }
+
+    /// What was seen of a host with an engine.
+    pub fn record(&self, host: HostId) -> Option<&Record> {
+        match self.hosts.get(host)? {
+            Host::Client(client) => Some(&client.record),
+            Host::Server { .. } => None,
+        }
+    }
+
+    /// The address of a host.
+    pub fn address(host: HostId) -> IpAddr {
+        let [.., high, low] = host.to_be_bytes();
+        IpAddr::V4(Ipv4Addr::new(10, 0, high, low))
+    }
+
+    /// The host of this name.
+    pub fn host(&self, name: &str) -> Option<HostId> {
+        self.hosts.iter().position(|host| match host {
+            Host::Client(client) => client.name == name,
+            Host::Server { name: own, .. } => own == name,
+        })
+    }
+
+    fn host_at(address: IpAddr) -> HostId {
+        match address {
+            IpAddr::V4(address) => {
+                let [_, _, high, low] = address.octets();
+                usize::from(u16::from_be_bytes([high, low]))
+            }
+            IpAddr::V6(_) => HostId::MAX,
+        }
+    }
+
+    fn schedule(&mut self, at: Moment, event: Event) {
+        self.events_made += 1;
+        self.events.insert((at.max(self.now), self.events_made), event);
+    }
+
+    /// The next moment at which anything happens before the end.
+    fn next_moment(&mut self, end: Moment) -> Option<Moment> {
+        let mut next = Moment(self.seconds * 1_000_000_000);
+        if let Some(((at, _), _)) = self.events.first_key_value() {
+            next = next.min(*at);
+        }
+        for host in &mut self.hosts {
+            if let Host::Client(client) = host {
+                for at in [client.next_wake(), client.kernel_leap_at()]
+                    .into_iter()
+                    .flatten()
+                {
+                    next = next.min(at);
+                }
+            }
+        }
+        (next < end).then_some(next.max(self.now))
+    }
+
+    fn advance(&mut self, to: Moment) {
+        self.now = to;
+        for host in &mut self.hosts {
+            if let Host::Client(client) = host {
+                client.clock.advance(to);
+                client.make_kernel_leap();
+            }
+        }
+    }
+
+    /// Notes the errors of all clocks once per second.
+    fn note_second(&mut self) {
+        if self.now.0 < self.seconds * 1_000_000_000 {
+            return;
+        }
+        self.seconds += 1;
+        let leapt_s = self.leapt_s();
+        for host in &mut self.hosts {
+            if let Host::Client(client) = host {
+                let (offset_s, frequency) = (client.clock.offset_s() - leapt_s, client.clock.frequency());
+                client
+                    .record
+                    .offsets_s
+                    .push(if client.asleep { f64::NAN } else { offset_s });
+                client
+                    .record
+                    .frequencies
+                    .push(if client.asleep { f64::NAN } else { frequency });
+            }
+        }
+    }
+
+    /// What the leap second has moved UTC by.
+    fn leapt_s(&self) -> f64 {
+        self.leap
+            .map_or(0.0, |(at, by_s)| if self.now >= at { by_s } else { 0.0 })
+    }
+
+    /// Calls the engines that have something to do.
+    fn wake_up(&mut self) {
+        for id in 0..self.hosts.len() {
+            let Some(Host::Client(client)) = self.hosts.get_mut(id) else {
+                continue;
+            };
+            if client.next_wake().is_none_or(|at| at > self.now) {
+                continue;
+            }
+            client.wake = None;
+            let now = client.clock.now();
+            if let Some(engine) = &mut client.engine {
+                // The clock may have been a little early, when the oscillator changed meanwhile.
+                if engine.poll_timeout().is_some_and(|deadline| deadline <= now.mono) {
+                    engine.handle_timeout(now);
+                    self.carry_out(id);
+                }
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Start(host) => self.start(host),
+            Event::Arrive { from, to, bytes } => self.arrive(from, to, bytes),
+            Event::Deliver {
+                host,
+                socket,
+                from,
+                received,
+                bytes,
+            } => {
+                self.deliver(host, socket, from, received, &bytes);
+            }
+            Event::Resolved { host, lookup, name } => {
+                let answer = match self.host(&name) {
+                    Some(found) => Ok(vec![Self::address(found)]),
+                    None => Err(LookupError::NotFound),
+                };
+                self.tell(host, Input::Resolved { lookup, answer });
+            }
+            Event::Act { host, act } => self.act(host, act),
+        }
+    }
+
+    fn start(&mut self, id: HostId) {
+        let seed = self.seed;
+        let Some(Host::Client(client)) = self.hosts.get_mut(id) else {
+            return;
+        };
+        client.starts += 1;
+        client.sockets.clear();
+        client.wake = None;
+        let options = Options {
+            observe: client.setup.observe,
+            drift: client.setup.drift,
+            precision_s: PRECISION_S,
+            era_start: ERA_START_UNIX_SECONDS,
+            leap_table: client.setup.leap_table.clone(),
+        };
+        let mut entropy = Random::stream(seed, &format!("{} entropy {}", client.name, client.starts));
+        let entropy = Box::new(move || entropy.bits());
+        client.engine = Some(Engine::new(
+            client.setup.config.clone(),
+            options,
+            client.clock.now(),
+            entropy,
+        ));
+        self.carry_out(id);
+    }
+
+    fn act(&mut self, id: HostId, act: Act) {
+        let Some(Host::Client(client)) = self.hosts.get_mut(id) else {
+            return;
+        };
+        match act {
+            Act::Step(by_s) => client.clock.step(by_s),
+            Act::Sleep => {
+                client.asleep = true;
+                client.clock.fall_asleep();
+            }
+            Act::Wake(error_s) => {
+                client.asleep = false;
+                client.clock.wake_up(error_s);
+            }
+            Act::Refuse(refusing) => client.refusing = refusing,
+            Act::Terminate => self.tell(id, Input::Terminate),
+            Act::Restart => {
+                if let Some((_, frequency_ppm, skew_ppm)) = client.record.drifts.last() {
+                    client.setup.drift = Some((*frequency_ppm, *skew_ppm));
+                }
+                self.start(id);
+            }
+        }
+    }
+
+    /// A datagram reaches a host.
+    fn arrive(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+        let id = Self::host_at(to.ip());
+        let truth = self
+            .begin
+            .plus_seconds(self.now.seconds())
+            .plus_seconds(self.leapt_s());
+        match self.hosts.get_mut(id) {
+            None => {}
+            Some(Host::Server { server, .. }) => {
+                if to.port() != NTP_PORT {
+                    return;
+                }
+                if let Some(answer) = server.answer(self.now, truth, &bytes) {
+                    let leaves = self.now.plus_seconds(answer.after_s);
+                    self.send(leaves, to, from, &answer.bytes);
+                }
+            }
+            Some(Host::Client(client)) => {
+                let found = client.sockets.iter().find(|(_, socket)| {
+                    socket.port == to.port() && socket.remote.is_none_or(|remote| remote == from)
+                });
+                let Some((&socket, _)) = found else { return };
+                if client.asleep || client.engine.is_none() {
+                    return;
+                }
+                let stamp = Stamp {
+                    at: client.clock.now().wall,
+                    source: client.setup.stamps,
+                };
+                let received = (client.setup.stamps > StampSource::Daemon).then_some(stamp);
+                let wait_s = client.setup.latency.draw(&mut client.random);
+                if wait_s > 0.0 {
+                    let at = self.now.plus_seconds(wait_s);
+                    self.schedule(
+                        at,
+                        Event::Deliver {
+                            host: id,
+                            socket,
+                            from,
+                            received,
+                            bytes,
+                        },
+                    );
+                } else {
+                    self.deliver(id, socket, from, received, &bytes);
+                }
+            }
+        }
+    }
+
+    /// The daemon reads a datagram.
+    fn deliver(
+        &mut self,
+        id: HostId,
+        socket: SocketId,
+        from: SocketAddr,
+        received: Option<Stamp>,
+        bytes: &[u8],
+    ) {
+        let Some(Host::Client(client)) = self.hosts.get(id) else {
+            return;
+        };
+        if client.asleep || !client.sockets.contains_key(&socket) {
+            return;
+        }
+        let received = received.unwrap_or(Stamp {
+            at: client.clock.now().wall,
+            source: StampSource::Daemon,
+        });
+        self.tell(
+            id,
+            Input::Datagram {
+                socket,
+                from,
+                to: Some(Self::address(id)),
+                received,
+                bytes,
+            },
+        );
+    }
+
+    fn tell(&mut self, id: HostId, input: Input<'_>) {
+        let Some(Host::Client(client)) = self.hosts.get_mut(id) else {
+            return;
+        };
+        let Some(engine) = &mut client.engine else { return };
+        engine.handle_input(client.clock.now(), input);
+        self.carry_out(id);
+    }
+
+    /// Does what an engine asks for.
+    fn carry_out(&mut self, id: HostId) {
+        let mut sent = VecDeque::new();
+        let now = self.now;
+        let now_s = now.seconds();
+        let mut lookups = Vec::new();
+        let mut departed = Vec::new();
+        if let Some(Host::Client(client)) = self.hosts.get_mut(id) {
+            while let Some(output) = client.engine.as_mut().and_then(Engine::poll_output) {
+                match output {
+                    Output::Datagram {
+                        socket,
+                        to,
+                        from,
+                        bytes,
+                    } => {
+                        if client
+                            .sockets
+                            .get(&socket)
+                            .is_some_and(|socket| socket.remote.is_some())
+                        {
+                            client.record.requests.push((now_s, Self::host_at(to.ip())));
+                        }
+                        departed.push((socket, bytes.clone()));
+                        let port = client.sockets.get(&socket).map_or(0, |socket| socket.port);
+                        let from = SocketAddr::new(from.unwrap_or(Self::address(id)), port);
+                        sent.push_back((from, to, bytes));
+                    }
+                    Output::Resolve { lookup, name } => lookups.push((lookup, name)),
+                    other => client.carry_out(now_s, other),
+                }
+            }
+        }
+        // The kernel tells when datagrams left, after everything was done.
+        for (socket, bytes) in departed {
+            self.departed(id, socket, &bytes);
+        }
+        for (lookup, name) in lookups {
+            self.schedule(
+                now.plus_seconds(LOOKUP_S),
+                Event::Resolved {
+                    host: id,
+                    lookup,
+                    name,
+                },
+            );
+        }
+        for (from, to, bytes) in sent {
+            self.send(now, from, to, &bytes);
+        }
+    }
+
+    fn departed(&mut self, id: HostId, socket: SocketId, bytes: &[u8]) {
+        let Some(Host::Client(client)) = self.hosts.get_mut(id) else {
+            return;
+        };
+        let source = client.setup.stamps;
+        if source > StampSource::Daemon {
+            let now = client.clock.now();
+            client.tell(
+                now,
+                Input::Transmitted {
+                    socket,
+                    sent: Stamp { at: now.wall, source },
+                    bytes,
+                },
+            );
+        }
+    }
+
+    fn send(&mut self, now: Moment, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let (first, second) = (Self::host_at(from.ip()), Self::host_at(to.ip()));
+        let arrivals = if let Some(link) = self.paths.get_mut(&(first, second)) {
+            link.path.arrivals(now, false, &mut link.there)
+        } else if let Some(link) = self.paths.get_mut(&(second, first)) {
+            link.path.arrivals(now, true, &mut link.back)
+        } else {
+            Vec::new()
+        };
+        for at in arrivals {
+            self.schedule(
+                at,
+                Event::Arrive {
+                    from,
+                    to,
+                    bytes: bytes.to_vec(),
+                },
+            );
+        }
+    }
+}
+
+impl Client {
+    /// When the engine wants to be called.
+    fn next_wake(&mut self) -> Option<Moment> {
+        if self.asleep {
+            return None;
+        }
+        let deadline = self.engine.as_ref()?.poll_timeout()?;
+        let wait_s = match self.wake {
+            Some((drawn_for, wait_s)) if drawn_for == deadline => wait_s,
+            _ => {
+                let wait_s = self.setup.latency.draw(&mut self.random);
+                self.wake = Some((deadline, wait_s));
+                wait_s
+            }
+        };
+        Some(self.clock.when(deadline).plus_seconds(wait_s))
+    }
+
+    fn carry_out(&mut self, now_s: f64, output: Output) {
+        match output {
+            Output::Open { socket, purpose } => {
+                let opened = match purpose {
+                    SocketUse::Client { remote, local_port } => {
+                        let port = if local_port == 0 {
+                            self.free_port()
+                        } else {
+                            local_port
+                        };
+                        Socket {
+                            port,
+                            remote: Some(remote),
+                        }
+                    }
+                    SocketUse::Server { port, .. } => Socket { port, remote: None },
+                };
+                self.sockets.insert(socket, opened);
+            }
+            Output::Close { socket } => {
+                self.sockets.remove(&socket);
+            }
+            Output::Clock(command) => self.steer(now_s, command),
+            Output::Log { severity, text } => self.record.log.push((now_s, severity, text)),
+            Output::LogFile { file, line } => self.record.log_files.push((now_s, file, line)),
+            Output::WriteDrift {
+                frequency_ppm,
+                skew_ppm,
+            } => {
+                self.record.drifts.push((now_s, frequency_ppm, skew_ppm));
+            }
+            Output::Ready => self.record.ready = true,
+            Output::Exit { status } => {
+                self.record.exit = Some((now_s, status));
+                self.engine = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn steer(&mut self, now_s: f64, command: ClockCommand) {
+        let now = self.clock.now();
+        if self.refusing {
+            self.tell(
+                now,
+                Input::ClockRefused {
+                    reason: "Operation not permitted",
+                },
+            );
+            return;
+        }
+        match command {
+            ClockCommand::SetFrequency { ppm } => {
+                let ppm = self.clock.set_rate(ppm);
+                self.tell(now, Input::FrequencyApplied { ppm });
+            }
+            ClockCommand::Step { by_s } => {
+                self.clock.step(by_s);
+                self.record.steps.push((now_s, by_s));
+            }
+            ClockCommand::SetStatus { leap, .. } => {
+                self.arm_kernel_leap(leap);
+                self.record.commands.push((now_s, command));
+            }
+            ClockCommand::SetTai { .. } => self.record.commands.push((now_s, command)),
+        }
+    }
+
+    fn arm_kernel_leap(&mut self, leap: Leap) {
+        let day_end = (self.clock.now().wall.seconds().div_euclid(SECONDS_PER_DAY) + 1) * SECONDS_PER_DAY;
+        self.kernel_leap = match (leap, self.kernel_leap) {
+            (Leap::Normal | Leap::Unsynchronised, _) => KernelLeap::None,
+            (_, KernelLeap::Made) => KernelLeap::Made,
+            (Leap::Insert, _) => KernelLeap::Armed(UnixTime::from_seconds(day_end), -1.0),
+            (Leap::Delete, _) => KernelLeap::Armed(UnixTime::from_seconds(day_end - 1), 1.0),
+        };
+    }
+
+    fn kernel_leap_at(&self) -> Option<Moment> {
+        let KernelLeap::Armed(at, _) = self.kernel_leap else {
+            return None;
+        };
+        let now = self.clock.now();
+        Some(self.clock.when(now.mono.plus_seconds(at.seconds_since(now.wall))))
+    }
+
+    fn make_kernel_leap(&mut self) {
+        if let KernelLeap::Armed(at, by_s) = self.kernel_leap
+            && self.clock.now().wall >= at
+        {
+            self.clock.step(by_s);
+            self.kernel_leap = KernelLeap::Made;
+        }
+    }
+
+    fn tell(&mut self, now: Now, input: Input<'_>) {
+        if let Some(engine) = &mut self.engine {
+            engine.handle_input(now, input);
+        }
+    }
+
+    fn free_port(&mut self) -> u16 {
+        self.next_port = self.next_port.checked_add(1).unwrap_or(PORT_FIRST);
+        self.next_port
+    }
+}
