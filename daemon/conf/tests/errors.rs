@@ -287,6 +287,20 @@ fn an_error_in_another_file_is_cited_there_with_a_caret() {
 }
 
 #[test]
+fn what_cannot_be_set_up_comes_last_and_in_the_order_of_chronyd() {
+    let text = "ratelimit\nallow 1.2.3.4/300\nrtcfile /x\nrtcsync\nnoclientlog\nfoo";
+    assert_eq!(
+        check(text).1,
+        [
+            "E 6:1 Invalid directive foo at line 6 in file /main",
+            "E 3:1 rtcfile directive cannot be used with rtcsync",
+            "E 2:7 Bad subnet in 1.2.3.4/300",
+            "E 1:1 Rate limiting cannot be enabled with noclientlog",
+        ]
+    );
+}
+
+#[test]
 fn errors_of_arguments_have_a_line_and_no_file() {
     let lines = ["port 1".to_owned(), "foo".to_owned()];
     let (config, diagnostics) = parse_arguments(&lines, &Files::new([]));

@@ -160,7 +160,8 @@ pub struct Leap {
     pub mode: LeapMode,
     /// The time zone whose file has the leap seconds, such as `right/UTC`; default none.
     pub time_zone: Option<String>,
-    /// The file leap-seconds.list; default none. It wins over the time zone.
+    /// The file leap-seconds.list; default none. With both, the time zone is for when the list cannot
+    /// be used.
     pub list_file: Option<String>,
 }
 

@@ -18,12 +18,12 @@ pub(super) fn read(
     let all = statement.word(1) == "all";
     let at = if all { 2 } else { 1 };
     let subnet = match statement.line.word(at).map(subnet) {
-        None => Subnet::Everyone,
-        Some(Some(subnet)) => subnet,
-        Some(None) => {
+        None => Ok(Subnet::Everyone),
+        Some(Err(NoSubnet::Word)) => {
             let help = "it takes an address, a subnet such as 192.0.2.0/24, or a host name";
             return statement.unparsable(at, help);
         }
+        Some(read) => read,
     };
     if statement.line.words.len() > at + 1 {
         return statement.unparsable(at + 1, "it takes one subnet");
@@ -32,31 +32,44 @@ pub(super) fn read(
         "allow" | "cmdallow" => Verdict::Allow,
         _ => Verdict::Deny,
     };
-    if let Subnet::Prefix { address, length } = subnet
-        && length > Subnet::length_max(address)
-    {
-        set_up.refuse(statement.line, at, format!("Bad subnet in {address}/{length}"));
-    } else {
-        rules.push(AccessRule { verdict, all, subnet });
+    match subnet {
+        Ok(subnet) => rules.push(AccessRule { verdict, all, subnet }),
+        Err(NoSubnet::Word) => {}
+        Err(NoSubnet::Length(address, length)) => {
+            set_up.refuse(statement.line, at, format!("Bad subnet in {address}/{length}"));
+        }
     }
     Ok(())
 }
 
-/// Reads whom a rule is about. The length of a prefix may not fit the address: that is found when
-/// the rule is set up.
-fn subnet(word: &str) -> Option<Subnet> {
+/// Why a word says nobody.
+enum NoSubnet {
+    /// It is no subnet.
+    Word,
+    /// The length does not fit the address. That is found when the rule is set up.
+    Length(IpAddr, i64),
+}
+
+/// Reads whom a rule is about.
+fn subnet(word: &str) -> Result<Subnet, NoSubnet> {
     let (start, length) = match word.split_once('/') {
-        Some((start, length)) => (start, Some(integer(length).filter(|length| *length >= 0)?)),
+        Some((start, length)) => {
+            let length = integer(length).filter(|length| *length >= 0);
+            (start, Some(length.ok_or(NoSubnet::Word)?))
+        }
         None => (word, None),
     };
-    let Some((address, own_length)) = address(start) else {
-        return length.is_none().then(|| name(word)).flatten();
-    };
-    let length = match length {
-        Some(length) => u8::try_from(length).unwrap_or(u8::MAX),
-        None => own_length,
-    };
-    Some(Subnet::Prefix { address, length })
+    match (address(start), length) {
+        (Some((address, own_length)), length) => {
+            let length = length.unwrap_or(own_length.into());
+            let fitting = u8::try_from(length)
+                .ok()
+                .and_then(|length| Subnet::prefix(address, length));
+            fitting.ok_or(NoSubnet::Length(address, length))
+        }
+        (None, None) => name(word).ok_or(NoSubnet::Word),
+        (None, Some(_)) => Err(NoSubnet::Word),
+    }
 }
 
 /// Reads an address, or the first one to three numbers of an IPv4 address; returns it with the

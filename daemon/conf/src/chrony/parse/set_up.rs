@@ -34,26 +34,32 @@ impl SetUp {
     }
 
     /// Reports what is wrong.
-    pub(super) fn check(self, config: &Config, reports: &mut Reports) {
-        for diagnostic in self.later {
-            reports.push(diagnostic);
-        }
-        let mut report = |name: &str, message: &str| {
-            if let Some(place) = self.places.get(name) {
-                let message = message.to_owned();
-                reports.push(Diagnostic {
-                    message,
-                    ..place.clone()
-                });
-            }
-        };
+    pub(super) fn check(&self, config: &Config, reports: &mut Reports) {
+        // The order is that of chronyd, which says only the first.
         if config.rtc.kernel_sync && config.rtc.file.is_some() {
-            report("rtcfile", "rtcfile directive cannot be used with rtcsync");
+            self.report(
+                "rtcfile",
+                "rtcfile directive cannot be used with rtcsync",
+                reports,
+            );
+        }
+        for diagnostic in &self.later {
+            reports.push(diagnostic.clone());
         }
         if config.server.client_log == ClientLog::Off {
             let message = "Rate limiting cannot be enabled with noclientlog";
-            report("ratelimit", message);
-            report("cmdratelimit", message);
+            self.report("ratelimit", message, reports);
+            self.report("cmdratelimit", message, reports);
+        }
+    }
+
+    /// Reports that a directive, if it is there, cannot be set up.
+    fn report(&self, name: &str, message: &str, reports: &mut Reports) {
+        if let Some(place) = self.places.get(name) {
+            reports.push(Diagnostic {
+                message: message.to_owned(),
+                ..place.clone()
+            });
         }
     }
 }
