@@ -1,14 +1,13 @@
 //! Answering clients.
 //!
 //! [`Server::answer`] is the way of one request: may its sender ask ([`access`]), did they ask too often
-//! ([`client_log`], [`rate_limit`]), is it who it says ([`keys`]), what do we say ([`reply`]), and when did the
+//! ([`client_log`], [`rate_limit`]), is it who it says and what do we say ([`reply`]), and when did the
 //! answer before leave ([`interleave`]). It writes into a buffer of the caller's and tells what it did; nothing
 //! here sends.
 
 pub mod access;
 pub mod client_log;
 pub mod interleave;
-pub mod keys;
 pub mod rate_limit;
 pub mod reply;
 mod statistics;
@@ -17,13 +16,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use conf::config::RateLimit;
 use units::{Mono, NtpTimestamp, PollInterval};
+use wire::ntp::auth::Key;
 use wire::ntp::{Header, KissCode, Packet};
 
 use crate::io::StampSource;
 use access::Access;
 use client_log::{ClientLog, Service};
 use interleave::Interleave;
-use keys::Keys;
 use rate_limit::Ruling;
 use reply::{Moments, Proof, ServerState};
 
@@ -34,8 +33,6 @@ pub use statistics::{StampCounts, Statistics};
 pub struct Server {
     /// Who may ask.
     pub access: Access,
-    /// The keys we share with others.
-    pub keys: Keys,
     /// How often one client is answered; `None`: always. Without a client log it has no effect.
     pub rate_limit: Option<RateLimit>,
     /// What was counted.
@@ -78,14 +75,13 @@ pub enum Silence {
 }
 
 impl Server {
-    /// Returns a server whom nobody may ask, without keys and without a rate limit.
+    /// Returns a server whom nobody may ask, without a rate limit.
     ///
     /// `log` is what it remembers of clients; without it there is neither a rate limit nor the interleaved mode.
     #[must_use]
     pub fn new(log: Option<ClientLog>) -> Self {
         Self {
             access: Access::new(),
-            keys: Keys::default(),
             rate_limit: None,
             statistics: Statistics::default(),
             interleave: log.as_ref().map(|log| Interleave::new(log.most())),
@@ -95,14 +91,16 @@ impl Server {
 
     /// Writes the answer to a question into `out` and returns its length, or why there is none.
     ///
+    /// `find_key` gives the symmetric key with a number; it is called for questions with an authenticator.
     /// No answer is longer than its request. A question with extension fields gets an answer without.
     ///
     /// # Errors
     /// Nothing is to be sent.
-    pub fn answer(
+    pub fn answer<'k>(
         &mut self,
         question: &Question<'_>,
         state: &ServerState,
+        find_key: impl FnOnce(u32) -> Option<&'k Key>,
         out: &mut [u8],
     ) -> Result<usize, Silence> {
         let request = &question.packet.header;
@@ -116,7 +114,7 @@ impl Server {
         if ruling == Ruling::Drop {
             return Err(Silence::RateLimited);
         }
-        let key = match reply::prove(&question.packet, &self.keys) {
+        let key = match reply::prove(&question.packet, find_key) {
             Proof::None => None,
             Proof::Key(key) => Some(key),
             Proof::Failed => return Err(Silence::Unauthenticated),

@@ -5,7 +5,6 @@ use wire::ntp::auth::{CODE_LENGTH_MAX, Key};
 use wire::ntp::{BufferTooSmall, Header, KissCode, Packet, PacketWriter, Tail, Version};
 
 use super::interleave::Interleave;
-use super::keys::Keys;
 use crate::io::StampSource;
 
 /// The shortest poll interval that is told to clients where there is no rate limit, log2 s (observed with
@@ -160,13 +159,14 @@ pub enum Proof<'a> {
     Failed,
 }
 
-/// Checks the authenticator of a request. What is in its extension fields is not looked at.
+/// Checks the authenticator of a request with the key that `find_key` has under its number. What is in its
+/// extension fields is not looked at.
 #[must_use]
-pub fn prove<'a>(request: &Packet<'_>, keys: &'a Keys) -> Proof<'a> {
+pub fn prove<'k>(request: &Packet<'_>, find_key: impl FnOnce(u32) -> Option<&'k Key>) -> Proof<'k> {
     match request.tail {
         Tail::None => Proof::None,
         Tail::CryptoNak => Proof::Failed,
-        Tail::Mac { key_id, digest } => match keys.get(key_id) {
+        Tail::Mac { key_id, digest } => match find_key(key_id) {
             Some(key) if key.verify(request.covered, request.header.version, digest) => Proof::Key(key),
             _ => Proof::Failed,
         },
