@@ -1,12 +1,13 @@
 //! Text to meaning and back: the configuration languages of time daemons. No I/O.
 //!
-//! [`chrony`] reads and writes chrony's language. [`chrony::scan`] follows a configuration
-//! through all its files and returns what it says about time sources, together with a
-//! [`diagnostic::Diagnostic`] for every line a daemon would stumble over; it always returns both.
-//! [`chrony::Source`] is one `server`, `pool` or `peer` line as a value, and
-//! [`chrony::render_sources`] writes such values as a file.
-//!
 //! [`config::Config`] is what a daemon is asked to do, whatever language it was asked in.
+//! [`chrony::parse()`] makes one from chrony's language, together with a
+//! [`diagnostic::Diagnostic`] for every line that the daemon stumbles over; it always returns both.
+//! [`leap_seconds::LeapSeconds`] is what a daemon knows about leap seconds from files.
+//!
+//! For those who configure other people's daemons, [`chrony::scan`] follows a configuration through
+//! all its files and returns what it says about time sources. [`chrony::Source`] is one `server`,
+//! `pool` or `peer` line as a value, and [`chrony::render_sources`] writes such values as a file.
 //!
 //! Files and directories are reached only through the [`include::Reader`] that the caller passes
 //! in, so that a test can pass a map and an agent can pass its host.
