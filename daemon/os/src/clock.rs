@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use units::rounding::{down_i64, f64_from_i64, nearest_i64};
 use units::{Leap, Mono, UnixTime};
 
-use crate::errno::check;
+use crate::errno::{check, reason};
 use crate::time::{mono, timespec, unix_time};
 
 /// The largest rate that can be asked for, ppm in both directions: the kernel lets a tick be changed by a tenth.
@@ -43,7 +43,7 @@ pub enum ClockError {
     #[error("the clock cannot be set: CAP_SYS_TIME is missing (be root, or observe only with -x)")]
     NotPermitted,
     /// The system has other reasons.
-    #[error("the clock cannot be set: {0}")]
+    #[error("the clock cannot be set: {}", reason(.0))]
     Refused(#[source] io::Error),
 }
 

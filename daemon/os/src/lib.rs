@@ -2,7 +2,7 @@
 //!
 //! [`Clock`] reads and steers the system clock. [`UdpSocket`] and [`UnixSocket`] carry datagrams, the former with the
 //! kernel's timestamps. [`Waiter`] waits for them until an instant, or until a signal ([`signals`]).
-//! [`Resolver`] looks names up beside the loop. [`privileges`] are given up, and
+//! [`Resolver`] looks names up beside the loop. [`privileges`] are given up, a [`sandbox`] is made, and
 //! [`background`], [`pid_file`], [`files`] and [`syslog`] are what a daemon needs of its host.
 //!
 //! It acts and does not decide: no call here is made because of another. Nothing unsafe leaves the crate.
@@ -21,12 +21,14 @@ mod poll;
 pub mod privileges;
 mod random;
 mod resolver;
+pub mod sandbox;
 pub mod signals;
 mod socket;
 pub mod syslog;
 mod time;
 
 pub use clock::{Clock, ClockError, FREQUENCY_MAX_PPM, Reading};
+pub use errno::reason;
 pub use poll::{Ready, Token, Waiter, Watch};
 pub use random::random_u64;
 pub use resolver::{ADDRESSES_MAX, AddressFamily, Answer, LookupError, Resolver, look_up};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::errno::check;
+use crate::errno::{check, reason};
 use crate::files;
 
 /// Why the daemon cannot be the one.
@@ -21,7 +21,7 @@ pub enum PidFileError {
         path: PathBuf,
     },
     /// The file cannot be written.
-    #[error("Could not open {} : {error}", path.display())]
+    #[error("Could not open {} : {}", path.display(), reason(error))]
     Unwritable {
         /// The file.
         path: PathBuf,

@@ -63,6 +63,14 @@ pub fn become_user(user: User, keep: &[Capability]) -> io::Result<()> {
     // SAFETY: takes no pointers.
     check(unsafe { libc::setuid(user.uid) })?;
     keep_capabilities(keep)?;
+    gain_nothing()
+}
+
+/// Sees to it that this process and what it starts can never have more privileges than now.
+///
+/// # Errors
+/// What the system says.
+pub fn gain_nothing() -> io::Result<()> {
     // SAFETY: takes no pointers, with this operation.
     check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
     Ok(())

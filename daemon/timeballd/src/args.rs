@@ -49,8 +49,9 @@ pub(crate) struct Arguments {
     pub user: Option<String>,
     /// Go on without being root (`-U`).
     pub any_user: bool,
-    /// The level of the system call filter (`-F`); 0 is none.
-    pub filter_level: i32,
+    /// The level of the system call filter (`-F`): 0 is none, above it forbidden calls kill the daemon, below it
+    /// they fail, as they do when nothing is said.
+    pub filter_level: Option<i32>,
     /// The real-time priority (`-P`).
     pub priority: Option<i32>,
     /// Keep the memory from being paged out (`-m`).
@@ -141,7 +142,7 @@ impl Arguments {
                 self.foreground = true;
             }
             'f' => self.config_file = Some(value()?),
-            'F' => self.filter_level = number(value()?)?,
+            'F' => self.filter_level = Some(number(value()?)?),
             'l' => self.log_file = Some(value()?),
             'L' => self.log_level = number(value()?)?,
             'm' => self.lock_memory = true,
@@ -208,7 +209,7 @@ Options:
   -t SECONDS\tExit after elapsed time
   -u USER\tSpecify user ({user})
   -U\t\tDon't check for root
-  -F LEVEL\tSet system call filter level (0)
+  -F LEVEL\tSet system call filter level (-1)
   -P PRIORITY\tSet process priority (0)
   -m\t\tLock memory
   -x\t\tDon't control clock
@@ -248,7 +249,7 @@ mod tests {
             (1, true, true)
         );
         assert_eq!((arguments.log_level, arguments.timeout_s), (-1, Some(60)));
-        assert_eq!(run("-d|-d|-F|-1").filter_level, -1);
+        assert_eq!(run("-d|-d|-F|-1").filter_level, Some(-1));
         assert_eq!(run("-4").family, AddressFamily::Ipv4);
     }
 

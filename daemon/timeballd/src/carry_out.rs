@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use engine::io::{ClockCommand, Input, Output, SocketUse};
-use os::{ClockError, Token, UdpOptions, UdpSocket, Watch};
+use os::{ClockError, Token, UdpOptions, UdpSocket, Watch, reason};
 
-use crate::files::{ConfigurationFiles, reason, take_dumps, write_drift, write_dump};
+use crate::files::{ConfigurationFiles, take_dumps, write_drift, write_dump};
 use crate::keys::Keys;
 use crate::log::Log;
 use crate::run::{Daemon, Hands};

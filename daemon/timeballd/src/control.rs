@@ -7,11 +7,11 @@ use std::path::Path;
 
 use conf::config::Control;
 use engine::io::ControlPeer;
-use os::{Ready, Token, UdpOptions, UdpSocket, UnixPeer, UnixSocket, Waiter, Watch};
-
-use crate::files::{make_directory, reason};
-use crate::log::Log;
 use os::privileges::User;
+use os::{Ready, Token, UdpOptions, UdpSocket, UnixPeer, UnixSocket, Waiter, Watch, reason};
+
+use crate::files::make_directory;
+use crate::log::Log;
 
 /// How the loop calls the three sockets; far from the numbers of the NTP sockets.
 const UNIX: Token = Token(u32::MAX - 1);

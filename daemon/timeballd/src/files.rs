@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use conf::include::{FILE_LENGTH_MAX, NAMES_MAX, ReadError, Reader};
 use os::files::replace;
 use os::privileges::User;
+use os::reason;
 
 /// The permissions of the drift file and of dump files.
 const FILE_MODE: u32 = 0o644;
@@ -51,15 +52,6 @@ fn read_error(error: &io::Error) -> ReadError {
         ErrorKind::IsADirectory => ReadError::IsDirectory,
         ErrorKind::PermissionDenied => ReadError::PermissionDenied,
         _ => ReadError::Other(reason(error)),
-    }
-}
-
-/// What the system says of a failed call, in its own words without the number.
-pub(crate) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_owned(),
-        None => text,
     }
 }
 
@@ -220,14 +212,5 @@ mod tests {
             "server a\u{fffd}"
         );
         assert_eq!(ConfigurationFiles.list_dir(path).unwrap(), ["a.conf"]);
-    }
-
-    #[test]
-    fn reasons_have_no_numbers() {
-        assert_eq!(
-            reason(&io::Error::from_raw_os_error(2)),
-            "No such file or directory"
-        );
-        assert_eq!(reason(&io::Error::other("told")), "told");
     }
 }

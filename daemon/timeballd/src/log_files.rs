@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use conf::config::Logs;
 use engine::io::LogFile;
+use os::reason;
 
 /// The open log files.
 #[derive(Debug)]
@@ -45,13 +46,7 @@ impl LogFiles {
         };
         let (name, heading, width) = of(log);
         let path = directory.join(name);
-        let said = |error: io::Error| {
-            format!(
-                "Could not write {} : {}",
-                path.display(),
-                crate::files::reason(&error)
-            )
-        };
+        let said = |error: io::Error| format!("Could not write {} : {}", path.display(), reason(&error));
         let open = match self.open.entry(log) {
             std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::btree_map::Entry::Vacant(vacant) => {

@@ -6,6 +6,7 @@
 
 mod args;
 mod carry_out;
+mod confinement;
 mod control;
 mod files;
 mod identity;

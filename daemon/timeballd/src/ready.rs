@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Write;
 
 use os::background::{Announcer, notify};
+use os::reason;
 
-use crate::files::reason;
 use crate::log::Log;
 
 /// Those who wait to be told.

@@ -11,12 +11,13 @@ use engine::io::Severity;
 use engine::{Engine, Options};
 use os::background::{Detached, detach, inherit};
 use os::pid_file::PidFile;
-use os::privileges::{self, Capability, User};
-use os::{AddressFamily, Clock, Resolver, Waiter, random_u64, signals};
+use os::privileges::{self, User};
+use os::{AddressFamily, Clock, Resolver, Waiter, random_u64, reason, signals};
 
 use crate::args::{Arguments, Once};
+use crate::confinement;
 use crate::control::ControlSockets;
-use crate::files::{ConfigurationFiles, make_directory, read_drift, reason};
+use crate::files::{ConfigurationFiles, make_directory, read_drift};
 use crate::identity::{FEATURES, Identity};
 use crate::leap_files;
 use crate::log::{Log, threshold};
@@ -27,9 +28,6 @@ use crate::run::{Daemon, Hands, now};
 /// The first second of the NTP era window, Unix seconds: 1976-01-01. Servers' times are taken to be in the 2^32
 /// seconds from there on, until 2112.
 const ERA_START_S: i64 = 189_302_400;
-
-/// Ports below this one are root's.
-const FIRST_FREE_PORT: u16 = 1024;
 
 /// Why the daemon cannot run, in the words that are logged.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +130,7 @@ fn prepare(
     };
     set_scheduling(arguments, &config, log);
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
-    give_up_privileges(user, arguments, &config, log)?;
+    confinement::enter(user, identity, arguments, &config, log).map_err(Fatal)?;
     if control.is_empty()
         && config.server.port == 0
         && config.sources.is_empty()
@@ -337,34 +335,6 @@ fn set_scheduling(arguments: &Arguments, config: &Config, log: &mut Log) {
     {
         log.warn(&format!("Could not lock memory : {}", reason(&error)));
     }
-}
-
-/// Becomes the daemon's user with what it still needs.
-fn give_up_privileges(
-    user: Option<User>,
-    arguments: &Arguments,
-    config: &Config,
-    log: &mut Log,
-) -> Result<(), Fatal> {
-    let Some(user) = user else {
-        if privileges::is_root() {
-            log.warn("Running with root privileges");
-        }
-        return Ok(());
-    };
-    let mut keep = Vec::new();
-    if !arguments.observe {
-        keep.push(Capability::SetClock);
-    }
-    let ports = [Some(config.server.port), config.client.port];
-    if ports
-        .into_iter()
-        .flatten()
-        .any(|port| (1..FIRST_FREE_PORT).contains(&port))
-    {
-        keep.push(Capability::BindService);
-    }
-    privileges::become_user(user, &keep).map_err(|error| fatal("Could not drop root privileges", &error))
 }
 
 /// Reads the drift file and says what it says.

@@ -1,0 +1,139 @@
+//! What the daemon gives up once everything is open that needed it.
+//!
+//! As root it becomes its user and keeps the right to set the clock and to use low ports; then it leaves itself the
+//! system calls it makes and the directories it writes to. Where there is no other user to become, as in a simulation
+//! or for whoever tries the program, nothing is restricted.
+
+use std::path::{Path, PathBuf};
+
+use conf::config::Config;
+use os::privileges::{self, Capability, User};
+use os::reason;
+use os::sandbox::{Otherwise, restrict_calls, restrict_files};
+
+use crate::args::Arguments;
+use crate::identity::Identity;
+use crate::log::Log;
+
+/// Ports below this one are root's.
+const FIRST_FREE_PORT: u16 = 1024;
+
+/// Becomes the user, and confines the process.
+///
+/// # Errors
+/// Why it could not become the user, as a line for the log. What a kernel cannot restrict is logged and goes on.
+pub(crate) fn enter(
+    user: Option<User>,
+    identity: &Identity,
+    arguments: &Arguments,
+    config: &Config,
+    log: &mut Log,
+) -> Result<(), String> {
+    let Some(user) = user else {
+        if privileges::is_root() {
+            log.warn("Running with root privileges");
+        }
+        return Ok(());
+    };
+    privileges::become_user(user, &still_needed(arguments, config))
+        .map_err(|error| format!("Could not drop root privileges : {}", reason(&error)))?;
+    if arguments.filter_level == Some(0) {
+        return Ok(());
+    }
+    match restrict_files(&writable(identity, arguments, config)) {
+        Ok(true) => {}
+        Ok(false) => log.info("Files are not restricted: the kernel has no Landlock"),
+        Err(error) => log.warn(&error.to_string()),
+    }
+    let otherwise = match arguments.filter_level {
+        Some(1..) => Otherwise::Kill,
+        _ => Otherwise::Refuse,
+    };
+    if let Err(error) = restrict_calls(otherwise) {
+        log.warn(&error.to_string());
+    }
+    Ok(())
+}
+
+/// What only root may do and the daemon will do later.
+fn still_needed(arguments: &Arguments, config: &Config) -> Vec<Capability> {
+    let mut needed = Vec::new();
+    if !arguments.observe {
+        needed.push(Capability::SetClock);
+    }
+    let ports = [Some(config.server.port), config.client.port];
+    if ports
+        .into_iter()
+        .flatten()
+        .any(|port| (1..FIRST_FREE_PORT).contains(&port))
+    {
+        needed.push(Capability::BindService);
+    }
+    needed
+}
+
+/// The directories with the files that the daemon writes, replaces and removes.
+fn writable(identity: &Identity, arguments: &Arguments, config: &Config) -> Vec<PathBuf> {
+    let drift = config
+        .clock
+        .drift_file
+        .as_ref()
+        .map(|drift| Path::new(&drift.path));
+    let log = arguments.log_file.as_ref().map(Path::new);
+    let socket = Identity::path(&config.control.socket, identity.socket);
+    let pid_file = Identity::path(&config.process.pid_file, identity.pid_file);
+    let files = [drift, log, socket, pid_file]
+        .into_iter()
+        .flatten()
+        .filter_map(Path::parent);
+    let directories = [&config.logs.dir, &config.dump_dir]
+        .into_iter()
+        .flatten()
+        .map(Path::new);
+    let named = |path: &Path| {
+        if path.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            path.to_owned()
+        }
+    };
+    files.chain(directories).map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_needed_is_given_up() {
+        let (arguments, config) = (Arguments::default(), Config::default());
+        assert_eq!(
+            still_needed(&arguments, &config),
+            [Capability::SetClock, Capability::BindService]
+        );
+        let observe = Arguments {
+            observe: true,
+            ..Arguments::default()
+        };
+        let mut config = config;
+        config.server.port = 0;
+        assert_eq!(still_needed(&observe, &config), []);
+        config.client.port = Some(123);
+        assert_eq!(still_needed(&observe, &config), [Capability::BindService]);
+    }
+
+    #[test]
+    fn only_the_daemons_own_directories_are_written() {
+        let mut config = Config {
+            dump_dir: Some("/var/lib/chrony".to_owned()),
+            ..Config::default()
+        };
+        config.control.socket = conf::config::PathSetting::Disabled;
+        let arguments = Arguments {
+            log_file: Some("log".to_owned()),
+            ..Arguments::default()
+        };
+        let paths = writable(&Identity::CHRONYD, &arguments, &config);
+        assert_eq!(paths, [".", "/run/chrony", "/var/lib/chrony"].map(PathBuf::from));
+    }
+}

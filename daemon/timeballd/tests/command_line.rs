@@ -1,0 +1,159 @@
+//! What the program says and with which status it ends, before it is a daemon, under both of its names.
+
+#![allow(clippy::unwrap_used, reason = "what a test cannot have is a failed test")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+/// Runs the program under a name; returns its status, and what it prints where, without the time before a line.
+fn run(name: &str, arguments: &[&str]) -> (i32, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join(name);
+    symlink(env!("CARGO_BIN_EXE_timeballd"), &program).unwrap();
+    let output = Command::new(&program).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8(bytes.to_vec())
+            .unwrap()
+            .replace(program.to_str().unwrap(), name);
+        text.lines()
+            .map(|line| line.split_once("Z ").map_or(line, |(_, rest)| rest).to_owned() + "\n")
+            .collect()
+    };
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[track_caller]
+fn check(arguments: &[&str], status: i32, stdout: &str, stderr: &str) {
+    let expected = (status, stdout.to_owned(), stderr.to_owned());
+    assert_eq!(run("timeballd", arguments), expected);
+    assert_eq!(run("chronyd", arguments), expected);
+}
+
+#[test]
+fn the_version_is_that_of_the_name() {
+    let (status, version, _) = run("timeballd", &["-v"]);
+    assert_eq!(status, 0);
+    let own = concat!(
+        "timeballd (timeball) version ",
+        env!("CARGO_PKG_VERSION"),
+        " (+CMDMON "
+    );
+    assert!(version.starts_with(own), "{version}");
+    let (_, version, _) = run("chronyd", &["--version"]);
+    assert!(version.starts_with("chronyd (chrony) version 4."), "{version}");
+}
+
+#[test]
+fn help_names_the_files_of_the_name() {
+    let (status, help, _) = run("chronyd", &["-h"]);
+    assert_eq!(status, 0);
+    assert!(
+        help.starts_with("Usage: chronyd [OPTION]... [DIRECTIVE]...\n\nOptions:\n  -4\t\t"),
+        "{help}"
+    );
+    assert!(help.contains("(/etc/chrony/chrony.conf)"), "{help}");
+    let (_, help, _) = run("timeballd", &["--help"]);
+    assert!(help.contains("(/etc/timeball/timeballd.conf)"), "{help}");
+}
+
+#[test]
+fn an_option_that_does_not_exist_is_answered_with_help() {
+    let (status, help, error) = run("chronyd", &["-Z"]);
+    assert_eq!((status, error.as_str()), (1, "chronyd: invalid option -- 'Z'\n"));
+    assert!(help.starts_with("Usage: "), "{help}");
+    let (status, _, error) = run("timeballd", &["-f"]);
+    assert_eq!(
+        (status, error.as_str()),
+        (1, "timeballd: option requires an argument -- 'f'\n")
+    );
+}
+
+#[test]
+fn a_configuration_is_printed_as_it_is_understood() {
+    check(
+        &["-p", "server  192.0.2.7   iburst", "makestep 1 3"],
+        0,
+        "server 192.0.2.7 iburst\nmakestep 1 3\n",
+        "",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.conf");
+    fs::write(&file, "# comment\n\n  pool  a  iburst\nfoo\nport 0\n").unwrap();
+    let path = file.to_str().unwrap();
+    let error = format!("Fatal error : Invalid directive foo at line 4 in file {path}\n");
+    check(&["-p", "-f", path], 1, "pool a iburst\nfoo\n", &error);
+}
+
+#[test]
+fn what_is_wrong_ends_the_program_in_chronyds_words() {
+    check(&["-L", "x", "-p"], 1, "", "Fatal error : Invalid argument x\n");
+    check(
+        &["-p", "-f", "/no/such"],
+        1,
+        "",
+        "Fatal error : Could not open /no/such : No such file or directory\n",
+    );
+    check(&["-N", "99", "-d"], 1, "", "Fatal error : Invalid argument 99\n");
+    check(
+        &["-p", "--", "-p"],
+        1,
+        "-p\n",
+        "Fatal error : Invalid directive -p at line 1\n",
+    );
+}
+
+#[test]
+fn the_daemon_says_in_the_background_too_why_it_does_not_start() {
+    let pid_file = [
+        "-x",
+        "-U",
+        "port 0",
+        "cmdport 0",
+        "bindcmdaddress /",
+        "pidfile /no/such/pid",
+    ];
+    check(
+        &pid_file,
+        1,
+        "",
+        "Could not open /no/such/pid : No such file or directory\n",
+    );
+    check(
+        &["-x", "-U", "makestp 1 3"],
+        1,
+        "",
+        "Invalid directive makestp at line 1\n",
+    );
+    let idle = [
+        "-x",
+        "-U",
+        "-u",
+        "root",
+        "port 0",
+        "cmdport 0",
+        "bindcmdaddress /",
+        "pidfile /",
+    ];
+    check(&idle, 1, "", "Nothing to do\n");
+}
+
+#[test]
+fn a_daemon_that_runs_already_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pid");
+    fs::write(&path, "1\n").unwrap();
+    let path = path.to_str().unwrap();
+    let (status, _, error) = run(
+        "chronyd",
+        &["-x", "-U", "-d", "port 0", &format!("pidfile {path}")],
+    );
+    assert_eq!(status, 1);
+    let last = error.lines().last().unwrap();
+    let expected = format!("Fatal error : Another chronyd may already be running (pid=1), check {path}");
+    assert_eq!(last, expected);
+}
