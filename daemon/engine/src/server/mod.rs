@@ -182,7 +182,13 @@ impl Server {
     }
 
     /// Returns the log of clients, if there is one.
-    pub const fn log(&mut self) -> Option<&mut ClientLog> {
+    #[must_use]
+    pub const fn log(&self) -> Option<&ClientLog> {
+        self.log.as_ref()
+    }
+
+    /// Returns the log of clients, if there is one, to count anew.
+    pub const fn log_mut(&mut self) -> Option<&mut ClientLog> {
         self.log.as_mut()
     }
 
