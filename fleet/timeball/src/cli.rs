@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::client::{self, ClientCommand};
 use crate::completions::{self, CompletionsArgs};
+use crate::config::{self, ConfigCommand};
 use crate::ending::{Ending, Verdict};
 use crate::man::{self, ManArgs};
 use crate::print::Format;
@@ -99,6 +100,9 @@ pub(crate) enum Command {
     Controller(ControllerArgs),
     /// Run this host's agent, or prepare the host for it
     Agent(AgentArgs),
+    /// Look at configurations of time daemons
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the version
     #[command(after_long_help = "Example:\n  timeball version")]
     Version,
@@ -119,6 +123,7 @@ pub(crate) fn run() -> Ending {
         Command::Up(args) => start::up::run(args, globals, &settings()?),
         Command::Controller(args) => start::controller::run(args, globals, &settings()?),
         Command::Agent(args) => start::agent::run(args, globals, &settings()?),
+        Command::Config(command) => config::run(command, globals),
         Command::Version => version(globals),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

@@ -7,6 +7,7 @@
 mod cli;
 mod client;
 mod completions;
+mod config;
 mod ending;
 mod man;
 mod paths;
