@@ -182,7 +182,7 @@ pub const DIRECTIVES: &[Directive] = &[
     // The default is a new port for each request, which cannot be written.
     integer("acquisitionport", 0, 65_535, ""),
     between("allow", 0, 2).uncounted(),
-    exactly("authselectmode", 1).or("mix"),
+    exactly("authselectmode", 1).uncounted().or("mix"),
     exactly("bindacqaddress", 1),
     text("bindacqdevice"),
     exactly("bindaddress", 1),
@@ -214,7 +214,7 @@ pub const DIRECTIVES: &[Directive] = &[
     at_least("initstepslew", 1).uncounted(),
     text("keyfile"),
     text("leapseclist"),
-    exactly("leapsecmode", 1).or("system"),
+    exactly("leapsecmode", 1).uncounted().or("system"),
     text("leapsectz"),
     standing("linux_freq_scale", Standing::Retired),
     standing("linux_hz", Standing::Retired),
@@ -279,7 +279,7 @@ pub const DIRECTIVES: &[Directive] = &[
     // Other numbers of directories are no error: chronyd 4.3 starts and reads none of them.
     at_least("sourcedir", 0),
     positive("stratumweight", "0.001"),
-    at_least("tempcomp", 3).support(Support::LeftOut),
+    between("tempcomp", 3, 6).support(Support::LeftOut),
     text("user"),
 ];
 

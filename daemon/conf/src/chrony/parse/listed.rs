@@ -70,6 +70,7 @@ pub(super) fn read(statement: &mut Statement<'_, '_>, config: &mut Config) -> Re
             statement.any_number(2)?;
         }
         "makestep" => {
+            statement.is_whole_number(1)?;
             let threshold = statement.number(1, 0.0, NUMBER_MAX)?;
             let limit = u32::try_from(integer(statement, 2)?).ok();
             if let Some(threshold_s) = threshold {
@@ -77,8 +78,9 @@ pub(super) fn read(statement: &mut Statement<'_, '_>, config: &mut Config) -> Re
             }
         }
         "maxchange" => {
+            statement.is_whole_number(1)?;
             let offset = statement.number(1, 0.0, NUMBER_MAX)?;
-            let start = u32::try_from(integer(statement, 2)?).unwrap_or(0);
+            let start = u32::try_from(whole_integer(statement, 2)?).unwrap_or(0);
             let ignore = u32::try_from(integer(statement, 3)?).ok();
             if let Some(offset_s) = offset {
                 config.clock.max_change = Some(MaxChange {
@@ -90,7 +92,7 @@ pub(super) fn read(statement: &mut Statement<'_, '_>, config: &mut Config) -> Re
         }
         "ntsaeads" => {
             for word in 1..statement.line.words.len() {
-                integer(statement, word)?;
+                statement.integer(word, 0, i32::MAX.into())?;
             }
         }
         "ntstrustedcerts" if statement.line.words.len() > 2 => {
@@ -98,6 +100,7 @@ pub(super) fn read(statement: &mut Statement<'_, '_>, config: &mut Config) -> Re
         }
         "opencommands" => open_commands(statement, config)?,
         "smoothtime" => smoothing(statement, config)?,
+        "tempcomp" => temperature_compensation(statement)?,
         "timeball.metrics-address" => match statement.word(1).parse() {
             Ok(address) => config.metrics_address = Some(address),
             Err(_) => {
@@ -145,6 +148,14 @@ fn integer(statement: &mut Statement<'_, '_>, word: usize) -> Result<i64, Refuse
     Ok(value)
 }
 
+/// Reads an integer that must be all of the word, since more integers follow.
+fn whole_integer(statement: &mut Statement<'_, '_>, word: usize) -> Result<i64, Refused> {
+    match integer_prefix(statement.word(word)) {
+        Some((value, "")) => Ok(value),
+        _ => statement.unparsable(word, "it takes an integer"),
+    }
+}
+
 fn broadcast(statement: &mut Statement<'_, '_>, config: &mut Config) -> Result<(), Refused> {
     let Some(interval_s) = u32::try_from(integer(statement, 1)?)
         .ok()
@@ -183,11 +194,12 @@ fn drift_file(statement: &mut Statement<'_, '_>, config: &mut Config) -> Result<
 }
 
 fn fallback_drift(statement: &mut Statement<'_, '_>, config: &mut Config) -> Result<(), Refused> {
-    let mut bound = |word| -> Result<i8, Refused> {
-        let value = integer(statement, word)?.clamp(-FALLBACK_DRIFT_MAX, FALLBACK_DRIFT_MAX);
-        Ok(i8::try_from(value).unwrap_or_default())
+    let bound = |value: i64| {
+        let value = value.clamp(-FALLBACK_DRIFT_MAX, FALLBACK_DRIFT_MAX);
+        i8::try_from(value).unwrap_or_default()
     };
-    let (min, max) = (bound(1)?, bound(2)?);
+    let min = bound(whole_integer(statement, 1)?);
+    let max = bound(integer(statement, 2)?);
     if min > max {
         let message = "fallbackdrift directive has no effect".to_owned();
         statement.warn(1, message, "the first number is the lesser one");
@@ -208,8 +220,12 @@ fn hardware_timestamp(statement: &mut Statement<'_, '_>) -> Result<(), Refused> 
                 at += 1;
                 continue;
             }
-            "minpoll" | "maxpoll" | "minsamples" | "maxsamples" => integer_prefix(value).is_some(),
-            "precision" | "txcomp" | "rxcomp" => number_prefix(value).is_some(),
+            "minpoll" | "maxpoll" | "minsamples" | "maxsamples" => {
+                integer_prefix(value).is_some_and(|(_, rest)| rest.is_empty())
+            }
+            "precision" | "txcomp" | "rxcomp" => {
+                number_prefix(value).is_some_and(|(_, rest)| rest.is_empty())
+            }
             "rxfilter" => ["none", "ntp", "ptp", "all"]
                 .iter()
                 .any(|filter| filter.eq_ignore_ascii_case(value)),
@@ -219,6 +235,26 @@ fn hardware_timestamp(statement: &mut Statement<'_, '_>) -> Result<(), Refused> 
             return statement.unparsable(at + 1, "the option has another kind of value");
         }
         at += 2;
+    }
+    Ok(())
+}
+
+/// Looks whether chronyd could read it: a file, an interval, and a file of points or five numbers.
+fn temperature_compensation(statement: &mut Statement<'_, '_>) -> Result<(), Refused> {
+    match statement.line.words.len() - 1 {
+        3 => {
+            statement.any_number(2)?;
+        }
+        words @ (4 | 5) => {
+            let message = "Missing arguments for tempcomp directive".to_owned();
+            return statement.error(words + 1, message, "");
+        }
+        _ => {
+            for word in 2..6 {
+                statement.is_whole_number(word)?;
+            }
+            statement.any_number(6)?;
+        }
     }
     Ok(())
 }
@@ -269,6 +305,7 @@ fn open_commands(statement: &mut Statement<'_, '_>, config: &mut Config) -> Resu
 }
 
 fn smoothing(statement: &mut Statement<'_, '_>, config: &mut Config) -> Result<(), Refused> {
+    statement.is_whole_number(1)?;
     let max_frequency = statement.number(1, 0.0, NUMBER_MAX)?;
     let max_wander = statement.number(2, 0.0, NUMBER_MAX)?;
     let leap_only = match statement.line.word(3) {

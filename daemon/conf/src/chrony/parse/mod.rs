@@ -112,7 +112,7 @@ impl Parser {
         let config = &mut self.config;
         match statement.directive.argument {
             Argument::Integer { min, max } => {
-                let value = statement.integer(min, max)?;
+                let value = statement.integer(1, min, max)?;
                 single::set_integer(config, statement.directive.name, value);
                 Ok(())
             }
@@ -192,17 +192,17 @@ impl Statement<'_, '_> {
         self.line.word(index).unwrap_or_default()
     }
 
-    /// Reads the only word as an integer, which must be all of it and in range.
-    fn integer(&mut self, min: i64, max: i64) -> Result<i64, Refused> {
+    /// Reads the word at an index as an integer, which must be all of it and in range.
+    fn integer(&mut self, word: usize, min: i64, max: i64) -> Result<i64, Refused> {
         let help = format!("it takes an integer from {min} to {max}");
-        let value = integer(self.word(1)).filter(|value| *value != i64::MAX && *value != i64::MIN);
+        let value = integer(self.word(word)).filter(|value| *value != i64::MAX && *value != i64::MIN);
         match value {
-            None => self.unparsable(1, &help),
+            None => self.unparsable(word, &help),
             Some(value) if (min..=max).contains(&value) => Ok(value),
             Some(value) => {
                 let name = self.directive.name;
                 let message = format!("Invalid value {value} in {name} directive (min {min}, max {max})");
-                self.error(1, message, "")
+                self.error(word, message, "")
             }
         }
     }
@@ -234,6 +234,14 @@ impl Statement<'_, '_> {
     /// Reads the word at an index as a number of any size and sign.
     fn any_number(&mut self, word: usize) -> Result<Option<f64>, Refused> {
         self.number(word, -NUMBER_MAX, NUMBER_MAX)
+    }
+
+    /// Looks that the word at an index is a number to its end, where more numbers follow.
+    fn is_whole_number(&mut self, word: usize) -> Result<(), Refused> {
+        match number_prefix(self.word(word)) {
+            Some((_, "")) => Ok(()),
+            _ => self.unparsable(word, "it takes a decimal number"),
+        }
     }
 
     /// Says what timeballd does not do.

@@ -197,10 +197,9 @@ impl Reading<'_, '_> {
 /// development version after 4.8).
 fn accepted(option: &str) -> (i64, i64) {
     match option {
-        "minpoll" => (i64::MIN, i64::MAX),
+        "minpoll" | "certset" => (i64::MIN, i64::MAX),
         "maxpoll" | "presend" => (-32, 32),
         "key" => (1, u32::MAX.into()),
-        "certset" => (0, u32::MAX.into()),
         "port" | "ntsport" => (0, u16::MAX.into()),
         "version" => (1, 4),
         "minstratum" => (0, 16),
