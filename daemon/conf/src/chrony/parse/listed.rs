@@ -186,8 +186,8 @@ fn drift_file(statement: &mut Statement<'_, '_>, config: &mut Config) -> Result<
         if !option.eq_ignore_ascii_case("interval") {
             return statement.unparsable(2, "the option is interval");
         }
-        let taken = statement.number(3, 0.0, NUMBER_MAX)?;
-        interval_s = taken.unwrap_or(interval_s);
+        let seconds = integer(statement, 3)?.clamp(0, i32::MAX.into());
+        interval_s = i32::try_from(seconds).map_or(interval_s, f64::from);
     }
     config.clock.drift_file = Some(DriftFile { path, interval_s });
     Ok(())
@@ -220,9 +220,9 @@ fn hardware_timestamp(statement: &mut Statement<'_, '_>) -> Result<(), Refused> 
                 at += 1;
                 continue;
             }
-            "minpoll" | "maxpoll" | "minsamples" | "maxsamples" => {
-                integer_prefix(value).is_some_and(|(_, rest)| rest.is_empty())
-            }
+            "minpoll" | "maxpoll" => integer_prefix(value)
+                .is_some_and(|(poll, rest)| (-32..=32).contains(&poll) && rest.is_empty()),
+            "minsamples" | "maxsamples" => integer_prefix(value).is_some_and(|(_, rest)| rest.is_empty()),
             "precision" | "txcomp" | "rxcomp" => {
                 number_prefix(value).is_some_and(|(_, rest)| rest.is_empty())
             }
