@@ -2,12 +2,14 @@
 //!
 //! It takes chronyd's arguments and configuration, and under chronyd's name (a link is enough) its files and words.
 //! What it does is decided by the [`engine`]; this program reads the arguments ([`args`]), sets everything up
-//! ([`start`]), waits ([`run`]), and carries out what the engine says ([`carry_out`]) with the hands of [`os`].
+//! ([`start`]), waits ([`run`]), and carries out what the engine says ([`carry_out`]) with the hands of [`os`]. As
+//! `timeballd ctl` it is the other side of the command protocol ([`ctl`]).
 
 mod args;
 mod carry_out;
 mod confinement;
 mod control;
+mod ctl;
 mod files;
 mod identity;
 mod keys;
@@ -31,6 +33,10 @@ fn main() -> ExitCode {
     let mut arguments = env::args_os().map(|argument| argument.to_string_lossy().into_owned());
     let program = arguments.next().unwrap_or_default();
     let identity = Identity::of_program(&program);
+    let mut arguments = arguments.peekable();
+    if identity == Identity::TIMEBALLD && arguments.next_if(|first| first == "ctl").is_some() {
+        return ExitCode::from(ctl::main(&identity, arguments));
+    }
     let help = || usage(&program, identity.config_file, identity.user);
     match Invocation::parse(arguments) {
         Ok(Invocation::Run(arguments)) => ExitCode::from(start::start(&identity, &arguments)),

@@ -1,0 +1,304 @@
+//! The commands, in words.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use wire::candm::{Address, AddressMask, Request};
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Action {
+    /// Something is reported.
+    Report(Query),
+    /// The daemon does something, or says yes or no.
+    Do(Box<Request>),
+    /// The clock is waited for as `chronyc waitsync` does.
+    WaitSync(SyncCondition),
+    /// The clock is waited for until its error is bounded.
+    Wait(ErrorCondition),
+}
+
+/// What is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Query {
+    Tracking,
+    Sources,
+    SourceStats,
+    SelectData,
+    Activity,
+    AuthData,
+    NtpData(Option<IpAddr>),
+    ServerStats,
+    Clients,
+    SourceName(IpAddr),
+    Smoothing,
+    ManualList,
+}
+
+/// When `waitsync` is content. Limits of 0 are none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct SyncCondition {
+    /// How often the daemon is asked.
+    pub(crate) tries: u32,
+    /// The largest correction that may be left, seconds.
+    pub(crate) max_correction_s: f64,
+    /// The largest error of the frequency, ppm.
+    pub(crate) max_skew_ppm: f64,
+    /// The time between two tries.
+    pub(crate) interval: Duration,
+}
+
+/// When `wait` is content.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ErrorCondition {
+    /// The largest bound of the clock's error, seconds; none: that it is synchronised.
+    pub(crate) max_error_s: Option<f64>,
+    /// How long it waits.
+    pub(crate) timeout: Duration,
+}
+
+/// How long `wait` waits unless told otherwise.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The shortest time between two tries of `waitsync`, seconds.
+const INTERVAL_MIN_S: f64 = 0.1;
+
+impl Action {
+    /// Makes words into an action.
+    ///
+    /// # Errors
+    /// What is not understood.
+    pub(crate) fn parse(words: &[String]) -> Result<Self, String> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let request = match words.as_slice() {
+            ["tracking"] => return Ok(Self::Report(Query::Tracking)),
+            ["sources"] => return Ok(Self::Report(Query::Sources)),
+            ["sourcestats"] => return Ok(Self::Report(Query::SourceStats)),
+            ["selectdata"] => return Ok(Self::Report(Query::SelectData)),
+            ["activity"] => return Ok(Self::Report(Query::Activity)),
+            ["authdata"] => return Ok(Self::Report(Query::AuthData)),
+            ["ntpdata"] => return Ok(Self::Report(Query::NtpData(None))),
+            ["ntpdata", of] => return Ok(Self::Report(Query::NtpData(Some(ip(of)?)))),
+            ["serverstats"] => return Ok(Self::Report(Query::ServerStats)),
+            ["clients"] => return Ok(Self::Report(Query::Clients)),
+            ["sourcename", of] => return Ok(Self::Report(Query::SourceName(ip(of)?))),
+            ["smoothing"] => return Ok(Self::Report(Query::Smoothing)),
+            ["manual", "list"] => return Ok(Self::Report(Query::ManualList)),
+            ["waitsync", rest @ ..] => return wait_sync(rest).map(Self::WaitSync),
+            ["wait", rest @ ..] => return wait(rest).map(Self::Wait),
+            ["online"] => Request::Online(AddressMask::ALL),
+            ["online", of] => Request::Online(only(of)?),
+            ["offline"] => Request::Offline(AddressMask::ALL),
+            ["offline", of] => Request::Offline(only(of)?),
+            ["onoffline"] => Request::OnOffline,
+            ["burst", samples] => burst(samples, AddressMask::ALL)?,
+            ["burst", samples, of] => burst(samples, only(of)?)?,
+            ["delete", of] => Request::DelSource(address(of)?),
+            ["reload", "sources"] => Request::ReloadSources,
+            ["reset", "sources"] => Request::ResetSources,
+            ["refresh"] => Request::Refresh,
+            ["reselect"] => Request::Reselect,
+            ["makestep"] => Request::MakeStep,
+            ["rekey"] => Request::Rekey,
+            ["cyclelogs"] => Request::CycleLogs,
+            ["dump"] => Request::Dump,
+            ["shutdown"] => Request::Shutdown,
+            ["accheck", of] => Request::AccessCheck(address(of)?),
+            ["cmdaccheck", of] => Request::CmdAccessCheck(address(of)?),
+            _ => return Err(format!("Unrecognized command: {}", words.join(" "))),
+        };
+        Ok(Self::Do(Box::new(request)))
+    }
+}
+
+/// Reads an IP address.
+fn ip(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("{text} is no IP address"))
+}
+
+/// Reads the address of a source, which may be the placeholder of one that has none yet.
+fn address(text: &str) -> Result<Address, String> {
+    match text.strip_prefix("ID#").map(str::parse) {
+        Some(Ok(id)) => Ok(Address::Id(id)),
+        _ => ip(text).map(Address::from),
+    }
+}
+
+/// Selects one source.
+fn only(text: &str) -> Result<AddressMask, String> {
+    let address = address(text)?;
+    let mask = match address {
+        Address::V4(_) => Address::V4([255; 4].into()),
+        Address::V6(_) => Address::V6([255; 16].into()),
+        Address::Unspecified | Address::Id(_) => Address::Unspecified,
+    };
+    Ok(AddressMask { mask, address })
+}
+
+/// Reads `GOOD/MAX`.
+fn burst(samples: &str, sources: AddressMask) -> Result<Request, String> {
+    let numbers = samples
+        .split_once('/')
+        .map(|(good, total)| (good.parse(), total.parse()));
+    match numbers {
+        Some((Ok(good_samples), Ok(total_samples))) => Ok(Request::Burst {
+            sources,
+            good_samples,
+            total_samples,
+        }),
+        _ => Err(format!("{samples} is not GOOD/MAX, such as 4/8")),
+    }
+}
+
+/// Reads the arguments of `waitsync`.
+fn wait_sync(words: &[&str]) -> Result<SyncCondition, String> {
+    let number = |index: usize, default: f64| match words.get(index) {
+        None => Ok(default),
+        Some(word) => match word.parse::<f64>() {
+            Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+            _ => Err(format!("{word} is no number")),
+        },
+    };
+    if words.len() > 4 {
+        return Err("waitsync takes up to four numbers".to_owned());
+    }
+    let tries = words.first().map_or(Ok(0), |word| {
+        word.parse().map_err(|_| format!("{word} is no number"))
+    })?;
+    Ok(SyncCondition {
+        tries,
+        max_correction_s: number(1, 0.0)?,
+        max_skew_ppm: number(2, 0.0)?,
+        interval: Duration::try_from_secs_f64(number(3, 10.0)?.max(INTERVAL_MIN_S))
+            .map_err(|_| "the interval is too long".to_owned())?,
+    })
+}
+
+/// Reads the arguments of `wait`.
+fn wait(words: &[&str]) -> Result<ErrorCondition, String> {
+    let mut condition = ErrorCondition {
+        max_error_s: None,
+        timeout: TIMEOUT,
+    };
+    let mut rest = words.iter();
+    while let Some(&option) = rest.next() {
+        let value = rest.next().ok_or_else(|| format!("{option} needs a value"))?;
+        let seconds = seconds(value)?;
+        match option {
+            "--max-error" => condition.max_error_s = Some(seconds),
+            "--timeout" => {
+                condition.timeout =
+                    Duration::try_from_secs_f64(seconds).map_err(|_| format!("{value} is too long"))?;
+            }
+            _ => return Err(format!("wait has no option {option}")),
+        }
+    }
+    Ok(condition)
+}
+
+/// Reads a time with its unit, seconds when it has none.
+fn seconds(text: &str) -> Result<f64, String> {
+    const UNITS: [(&str, f64); 6] = [
+        ("ns", 1e-9),
+        ("us", 1e-6),
+        ("ms", 1e-3),
+        ("s", 1.0),
+        ("m", 60.0),
+        ("h", 3600.0),
+    ];
+    let unit = UNITS
+        .iter()
+        .find_map(|(unit, scale)| Some((text.strip_suffix(unit)?, scale)));
+    let (number, scale) = unit.unwrap_or((text, &1.0));
+    match number.parse::<f64>() {
+        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value * scale),
+        _ => Err(format!("{text} is no time, such as 10ms or 2m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Action, String> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        Action::parse(&words)
+    }
+
+    fn request(line: &str) -> Request {
+        match parse(line) {
+            Ok(Action::Do(request)) => *request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn changes_are_requests() {
+        let one = "192.0.2.7".parse().unwrap();
+        assert_eq!(request("reload sources"), Request::ReloadSources);
+        assert_eq!(request("delete 192.0.2.7"), Request::DelSource(Address::V4(one)));
+        assert_eq!(
+            request("delete ID#0000000003"),
+            Request::DelSource(Address::Id(3))
+        );
+        assert_eq!(request("online"), Request::Online(AddressMask::ALL));
+        let Request::Burst {
+            sources,
+            good_samples: 4,
+            total_samples: 8,
+        } = request("burst 4/8 192.0.2.7")
+        else {
+            panic!("no burst");
+        };
+        assert_eq!(sources.address, Address::V4(one));
+    }
+
+    #[test]
+    fn times_have_units() {
+        let wait = parse("wait --max-error 10ms --timeout 2m").unwrap();
+        let Action::Wait(condition) = wait else {
+            panic!("{wait:?}")
+        };
+        assert_eq!(
+            condition,
+            ErrorCondition {
+                max_error_s: Some(0.01),
+                timeout: Duration::from_secs(120)
+            }
+        );
+        for (text, value) in [("3", 3.0), ("1.5s", 1.5), ("250us", 0.000_25), ("1h", 3600.0)] {
+            assert_eq!(seconds(text), Ok(value));
+        }
+        for text in ["", "ms", "-1s", "1d", "nan"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn waitsync_has_chronycs_defaults() {
+        let Ok(Action::WaitSync(condition)) = parse("waitsync 0 0.1 0.0 0.01") else {
+            panic!("no waitsync")
+        };
+        assert_eq!((condition.tries, condition.max_correction_s), (0, 0.1));
+        assert_eq!(condition.interval, Duration::from_millis(100));
+        let Ok(Action::WaitSync(condition)) = parse("waitsync") else {
+            panic!("no waitsync")
+        };
+        assert_eq!(condition.interval, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn nonsense_is_said() {
+        for line in [
+            "nonsense",
+            "delete",
+            "delete x",
+            "burst 4",
+            "wait --max-error",
+            "wait --x 1",
+            "waitsync x",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! `timeballd ctl`: asks a running daemon, this one or chronyd, and prints what it says as `chronyc` does.
+//!
+//! [`command`] makes words into an [`Action`]; [`client`] carries requests and replies of the command protocol;
+//! [`report`] and [`source_reports`] make replies into text and JSON; [`wait`] waits for the clock.
+
+mod client;
+mod command;
+mod format;
+mod json;
+mod report;
+mod source_reports;
+mod wait;
+
+use std::io::{self, Write};
+
+use crate::identity::Identity;
+use client::{Client, CtlError};
+use command::{Action, Query};
+use json::Json;
+
+/// The UDP port of the command protocol.
+const PORT: u16 = 323;
+
+/// What is asked for, and of whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Options {
+    /// Addresses and paths, of which the first that answers is asked.
+    hosts: Vec<String>,
+    port: u16,
+    json: bool,
+    /// Sources are called by the names under which they are configured.
+    names: bool,
+    /// Sources whose names have no address yet are listed too.
+    all: bool,
+}
+
+/// What is printed: as text, or as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Report {
+    text: String,
+    json: Json,
+}
+
+/// Runs a command, and returns the exit status: 0 done, 1 refused or no answer, 2 not understood.
+pub(crate) fn main(identity: &Identity, arguments: impl IntoIterator<Item = String>) -> u8 {
+    let (options, action) = match parse(identity, arguments) {
+        Ok(parsed) => parsed,
+        Err(Misunderstood::Help) => {
+            print(&help());
+            return 0;
+        }
+        Err(Misunderstood::Because(reason)) => {
+            complain(&format!("{reason}; try `timeballd ctl --help`"));
+            return 2;
+        }
+    };
+    match run(&options, &action) {
+        Ok(report) => {
+            print(&if options.json {
+                format!("{}\n", report.json)
+            } else {
+                report.text
+            });
+            0
+        }
+        Err(CtlError::NotYet(report)) => {
+            print(&if options.json {
+                format!("{}\n", report.json)
+            } else {
+                report.text
+            });
+            1
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            1
+        }
+    }
+}
+
+/// Why no command was understood.
+#[derive(Debug, PartialEq, Eq)]
+enum Misunderstood {
+    Help,
+    Because(String),
+}
+
+/// Makes the arguments into options and a command. Options may stand anywhere.
+fn parse(
+    identity: &Identity,
+    arguments: impl IntoIterator<Item = String>,
+) -> Result<(Options, Action), Misunderstood> {
+    let hosts = [identity.socket, "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    let mut options = Options {
+        hosts,
+        port: PORT,
+        json: false,
+        names: false,
+        all: false,
+    };
+    let mut words = Vec::new();
+    let mut rest = arguments.into_iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || {
+            rest.next()
+                .ok_or_else(|| Misunderstood::Because(format!("{argument} needs a value")))
+        };
+        match argument.as_str() {
+            "--help" => return Err(Misunderstood::Help),
+            "--json" => options.json = true,
+            "-h" | "--host" => options.hosts = value()?.split(',').map(str::to_owned).collect(),
+            "-p" | "--port" => {
+                let port = value()?;
+                options.port = port
+                    .parse()
+                    .map_err(|_| Misunderstood::Because(format!("{port} is no port")))?;
+            }
+            "-N" => options.names = true,
+            "-a" => options.all = true,
+            // Addresses are not looked up anyway, and explanations are in the manual.
+            "-n" | "-v" => {}
+            _ => words.push(argument),
+        }
+    }
+    if words.is_empty() {
+        return Err(Misunderstood::Help);
+    }
+    let action = Action::parse(&words).map_err(Misunderstood::Because)?;
+    Ok((options, action))
+}
+
+/// Carries a command out.
+fn run(options: &Options, action: &Action) -> Result<Report, CtlError> {
+    let names = options.names;
+    let connect = || Client::connect(&options.hosts, options.port);
+    let query = match action {
+        Action::Report(query) => query,
+        Action::Do(request) => return report::done(&mut connect()?, request),
+        Action::WaitSync(condition) => return wait::wait_sync(options, condition),
+        Action::Wait(condition) => return wait::wait(options, condition),
+    };
+    let mut client = connect()?;
+    match query {
+        Query::Tracking => report::tracking(&mut client, names),
+        Query::Activity => report::activity(&mut client),
+        Query::ServerStats => report::server_stats(&mut client),
+        Query::Clients => report::clients(&mut client),
+        Query::Smoothing => report::smoothing(&mut client),
+        Query::ManualList => report::manual_list(&mut client),
+        Query::Sources => source_reports::sources(&mut client, names, options.all),
+        Query::SourceStats => source_reports::source_stats(&mut client, names, options.all),
+        Query::SelectData => source_reports::select_data(&mut client, names, options.all),
+        Query::AuthData => source_reports::auth_data(&mut client, names, options.all),
+        Query::NtpData(address) => source_reports::ntp_data(&mut client, *address),
+        Query::SourceName(address) => report::source_name(&mut client, *address),
+    }
+}
+
+/// The text of `--help`.
+fn help() -> String {
+    "\
+Usage: timeballd ctl [OPTION]... COMMAND [ARGUMENT]...
+
+Asks the daemon on this host, or another by its address, and prints the answer
+as chronyc does.
+
+Options:
+  -h, --host LIST  Sockets or addresses, separated by commas
+  -p, --port PORT  UDP port (323)
+  -N               Call sources by their configured names
+  -a               List sources without an address too
+  --json           Print JSON
+
+Reports:
+  tracking  sources  sourcestats  selectdata  activity  authdata
+  ntpdata [ADDRESS]  serverstats  clients  sourcename ADDRESS
+  smoothing  manual list
+
+Waiting:
+  wait [--max-error 10ms] [--timeout 60s]
+  waitsync [TRIES [MAX-CORRECTION [MAX-SKEW [INTERVAL]]]]
+
+Changes (on the daemon's host, over its socket):
+  online|offline [ADDRESS]  onoffline  burst GOOD/MAX  delete ADDRESS
+  reload sources  reset sources  refresh  reselect  makestep
+  rekey  cyclelogs  dump  shutdown
+  accheck|cmdaccheck ADDRESS
+
+Example: timeballd ctl wait --max-error 5ms --timeout 2m && start-database
+"
+    .to_owned()
+}
+
+/// Prints a text; whoever does not read it has seen enough.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// Says on stderr what is wrong.
+fn complain(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<(Options, Action), Misunderstood> {
+        parse(&Identity::CHRONYD, line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn options_may_stand_anywhere() {
+        let (options, action) = parsed("sources -a -h /run/x,127.0.0.1 --json -p 11323").unwrap();
+        assert_eq!(options.hosts, ["/run/x", "127.0.0.1"]);
+        assert_eq!(
+            (options.port, options.json, options.all, options.names),
+            (11323, true, true, false)
+        );
+        assert_eq!(action, Action::Report(Query::Sources));
+    }
+
+    #[test]
+    fn the_usual_socket_comes_first() {
+        let (options, _) = parsed("tracking").unwrap();
+        assert_eq!(options.hosts, ["/run/chrony/chronyd.sock", "127.0.0.1", "::1"]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_said() {
+        assert_eq!(parsed("").unwrap_err(), Misunderstood::Help);
+        assert_eq!(parsed("tracking --help").unwrap_err(), Misunderstood::Help);
+        for line in ["nonsense", "-p x tracking", "tracking -h"] {
+            assert!(matches!(parsed(line), Err(Misunderstood::Because(_))), "{line}");
+        }
+    }
+}
