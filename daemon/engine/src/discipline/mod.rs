@@ -4,6 +4,7 @@
 //! system clock follow it. It decides between slewing and stepping, keeps the oscillator's frequency for times
 //! without sources, and knows at every moment how far the clock can be off.
 
+mod by_hand;
 pub mod leap;
 pub mod local;
 mod slew;
@@ -334,6 +335,11 @@ impl Discipline {
         }
     }
 
+    /// When the last update was.
+    pub fn updated_at(&self) -> Option<Mono> {
+        self.updated_at
+    }
+
     /// How many updates there were.
     pub fn updates(&self) -> u32 {
         self.updates
@@ -374,17 +380,22 @@ impl Discipline {
 
     /// Keeps what reports tell of updates.
     fn note(&mut self, now: Mono, update: &Update) {
+        self.note_offset(now, update.offset_s);
+        self.reference = Some(update.reference);
+    }
+
+    /// Keeps what reports tell of offsets, true time − system clock, seconds.
+    fn note_offset(&mut self, now: Mono, offset_s: f64) {
         self.update_interval_s = self.updated_at.map_or(0.0, |last| now.seconds_since(last));
         self.updated_at = Some(now);
-        self.last_offset_s = update.offset_s;
-        let square = update.offset_s * update.offset_s;
+        self.last_offset_s = offset_s;
+        let square = offset_s * offset_s;
         self.mean_square_s2 = if self.updates == 0 {
             square
         } else {
             self.mean_square_s2 + RMS_WEIGHT * (square - self.mean_square_s2)
         };
         self.updates = self.updates.saturating_add(1);
-        self.reference = Some(update.reference);
     }
 
     /// Whether an offset is to be stepped: it is above the threshold, and the rule still holds. Its limit counts
