@@ -33,5 +33,6 @@ pub use poll::{Ready, Token, Waiter, Watch};
 pub use random::random_u64;
 pub use resolver::{ADDRESSES_MAX, AddressFamily, Answer, LookupError, Resolver, look_up};
 pub use socket::{
-    DATAGRAM_LENGTH_MAX, Received, SOCKET_PATH_MAX, Transmitted, UdpOptions, UdpSocket, UnixPeer, UnixSocket,
+    DATAGRAM_LENGTH_MAX, Received, SOCKET_PATH_MAX, Stamping, Transmitted, UdpOptions, UdpSocket, UnixPeer,
+    UnixSocket,
 };

@@ -40,11 +40,17 @@ pub fn find_user(name: &str) -> Option<User> {
     })
 }
 
+/// The number of the user that this process is.
+#[must_use]
+pub fn user() -> u32 {
+    // SAFETY: takes no pointers and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// Whether this process is root's.
 #[must_use]
 pub fn is_root() -> bool {
-    // SAFETY: takes no pointers and cannot fail.
-    unsafe { libc::geteuid() == 0 }
+    user() == 0
 }
 
 /// Becomes another user, for good, and keeps only these capabilities.

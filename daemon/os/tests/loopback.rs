@@ -9,7 +9,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use os::{Clock, DATAGRAM_LENGTH_MAX, Ready, Token, UdpOptions, UdpSocket, Waiter, Watch};
+use os::{Clock, DATAGRAM_LENGTH_MAX, Ready, Stamping, Token, UdpOptions, UdpSocket, Waiter, Watch};
 
 const SERVER: Token = Token(1);
 const CLIENT: Token = Token(2);
@@ -61,8 +61,39 @@ fn next(waiter: &mut Waiter, what: impl Fn(&Ready) -> bool) {
     panic!("nothing happened");
 }
 
+/// Sends something to itself on new sockets until what arrives is stamped; returns how often it was not.
+fn wait_for_stamps() -> u32 {
+    let mut waiter = Waiter::new().unwrap();
+    for missed in 0..10_000 {
+        let socket = server(false);
+        let to = SocketAddr::new(
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            socket.local_address().unwrap().port(),
+        );
+        waiter.watch(SERVER, &socket, Watch::Readable);
+        socket.send(b"to myself", to, None).unwrap();
+        next(&mut waiter, |ready| ready.readable);
+        waiter.forget(SERVER);
+        if socket.receive(&mut [0; 64]).unwrap().unwrap().stamp.is_some() {
+            return missed;
+        }
+    }
+    panic!("the kernel does not stamp what is received");
+}
+
+#[test]
+fn while_stamping_goes_on_no_answer_is_missed() {
+    let _stamping = Stamping::begin();
+    wait_for_stamps();
+    for _ in 0..200 {
+        assert_eq!(wait_for_stamps(), 0);
+    }
+}
+
 fn check_a_question_and_its_answer(ipv6: bool, local: IpAddr) {
     let clock = Clock::new();
+    let _stamping = Stamping::begin();
+    wait_for_stamps();
     let server = server(ipv6);
     let to = SocketAddr::new(local, server.local_address().unwrap().port());
     let client = client(to);

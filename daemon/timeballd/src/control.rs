@@ -1,16 +1,17 @@
 //! Where the command protocol is spoken: a socket in the file system, and a UDP port.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use conf::config::Control;
 use engine::io::ControlPeer;
-use os::privileges::User;
+use os::privileges;
 use os::{Ready, Token, UdpOptions, UdpSocket, UnixPeer, UnixSocket, Waiter, Watch, reason};
 
-use crate::files::make_directory;
 use crate::log::Log;
 
 /// How the loop calls the three sockets; far from the numbers of the NTP sockets.
@@ -20,6 +21,9 @@ const UDP6: Token = Token(u32::MAX - 3);
 
 /// Everybody may write to the socket who may enter its directory.
 const SOCKET_MODE: u32 = 0o666;
+
+/// What nobody may have of the socket's directory but its owner and group.
+const OTHERS: u32 = 0o007;
 
 /// The largest number of requests over the Unix socket whose answer may still come. The oldest is forgotten.
 const PEERS_MAX: usize = 8;
@@ -36,8 +40,8 @@ pub(crate) struct ControlSockets {
 }
 
 impl ControlSockets {
-    /// Opens what is configured. What cannot be opened is logged and left out, as chronyd does.
-    pub(crate) fn open(config: &Control, socket: Option<&Path>, owner: Option<User>, log: &mut Log) -> Self {
+    /// Opens the UDP port. What cannot be opened is logged and left out, as chronyd does.
+    pub(crate) fn open(config: &Control, log: &mut Log) -> Self {
         let mut sockets = Self::default();
         if config.port != 0 {
             let mut udp = |address: IpAddr| {
@@ -49,18 +53,28 @@ impl ControlSockets {
             sockets.udp4 = udp(IpAddr::V4(config.bind_ipv4));
             sockets.udp6 = udp(IpAddr::V6(config.bind_ipv6));
         }
-        if let Some(path) = socket {
-            sockets.unix = open_unix(path, owner)
-                .inspect_err(|error| {
-                    let path = path.display();
-                    log.warn(&format!(
-                        "Could not open command socket on {path} : {}",
-                        reason(error)
-                    ));
-                })
-                .ok();
-        }
         sockets
+    }
+
+    /// Opens the socket in the file system, as the user that the daemon is by now. Who may enter its directory may
+    /// do everything, so that a directory for others is refused.
+    pub(crate) fn open_unix(&mut self, path: &Path, log: &mut Log) {
+        // Under a simulator there is a directory that cannot be seen; whether there is one, binding tells.
+        let directory = path.parent().and_then(|directory| fs::metadata(directory).ok());
+        if directory.is_some_and(|directory| !is_own(&directory)) {
+            log.warn(&format!("Disabled command socket {}", path.display()));
+            return;
+        }
+        match UnixSocket::bind(path, SOCKET_MODE) {
+            Ok(socket) => self.unix = Some(socket),
+            Err(error) => {
+                let path = path.display();
+                log.warn(&format!(
+                    "Could not open command socket on {path} : {}",
+                    reason(&error)
+                ));
+            }
+        }
     }
 
     /// Whether there is none.
@@ -141,11 +155,35 @@ fn open_udp(local: SocketAddr, device: Option<&str>) -> io::Result<UdpSocket> {
     })
 }
 
-/// Makes the command socket, and its directory if need be.
-fn open_unix(path: &Path, owner: Option<User>) -> io::Result<UnixSocket> {
-    if let Some(directory) = path.parent() {
-        // Under a simulator there is a directory that cannot be seen; whether there is one, binding tells.
-        let _ = make_directory(directory, owner);
+/// Whether a directory belongs to the daemon, and others than its group have no place in it.
+fn is_own(directory: &fs::Metadata) -> bool {
+    directory.uid() == privileges::user() && directory.mode() & OTHERS == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use engine::io::Severity;
+
+    use super::*;
+
+    fn opens(mode: u32) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let mut sockets = ControlSockets::default();
+        sockets.open_unix(
+            &folder.path().join("socket"),
+            &mut Log::to_stderr(Severity::Fatal),
+        );
+        sockets.unix.is_some()
     }
-    UnixSocket::bind(path, SOCKET_MODE)
+
+    #[test]
+    fn a_directory_for_others_has_no_socket() {
+        assert!(opens(0o700));
+        assert!(opens(0o770));
+        assert!(!opens(0o755));
+        assert!(!opens(0o701));
+    }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use conf::config::Config;
 use engine::Engine;
 use engine::io::{Input, LookupError, LookupId, Now, Severity, SocketId, Stamp, StampSource};
-use os::{Clock, DATAGRAM_LENGTH_MAX, Ready, Resolver, Token, UdpSocket, Waiter, signals};
+use os::{Clock, DATAGRAM_LENGTH_MAX, Ready, Resolver, Stamping, Token, UdpSocket, Waiter, signals};
 use units::Mono;
 
 use crate::control::ControlSockets;
@@ -32,6 +32,8 @@ pub(crate) struct Hands {
     pub clock: Clock,
     /// What is waited with.
     pub waiter: Waiter,
+    /// What keeps the kernel stamping between requests.
+    pub _stamping: Stamping,
     /// The NTP sockets, by the engine's numbers.
     pub sockets: BTreeMap<SocketId, UdpSocket>,
     /// The command sockets.

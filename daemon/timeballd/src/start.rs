@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use conf::config::{Config, Family, LogKind};
@@ -12,7 +14,8 @@ use engine::{Engine, Options};
 use os::background::{Detached, detach, inherit};
 use os::pid_file::PidFile;
 use os::privileges::{self, User};
-use os::{AddressFamily, Clock, Resolver, Waiter, random_u64, reason, signals};
+use os::{AddressFamily, Clock, Resolver, Stamping, Waiter, random_u64, reason, signals};
+use units::UnixTime;
 
 use crate::args::{Arguments, Once};
 use crate::confinement;
@@ -113,24 +116,23 @@ fn prepare(
         log.info("Disabled control of system clock");
     } else {
         clock.can_steer().map_err(|error| Fatal(error.to_string()))?;
-    }
-    for directory in [&config.logs.dir, &config.dump_dir].into_iter().flatten() {
-        if let Err(error) = make_directory(Path::new(directory), user) {
-            log.warn(&format!(
-                "Could not create directory {directory} : {}",
-                reason(&error)
-            ));
+        if arguments.set_from_rtc {
+            restore_time(&clock, &config, log)?;
         }
     }
-    let control = if measures_only {
+    let socket = Identity::path(&config.control.socket, identity.socket).filter(|_| !measures_only);
+    make_directories(&config, socket, user, log);
+    let mut control = if measures_only {
         ControlSockets::default()
     } else {
-        let socket = Identity::path(&config.control.socket, identity.socket);
-        ControlSockets::open(&config.control, socket, user, log)
+        ControlSockets::open(&config.control, log)
     };
     set_scheduling(arguments, &config, log);
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
     confinement::enter(user, identity, arguments, &config, log).map_err(Fatal)?;
+    if let Some(path) = socket {
+        control.open_unix(path, log);
+    }
     if control.is_empty()
         && config.server.port == 0
         && config.sources.is_empty()
@@ -176,6 +178,7 @@ impl Prepared {
         let mut hands = Hands {
             clock: self.clock,
             waiter: self.waiter,
+            _stamping: Stamping::begin(),
             sockets: BTreeMap::new(),
             control: self.control,
             resolver: Resolver::new(self.arguments.family),
@@ -318,6 +321,37 @@ fn find_user(identity: &Identity, arguments: &Arguments, config: &Config) -> Res
         },
     };
     Ok((user.uid != 0).then_some(user))
+}
+
+/// Makes the directories that are missing, for the daemon's user.
+fn make_directories(config: &Config, socket: Option<&Path>, user: Option<User>, log: &mut Log) {
+    let directories = [&config.logs.dir, &config.dump_dir]
+        .into_iter()
+        .flatten()
+        .map(Path::new);
+    for directory in directories.chain(socket.and_then(Path::parent)) {
+        if let Err(error) = make_directory(directory, user) {
+            let directory = directory.display();
+            log.warn(&format!(
+                "Could not create directory {directory} : {}",
+                reason(&error)
+            ));
+        }
+    }
+}
+
+/// Sets the clock to when the drift file was last written, if it is before that: so much it is wrong at least.
+fn restore_time(clock: &Clock, config: &Config, log: &mut Log) -> Result<(), Fatal> {
+    let Some(drift) = &config.clock.drift_file else {
+        return Ok(());
+    };
+    let written = fs::metadata(&drift.path).map(|file| UnixTime::from_parts(file.mtime(), file.mtime_nsec()));
+    let behind_s = written.map_or(0.0, |written| written.seconds_since(clock.now().wall));
+    if behind_s > 0.0 {
+        clock.step(behind_s).map_err(|error| Fatal(error.to_string()))?;
+        log.info("System time restored from driftfile");
+    }
+    Ok(())
 }
 
 /// Keeps the daemon from waiting for memory or for others, where that is asked for.

@@ -7,10 +7,12 @@ mod address;
 mod control;
 mod frame;
 mod options;
+mod stamping;
 mod udp;
 mod unix;
 
 pub(crate) use address::ip_of;
+pub use stamping::Stamping;
 pub use udp::{Received, Transmitted, UdpOptions, UdpSocket};
 pub use unix::{SOCKET_PATH_MAX, UnixPeer, UnixSocket};
 

@@ -11,12 +11,10 @@ use units::UnixTime;
 use super::address::{RawAddress, any};
 use super::control::{Beside, CONTROL_LENGTH, ControlBuffer, write_source};
 use super::options::{set, set_text, take_error};
+use super::stamping::{self, STAMP_RECEIVED};
 use super::{datagram_socket, frame};
 use crate::errno::{check, would_wait};
 use crate::number::moved;
-
-/// Timestamps by the kernel for what is received.
-const STAMP_RECEIVED: libc::c_uint = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_RX_SOFTWARE;
 
 /// How a UDP socket is made. What is not set is left to the system.
 #[derive(Debug, Clone, Default)]
@@ -291,8 +289,7 @@ fn ask_for_stamps(fd: &OwnedFd, received: bool, sent: bool) {
     } else {
         0
     };
-    let flags = libc::c_int::try_from(STAMP_RECEIVED | sending).unwrap_or_default();
-    if set(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags).is_err() {
+    if !stamping::ask(fd, STAMP_RECEIVED | sending) {
         // Without any, the caller takes the time itself.
         let _ = set(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1);
     } else if sent {
