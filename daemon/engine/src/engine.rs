@@ -118,6 +118,7 @@ impl Engine {
             Input::SendFailed { socket } => self.send_failed(socket),
             Input::FrequencyApplied { ppm } => self.timeline.set_rate(now.mono, ppm / 1e6),
             Input::ClockRefused { reason } => {
+                self.timeline.step_refused();
                 self.out
                     .warn(format!("Could not adjust the system clock: {reason}"));
             }
@@ -212,6 +213,7 @@ impl Engine {
 
     fn poll(&mut self, now: Now, id: SourceId) {
         let cookie = NtpTimestamp::from_bits((self.entropy)());
+        let spreading = (self.entropy)();
         self.close(id);
         let Some(source) = self.sources.get_mut(&id) else {
             return;
@@ -232,7 +234,7 @@ impl Engine {
                 },
                 now.mono,
             );
-            source.polling.wait_s()
+            spread(source.polling.wait_s(), spreading)
         };
         source.socket = Some(socket);
         self.source_of_socket.insert(socket, id);
@@ -276,6 +278,7 @@ impl Engine {
             return;
         };
         let Ok(packet) = Packet::decode(bytes) else { return };
+        let spreading = (self.entropy)();
         let local = Local {
             precision_s: self.options.precision_s,
             skew: self.discipline.skew(),
@@ -293,7 +296,7 @@ impl Engine {
         }
         let tests = source.answered(&packet.header, true, received, to, &local, &self.timeline);
         if tests.valid() {
-            let wait_s = source.polling.wait_s();
+            let wait_s = spread(source.polling.wait_s(), spreading);
             let sent_at = source.pending.as_ref().map_or(now, |pending| pending.sent_at);
             self.timers
                 .set(Timer::Poll(id), sent_at.plus_seconds(wait_s).max(now));
@@ -329,4 +332,11 @@ impl Engine {
             }
         }
     }
+}
+
+/// A wait that is up to a tenth shorter or longer, so that many clients do not ask at the same time, nor one client
+/// always at the same phase of something that repeats; `random` has 64 random bits.
+fn spread(wait_s: f64, random: u64) -> f64 {
+    let part = f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX);
+    wait_s * (0.9 + 0.2 * part)
 }

@@ -48,7 +48,10 @@ impl Engine {
                     self.follow(now, best, &combined);
                 }
             }
-            _ => self.lose(now),
+            // A vote without a majority says that the clock may be wrong too; without any voter it goes on alone,
+            // with a bound that grows.
+            _ if matches!(selection.failure, Some(select::Failure::NoMajority { .. })) => self.lose(now),
+            _ => {}
         }
     }
 
@@ -184,7 +187,7 @@ impl Engine {
             offset_error_s: combined.offset_error_s,
             frequency: combined.frequency,
             frequency_error: combined.frequency_error,
-            interval_s: source.polling.wait_s(),
+            interval_s: source.polling.steady_wait_s(),
             reference,
         };
         let verdict =

@@ -39,6 +39,8 @@ pub struct Timeline {
     wall_offset_ns: i128,
     /// The part of it that came from steps since the origin, seconds.
     stepped_s: f64,
+    /// The step that was asked for and has not been seen yet, ns.
+    asked_ns: i128,
     /// How long the host had slept at the last reading, ns.
     slept_ns: i64,
 }
@@ -52,6 +54,7 @@ impl Timeline {
             rate,
             wall_offset_ns: wall_offset_ns(now),
             stepped_s: 0.0,
+            asked_ns: 0,
             slept_ns: now.slept_ns,
         }
     }
@@ -63,6 +66,10 @@ impl Timeline {
         let slept = now.slept_ns.saturating_sub(self.slept_ns) > 1_000_000;
         self.slept_ns = now.slept_ns;
         if moved_ns.abs() <= READING_ERROR_NS {
+            self.asked_ns = 0;
+            return None;
+        }
+        if (moved_ns + self.asked_ns).abs() <= READING_ERROR_NS {
             return None;
         }
         self.wall_offset_ns += moved_ns;
@@ -74,8 +81,17 @@ impl Timeline {
     /// Accounts for a step that we are making: by so many seconds, positive is forward.
     pub fn step(&mut self, by_s: f64) {
         // A step is rounded to a nanosecond by the kernel as well.
-        self.wall_offset_ns += nanos(by_s);
-        self.stepped_s += seconds(nanos(by_s));
+        let by_ns = nanos(by_s);
+        self.asked_ns += by_ns;
+        self.wall_offset_ns += by_ns;
+        self.stepped_s += seconds(by_ns);
+    }
+
+    /// The step that was asked for could not be made.
+    pub fn step_refused(&mut self) {
+        self.wall_offset_ns -= self.asked_ns;
+        self.stepped_s -= seconds(self.asked_ns);
+        self.asked_ns = 0;
     }
 
     /// The rate has been changed at this moment.
@@ -206,6 +222,30 @@ mod tests {
         let after = now(10, 0).with_wall(1_000_009, 750_000_000);
         assert_eq!(timeline.observe(after), None);
         assert!((timeline.correction_s(after.mono) + 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_step_that_has_not_been_made_yet_is_no_jump_either() {
+        let mut timeline = Timeline::new(now(0, 1_000_000), 0.0);
+        timeline.step(5.0);
+        assert_eq!(timeline.observe(now(1, 1_000_001)), None);
+        assert_eq!(timeline.observe(now(2, 1_000_007)), None);
+        assert_eq!(
+            timeline.observe(now(3, 1_000_003)),
+            Some(Jump {
+                by_s: -5.0,
+                slept: false
+            })
+        );
+    }
+
+    #[test]
+    fn a_refused_step_leaves_everything_as_it_was() {
+        let mut timeline = Timeline::new(now(0, 1_000_000), 0.0);
+        timeline.step(5.0);
+        timeline.step_refused();
+        assert_eq!(timeline.observe(now(1, 1_000_001)), None);
+        assert_eq!(timeline.correction_s(now(1, 0).mono), 0.0);
     }
 
     #[test]

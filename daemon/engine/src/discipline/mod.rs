@@ -12,7 +12,7 @@ mod slew;
 use std::net::IpAddr;
 
 use conf::config::{Clock, MakeStep};
-use slew::Slew;
+use slew::{Plan, Slew};
 use units::{Leap, Mono, ReferenceId, Stratum, UnixTime};
 
 use crate::io::{ClockCommand, Output, Severity};
@@ -209,8 +209,14 @@ impl Discipline {
             self.step(offset_s, timeline, timers, out);
             Verdict::Stepped
         } else {
-            let rate_max = self.rules.max_slew_rate_ppm / 1e6;
-            self.slew = Slew::plan(now, offset_s, update.offset_error_s, update.interval_s, rate_max);
+            let plan = Plan {
+                offset_s,
+                offset_error_s: update.offset_error_s,
+                frequency_error: update.frequency_error,
+                interval_s: update.interval_s,
+                rate_max: self.rules.max_slew_rate_ppm / 1e6,
+            };
+            self.slew = Slew::plan(now, &plan);
             match self.slew {
                 Some(slew) => timers.set(Timer::SlewEnd, slew.until),
                 None => timers.stop(Timer::SlewEnd),
@@ -262,8 +268,14 @@ impl Discipline {
 
     /// Slews what is left to correct, as fast as is allowed.
     pub fn slew_remaining(&mut self, now: Mono, timeline: &Timeline, timers: &mut Timers, out: &mut Outbox) {
-        let rate_max = self.rules.max_slew_rate_ppm / 1e6;
-        self.slew = Slew::plan(now, self.remaining_s(now, timeline), 0.0, 1.0, rate_max);
+        let plan = Plan {
+            offset_s: self.remaining_s(now, timeline),
+            offset_error_s: 0.0,
+            frequency_error: self.skew,
+            interval_s: 1.0,
+            rate_max: self.rules.max_slew_rate_ppm / 1e6,
+        };
+        self.slew = Slew::plan(now, &plan);
         match self.slew {
             Some(slew) => timers.set(Timer::SlewEnd, slew.until),
             None => timers.stop(Timer::SlewEnd),

@@ -1,19 +1,44 @@
 //! How fast an offset is taken away.
 //!
 //! A correction changes the frequency of the clock for a while, and everybody who measures intervals pays for
-//! it. An offset that is within what the estimate itself is uncertain by is therefore spread over half of the
-//! time to the next update; one that is far beyond it is an error of the clock and goes quickly.
+//! it. An offset is therefore spread over the time to the next update, and what may be noise of the estimate
+//! over even more, as long as its rate would stand out against what is known of the frequency. Only an offset
+//! far beyond what the estimate is uncertain by, as after the start, goes faster.
 
 use units::Mono;
-
-/// The share of the update interval over which an offset is taken away that may be noise.
-const SHARE_OF_INTERVAL: f64 = 0.5;
 
 /// Up to so many standard deviations an offset may be noise.
 const NOISE_DEVIATIONS: f64 = 3.0;
 
+/// From so many standard deviations on an offset goes faster than in one interval.
+const ERROR_DEVIATIONS: f64 = 100.0;
+
+/// A rate of so many standard deviations of the frequency does not stand out yet.
+const RATE_DEVIATIONS: f64 = 0.8;
+
+/// Over so many intervals noise is spread at most.
+const INTERVALS_MAX: f64 = 4.0;
+
+/// Over so many intervals an offset is spread that is not noise.
+const ERROR_INTERVALS: f64 = 1.5;
+
 /// The shortest slew, seconds.
 const DURATION_MIN_S: f64 = 1.0;
+
+/// What a slew is planned from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Plan {
+    /// What is to be taken away, true time − system clock, seconds.
+    pub offset_s: f64,
+    /// The standard deviation of the estimate, seconds; 0 takes it away as fast as is allowed.
+    pub offset_error_s: f64,
+    /// The standard deviation of the frequency.
+    pub frequency_error: f64,
+    /// The time to the next update, seconds.
+    pub interval_s: f64,
+    /// The largest rate, as a part.
+    pub rate_max: f64,
+}
 
 /// A change of rate under way, beside the one that makes up for the oscillator.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,27 +50,27 @@ pub(super) struct Slew {
 }
 
 impl Slew {
-    /// Plans how to take an offset away; `deviation_s` is the standard deviation of the estimate, `interval_s` the
-    /// time to the next update. All in seconds; `rate_max` is a part.
-    pub(super) fn plan(
-        now: Mono,
-        offset_s: f64,
-        deviation_s: f64,
-        interval_s: f64,
-        rate_max: f64,
-    ) -> Option<Self> {
-        if offset_s == 0.0 || !offset_s.is_finite() || rate_max <= 0.0 {
+    /// Plans how to take an offset away; `None` when there is nothing to do.
+    pub(super) fn plan(now: Mono, plan: &Plan) -> Option<Self> {
+        let size_s = plan.offset_s.abs();
+        if size_s == 0.0 || !size_s.is_finite() || plan.rate_max <= 0.0 {
             return None;
         }
-        let relaxed_s = SHARE_OF_INTERVAL * interval_s;
-        let beyond = (offset_s.abs() / (NOISE_DEVIATIONS * deviation_s).max(f64::MIN_POSITIVE)).max(1.0);
-        let wanted_s = relaxed_s / (beyond * beyond);
-        let duration_s = wanted_s
-            .max(DURATION_MIN_S.min(relaxed_s))
-            .max(offset_s.abs() / rate_max);
+        let deviations = size_s / plan.offset_error_s.max(f64::MIN_POSITIVE);
+        let intervals = if deviations <= NOISE_DEVIATIONS {
+            let unseen_s = size_s / (RATE_DEVIATIONS * plan.frequency_error).max(f64::MIN_POSITIVE);
+            (unseen_s / plan.interval_s).clamp(1.0, INTERVALS_MAX)
+        } else {
+            ERROR_INTERVALS * (ERROR_DEVIATIONS / deviations).powi(2).min(1.0)
+        };
+        let duration_s = (intervals * plan.interval_s)
+            .max(DURATION_MIN_S.min(plan.interval_s))
+            .max(size_s / plan.rate_max);
+        // The clock that the slew is timed with is slewed as well.
+        let rate = plan.offset_s / duration_s;
         Some(Self {
-            rate: offset_s / duration_s,
-            until: now.plus_seconds(duration_s),
+            rate,
+            until: now.plus_seconds(duration_s * (1.0 + rate)),
         })
     }
 }
@@ -56,25 +81,62 @@ mod tests {
 
     const RATE_MAX: f64 = 1.0 / 12.0;
 
-    fn duration_s(offset_s: f64, deviation_s: f64) -> f64 {
-        let slew = Slew::plan(Mono::ZERO, offset_s, deviation_s, 64.0, RATE_MAX).expect("there is an offset");
+    fn duration_s(offset_s: f64, offset_error_s: f64, frequency_error: f64) -> f64 {
+        let plan = Plan {
+            offset_s,
+            offset_error_s,
+            frequency_error,
+            interval_s: 64.0,
+            rate_max: RATE_MAX,
+        };
+        let slew = Slew::plan(Mono::ZERO, &plan).expect("there is an offset");
         assert!(slew.rate.abs() <= RATE_MAX * 1.000_001);
-        assert!((slew.rate * slew.until.seconds_since(Mono::ZERO) - offset_s).abs() < 1e-8);
-        slew.until.seconds_since(Mono::ZERO)
+        let duration_s = slew.until.seconds_since(Mono::ZERO) / (1.0 + slew.rate);
+        assert!((slew.rate * duration_s - offset_s).abs() < 1e-8);
+        duration_s
     }
 
     #[test]
-    fn what_may_be_noise_is_spread_over_half_the_interval() {
-        assert!((duration_s(20e-6, 10e-6) - 32.0).abs() < 1e-9);
+    fn an_offset_is_spread_over_the_interval_or_a_little_more() {
+        assert!((duration_s(4e-6, 10e-6, 1e-7) - 64.0).abs() < 1e-6);
+        assert!((duration_s(200e-6, 10e-6, 1e-7) - 96.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn noise_that_would_stand_out_is_spread_over_more() {
+        assert!((duration_s(8e-6, 10e-6, 1e-7) - 100.0).abs() < 1e-3);
+        assert!((duration_s(20e-6, 10e-6, 1e-9) - 256.0).abs() < 1e-6);
     }
 
     #[test]
     fn a_real_error_goes_quickly() {
-        assert!((duration_s(-10e-3, 10e-6) - 1.0).abs() < 1e-9);
+        assert!((duration_s(-10e-3, 10e-6, 1e-7) - 1.0).abs() < 1e-6);
     }
 
     #[test]
     fn no_slew_is_faster_than_allowed() {
-        assert!((duration_s(100.0, 10e-6) - 1200.0).abs() < 1e-6);
+        assert!((duration_s(100.0, 10e-6, 1e-7) - 1200.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn nothing_is_nothing_to_do() {
+        let plan = Plan {
+            offset_s: 0.0,
+            offset_error_s: 0.0,
+            frequency_error: 0.0,
+            interval_s: 1.0,
+            rate_max: RATE_MAX,
+        };
+        assert_eq!(Slew::plan(Mono::ZERO, &plan), None);
+        assert_eq!(
+            Slew::plan(
+                Mono::ZERO,
+                &Plan {
+                    offset_s: f64::NAN,
+                    ..plan
+                }
+            ),
+            None
+        );
     }
 }

@@ -162,7 +162,10 @@ fn those_who_may_not_ask_leave_no_trace() {
         Err(Silence::Denied)
     );
     assert_eq!(server.statistics, Statistics::default());
-    assert_eq!(server.log_mut().unwrap().page(0, 99, 0, false, Mono(0)).clients, []);
+    assert_eq!(
+        server.log_mut().unwrap().page(0, 99, 0, false, Mono(0)).clients,
+        []
+    );
 }
 
 #[test]

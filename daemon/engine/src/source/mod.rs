@@ -19,8 +19,7 @@ use crate::timeline::Timeline;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u32);
 
-/// The number of an answer's worst response time that is believed, seconds (an answer that took longer tells
-/// little about now).
+/// The longest a server may take to answer, seconds: what it says after that tells little about now.
 const RESPONSE_MAX_S: f64 = 4.0;
 
 /// Counts of packets, for `chronyc ntpdata`.
@@ -274,7 +273,8 @@ impl Source {
         let delay_s = measurement.delay_s;
         tests.delay = delay_s <= config.max_delay_s
             && delay_s > -2.0 * measurement.dispersion_s
-            && (0.0..=RESPONSE_MAX_S).contains(&measurement.response_s)
+            // Servers blur the digits beyond their precision, so that an answer may seem to leave before its request came.
+            && (-4.0 * measurement.dispersion_s..=RESPONSE_MAX_S).contains(&measurement.response_s)
             && measurement.offset_s.is_finite();
         let least_s = self.estimator.delay_min_s().unwrap_or(delay_s);
         tests.delay_ratio = config.max_delay_ratio <= 0.0

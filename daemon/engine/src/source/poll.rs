@@ -91,6 +91,15 @@ impl Polling {
         }
     }
 
+    /// How long it is until the next sample, not counting one that only confirms a suspicion, seconds.
+    pub fn steady_wait_s(&self) -> f64 {
+        if self.burst.is_some() {
+            self.wait_s()
+        } else {
+            self.interval().as_seconds()
+        }
+    }
+
     /// A request was sent.
     pub fn sent(&mut self, reachable: bool) {
         if let Some(burst) = &mut self.burst {
