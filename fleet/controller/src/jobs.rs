@@ -60,7 +60,7 @@ pub enum SubmitError {
     /// The list of hosts does not fit into the job's record.
     #[error(
         "the target means {hosts} hosts, and their list of {bytes} bytes is larger than the {max} bytes that a job's \
-         record may have (about 20000 hosts); nothing was sent; name fewer hosts at once, with a label for each part",
+         record may have; nothing was sent; name fewer hosts at once, with a label for each part",
         max = RECORD_BYTES_MAX
     )]
     TooManyHosts {
@@ -94,7 +94,7 @@ struct Known {
     /// How it ended; absent while it is under way.
     ended: Option<JobState>,
     /// The hosts that were asked, with their names at that time, while it is under way. Of a job that has ended
-    /// the store has them: ten thousand lists of a thousand names would fill the memory.
+    /// the store has them.
     expected: Option<Arc<BTreeMap<String, String>>>,
     /// How many hosts were asked.
     asked: usize,
@@ -136,7 +136,7 @@ pub struct Jobs {
 /// How many jobs are remembered.
 const JOBS_MAX: usize = 10_000;
 
-/// How many answers are remembered over all jobs; about 300 MB of status reports.
+/// How many answers are remembered over all jobs.
 const ANSWERS_MAX: usize = 200_000;
 
 /// Largest record of a job, in bytes of JSON; its end is added to it later.

@@ -25,7 +25,7 @@ const CHECK_TIME_MAX: Duration = Duration::from_secs(5);
 const BUSY_TIME_MAX: Duration = Duration::from_millis(250);
 
 /// Memory that the writer keeps for pages of the store, in KiB. Answers are written once, in the order of their
-/// keys, and read from the system's cache: four times as much made no broadcast faster.
+/// keys; what the store holds beyond this is read from the system's cache.
 const WRITER_CACHE_KIB: i64 = 4 * 1024;
 
 /// The same for each connection that reads.

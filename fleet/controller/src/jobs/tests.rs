@@ -69,6 +69,50 @@ async fn a_job_for_more_hosts_than_a_record_holds_is_refused_before_anything_is_
     assert_eq!(jobs.counts().total, 0);
 }
 
+/// The largest job of this operation for hosts with names of this many characters.
+fn most_hosts(operation: &Operation, name_length: usize) -> usize {
+    let fits = |hosts: usize| {
+        let expected = (0..hosts)
+            .map(|n| (format!("{n:032}"), format!("{n:0name_length$}")))
+            .collect();
+        let job = Job {
+            id: Uuid::nil(),
+            created: Timestamp::now(),
+            target: Target::All,
+            operation: operation.clone(),
+            user: "admin".to_owned(),
+            timeout_ms: 30_000,
+            expected,
+            retry_of: None,
+        };
+        encode(&JobRecord { job, ended: None }).unwrap().len() <= RECORD_BYTES_MAX
+    };
+    let (mut least, mut beyond) = (0, 50_000);
+    while beyond - least > 1 {
+        let middle = usize::midpoint(least, beyond);
+        if fits(middle) {
+            least = middle;
+        } else {
+            beyond = middle;
+        }
+    }
+    least
+}
+
+#[test]
+fn the_operators_guide_says_how_many_hosts_a_job_can_have() {
+    let guide = include_str!("../../../../docs/operating.md");
+    let names = ["ntp1.example.com", "ntp2.example.com", "ntp3.example.com"];
+    let servers = model::Servers::new(names.map(|name| name.parse().unwrap()).to_vec()).unwrap();
+    let update = Operation::NtpUpdate(servers);
+    let hosts = [10, 20, 40, 253].map(|length| most_hosts(&update, length) / 100 * 100);
+    let said = format!(
+        "{} hosts with names of 10 characters, {} of 20, {} of 40, {} of 253",
+        hosts[0], hosts[1], hosts[2], hosts[3]
+    );
+    assert!(guide.contains(&said), "docs/operating.md should say: {said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_much_is_forgotten_beside_a_new_job() {
     let directory = tempfile::tempdir().unwrap();
