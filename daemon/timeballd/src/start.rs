@@ -17,7 +17,7 @@ use os::privileges::{self, User};
 use os::{AddressFamily, Clock, Resolver, Stamping, Waiter, random_u64, reason, signals};
 use units::UnixTime;
 
-use crate::args::{Arguments, Once};
+use crate::args::Arguments;
 use crate::confinement;
 use crate::control::ControlSockets;
 use crate::files::{ConfigurationFiles, make_directory, read_drift};
@@ -104,11 +104,13 @@ fn prepare(
     log: &mut Log,
 ) -> Result<Prepared, Fatal> {
     report(problems, log)?;
+    if arguments.once.is_some() {
+        return Err(Fatal("Measuring once (-q, -Q) is not supported".to_owned()));
+    }
     adapt(&mut config, arguments);
-    let measures_only = arguments.once == Some(Once::Log);
     let pid_file = match Identity::path(&config.process.pid_file, identity.pid_file) {
-        Some(path) if !measures_only => Some(write_pid_file(path, identity)?),
-        _ => None,
+        Some(path) => Some(write_pid_file(path, identity)?),
+        None => None,
     };
     let user = find_user(identity, arguments, &config)?;
     let clock = Clock::new();
@@ -120,13 +122,9 @@ fn prepare(
             restore_time(&clock, &config, log)?;
         }
     }
-    let socket = Identity::path(&config.control.socket, identity.socket).filter(|_| !measures_only);
+    let socket = Identity::path(&config.control.socket, identity.socket);
     make_directories(&config, socket, user, log);
-    let mut control = if measures_only {
-        ControlSockets::default()
-    } else {
-        ControlSockets::open(&config.control, log)
-    };
+    let mut control = ControlSockets::open(&config.control, log);
     set_scheduling(arguments, &config, log);
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
     confinement::enter(user, identity, arguments, &config, log).map_err(Fatal)?;

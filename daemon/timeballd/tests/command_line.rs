@@ -143,6 +143,18 @@ fn the_daemon_says_in_the_background_too_why_it_does_not_start() {
 }
 
 #[test]
+fn what_is_not_done_yet_is_refused() {
+    let error = "Fatal error : Measuring once (-q, -Q) is not supported";
+    for option in ["-q", "-Q"] {
+        let (status, _, said) = run(
+            "chronyd",
+            &[option, "-x", "-U", "server 127.0.0.1 port 9", "pidfile /"],
+        );
+        assert_eq!((status, said.lines().last()), (1, Some(error)));
+    }
+}
+
+#[test]
 fn a_daemon_that_runs_already_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pid");
