@@ -1,7 +1,6 @@
 //! What the engine wants done, done: one arm for each of its outputs.
 
 use std::fmt::Display;
-use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -85,8 +84,8 @@ impl Daemon {
                 self.tell(Input::SourceFiles(sources));
             }
             Output::ReadKeys => {
-                let keys = hands.read_keys();
-                self.tell(Input::Keys(keys.keys));
+                let keys = Keys::load(hands.config.key_file.as_deref(), &mut hands.log);
+                self.tell(Input::Keys(keys));
             }
             Output::CycleLogs => hands.log_files.close(),
             Output::Ready => self.ready(),
@@ -177,26 +176,6 @@ impl Hands {
             stamp_sent: true,
             ..options
         })
-    }
-
-    /// Reads the key file and logs what is wrong with it.
-    pub(crate) fn read_keys(&mut self) -> Keys {
-        let Some(path) = &self.config.key_file else {
-            return Keys::default();
-        };
-        let keys = match fs::read_to_string(path) {
-            Ok(text) => Keys::parse(&text, path),
-            Err(_) => {
-                self.log.warn(&format!("Could not open keyfile {path}"));
-                return Keys::default();
-            }
-        };
-        for warning in &keys.warnings {
-            self.log.warn(warning);
-        }
-        self.log
-            .info(&format!("Loaded {} symmetric keys", keys.keys.len()));
-        keys
     }
 }
 

@@ -1,20 +1,46 @@
 //! The key file: symmetric keys by number.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
 use wire::ntp::auth::{Algorithm, Key, KeyError};
+
+use crate::log::Log;
+
+/// What others shall not have of a file with secrets.
+const READ_BY_OTHERS: u32 = 0o004;
 
 /// What a key file says.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     /// The keys, each number once.
-    pub keys: Vec<Key>,
+    keys: Vec<Key>,
     /// What is wrong with the others, one line each.
-    pub warnings: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Keys {
+    /// Reads a key file and logs what is wrong with it.
+    pub(crate) fn load(path: Option<&str>, log: &mut Log) -> Vec<Key> {
+        let Some(path) = path else { return Vec::new() };
+        let Ok(text) = fs::read_to_string(path) else {
+            log.warn(&format!("Could not open keyfile {path}"));
+            return Vec::new();
+        };
+        if fs::metadata(path).is_ok_and(|file| file.mode() & READ_BY_OTHERS != 0) {
+            log.warn(&format!("World-readable permissions on {path}"));
+        }
+        let Self { keys, warnings } = Self::parse(&text, path);
+        for warning in &warnings {
+            log.warn(warning);
+        }
+        log.info(&format!("Loaded {} symmetric keys", keys.len()));
+        keys
+    }
+
     /// Reads the text of a key file: `ID [TYPE] KEY` on each line, the type MD5 when there is none, the key as
     /// `ASCII:…`, `HEX:…` or bare text. Lines that begin with one of `!;#%` are comments.
-    pub(crate) fn parse(text: &str, path: &str) -> Self {
+    fn parse(text: &str, path: &str) -> Self {
         let mut read = Self::default();
         let mut duplicates = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {

@@ -16,12 +16,14 @@ use os::pid_file::PidFile;
 use os::privileges::{self, User};
 use os::{AddressFamily, Clock, Resolver, Stamping, Waiter, random_u64, reason, signals};
 use units::UnixTime;
+use wire::ntp::auth::Key;
 
 use crate::args::Arguments;
 use crate::confinement;
 use crate::control::ControlSockets;
 use crate::files::{ConfigurationFiles, make_directory, read_drift};
 use crate::identity::{FEATURES, Identity};
+use crate::keys::Keys;
 use crate::leap_files;
 use crate::log::{Log, threshold};
 use crate::log_files::LogFiles;
@@ -90,6 +92,7 @@ struct Prepared {
     clock: Clock,
     waiter: Waiter,
     control: ControlSockets,
+    keys: Vec<Key>,
     arguments: Arguments,
     /// Removed when the daemon has ended.
     _pid_file: Option<PidFile>,
@@ -125,6 +128,7 @@ fn prepare(
     let socket = Identity::path(&config.control.socket, identity.socket);
     make_directories(&config, socket, user, log);
     let mut control = ControlSockets::open(&config.control, log);
+    let keys = Keys::load(config.key_file.as_deref(), log);
     set_scheduling(arguments, &config, log);
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
     confinement::enter(user, identity, arguments, &config, log).map_err(Fatal)?;
@@ -162,6 +166,7 @@ fn prepare(
         clock,
         waiter,
         control,
+        keys,
         arguments: arguments.clone(),
         _pid_file: pid_file,
     })
@@ -193,10 +198,9 @@ impl Prepared {
             synchronised: false,
         };
         hands.control.watch(&mut hands.waiter);
-        let keys = hands.read_keys();
         let engine = Engine::new(self.config, self.options, now, entropy);
         let mut daemon = Daemon { engine, hands };
-        daemon.tell(engine::io::Input::Keys(keys.keys));
+        daemon.tell(engine::io::Input::Keys(self.keys));
         let status = daemon.run();
         daemon.hands.announcements.stopping();
         daemon.hands.log.info(&format!("{name} exiting"));

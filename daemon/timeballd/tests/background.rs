@@ -112,7 +112,6 @@ fn a_daemon_says_when_it_is_ready_and_cleans_up_when_it_ends() {
     daemon.signal("-TERM");
     assert_eq!(daemon.notification(), "STOPPING=1");
     wait_until_gone(&daemon.path("pid"));
-    wait_until_gone(&process);
     assert!(!daemon.path("run/socket").exists());
     let log = fs::read_to_string(daemon.path("log")).unwrap();
     let lines: Vec<&str> = log
