@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use conf::config::Config;
-use units::{Mono, NtpTimestamp, Stratum};
+use units::{Mode, Mono, NtpTimestamp, Stratum};
 use wire::ntp::Packet;
 
 use crate::discipline::leap::{LeapTable, Leaps};
@@ -278,6 +278,10 @@ impl Engine {
             return;
         };
         let Ok(packet) = Packet::decode(bytes) else { return };
+        // We ask as a client, and only a server answers.
+        if packet.header.mode != Mode::Server {
+            return;
+        }
         let spreading = (self.entropy)();
         let local = Local {
             precision_s: self.options.precision_s,
