@@ -200,6 +200,7 @@ impl Engine {
             }
             self.discipline.forget_phase(&mut self.timers, &mut self.out);
         } else {
+            self.expect_leap(now.mono, by_s);
             self.discipline.jumped(
                 now.mono,
                 by_s,

@@ -10,6 +10,9 @@ use crate::select::{self, AuthMode, Candidate, Origin, Rules, Status};
 use crate::source::{Source, SourceId};
 use crate::timer::Timer;
 
+/// A jump of the clock that is so near to the leap second, in time and in size, is the leap second, seconds.
+const KERNEL_LEAP_APART_S: f64 = 0.1;
+
 /// How many samples make a source selectable.
 const SAMPLES_NEEDED: usize = 3;
 
@@ -224,6 +227,25 @@ impl Engine {
         match self.leaps.due(wall) {
             Some(due) => self.timers.set(Timer::Leap, self.timeline.mono(due)),
             None => self.timers.stop(Timer::Leap),
+        }
+    }
+
+    /// The clock has jumped: when that is the leap second, made by the kernel at our request, it is over. Its timer
+    /// and the kernel's clock do not come to it in the same instant.
+    pub fn expect_leap(&mut self, now: Mono, by_s: f64) {
+        let expected_s = match self.leaps.pending() {
+            Leap::Insert => -1.0,
+            Leap::Delete => 1.0,
+            Leap::Normal | Leap::Unsynchronised => return,
+        };
+        let is_due = self
+            .timers
+            .get(Timer::Leap)
+            .is_some_and(|due| due.seconds_since(now).abs() < KERNEL_LEAP_APART_S);
+        let is_ours = self.leaps.mode() == conf::config::LeapMode::System;
+        if is_ours && is_due && (by_s - expected_s).abs() < KERNEL_LEAP_APART_S {
+            self.timers.stop(Timer::Leap);
+            self.pass_leap(now);
         }
     }
 
