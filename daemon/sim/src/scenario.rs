@@ -23,7 +23,7 @@ use units::{Leap, UnixTime};
 
 use crate::clock::Oscillator;
 use crate::network::{Jitter, Path};
-use crate::record::Record;
+use crate::record::{Record, number};
 use crate::server::Server;
 use crate::verdict::{Expectation, judge};
 use crate::world::{Act, ClientSetup, World};
@@ -218,9 +218,10 @@ impl Scenario {
         self.client_named(CLIENT, client)
     }
 
-    /// There is another host with an engine.
+    /// There is another host with an engine, in place of one of the same name.
     #[must_use]
     pub fn client_named(mut self, name: &str, client: Client) -> Self {
+        self.clients.retain(|(other, _)| other != name);
         self.clients.push((name.to_owned(), client));
         self
     }
@@ -290,7 +291,7 @@ impl Scenario {
     }
 
     /// Runs it with so many seeds, from 1, and fails if anything expected does not come true. With `SIM_SEED` in
-    /// the environment only that one is run.
+    /// the environment only that one is run; with `SIM_PRINT` everything that happened is printed.
     ///
     /// # Panics
     /// When it fails; the message has the seeds.
@@ -300,6 +301,9 @@ impl Scenario {
             Some(seed) => seed..=seed,
             None => 1..=seeds,
         };
+        if std::env::var_os("SIM_PRINT").is_some() {
+            seeds.clone().for_each(|seed| self.print(seed));
+        }
         let runs: Vec<(u64, Record)> = self.run_all(seeds);
         let complaints = judge(&self.expectations, &runs);
         assert!(
@@ -307,6 +311,25 @@ impl Scenario {
             "\n{}\nOne seed alone: SIM_SEED=n cargo test -p sim …\n",
             complaints.join("\n")
         );
+    }
+
+    /// Prints everything that one seed does.
+    pub fn print(&self, seed: u64) {
+        let records = self.run(seed);
+        let Some(record) = records.get(CLIENT) else { return };
+        println!("seed {seed}: second, offset in microseconds, frequency error in ppm");
+        let mut log = record.log.iter().peekable();
+        let mut sent = record.requests.iter().peekable();
+        for (second, (offset_s, frequency)) in record.offsets_s.iter().zip(&record.frequencies).enumerate() {
+            let until_s = number(second);
+            while let Some((at_s, severity, line)) = log.next_if(|line| line.0 < until_s) {
+                println!("{at_s:.3} {severity:?} {line}");
+            }
+            while let Some((at_s, host)) = sent.next_if(|request| request.0 < until_s) {
+                println!("{at_s:.3} asks {}", World::address(*host));
+            }
+            println!("{second} {:.3} {:.6}", offset_s * 1e6, frequency * 1e6);
+        }
     }
 
     /// Runs it with these seeds, on two threads, and returns what was seen of the client.

@@ -97,6 +97,8 @@ struct Client {
     refusing: bool,
     starts: u32,
     kernel_leap: KernelLeap,
+    /// How long after a whole second its kernel looks at the clock, seconds.
+    kernel_late_s: f64,
     record: Record,
 }
 
@@ -163,6 +165,9 @@ const ERA_START_UNIX_SECONDS: i64 = 631_152_000;
 /// The precision of clocks, seconds.
 const PRECISION_S: f64 = 3e-8;
 
+/// The longest time between two looks of a kernel at its clock, seconds (HZ = 250).
+const KERNEL_TICK_S: f64 = 0.004;
+
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// A chain of events at one moment that is longer than this is a loop, and the test fails.
@@ -209,6 +214,7 @@ impl World {
             refusing: false,
             starts: 0,
             kernel_leap: KernelLeap::None,
+            kernel_late_s: Random::stream(self.seed, &format!("{name} tick")).between(0.0, KERNEL_TICK_S),
             record: Record {
                 started_s: setup.start_s,
                 ..Record::default()
@@ -662,7 +668,7 @@ impl Client {
                 wait_s
             }
         };
-        Some(self.clock.when(deadline).plus_seconds(wait_s))
+        Some(self.clock.when(deadline.plus_seconds(wait_s)))
     }
 
     fn carry_out(&mut self, now_s: f64, output: Output) {
@@ -734,13 +740,25 @@ impl Client {
     }
 
     fn arm_kernel_leap(&mut self, leap: Leap) {
-        let day_end = (self.clock.now().wall.seconds().div_euclid(SECONDS_PER_DAY) + 1) * SECONDS_PER_DAY;
-        self.kernel_leap = match (leap, self.kernel_leap) {
-            (Leap::Normal | Leap::Unsynchronised, _) => KernelLeap::None,
-            (_, KernelLeap::Made) => KernelLeap::Made,
-            (Leap::Insert, _) => KernelLeap::Armed(UnixTime::from_seconds(day_end), -1.0),
-            (Leap::Delete, _) => KernelLeap::Armed(UnixTime::from_seconds(day_end - 1), 1.0),
+        let wall = self.clock.now().wall;
+        let day_end = (wall.seconds().div_euclid(SECONDS_PER_DAY) + 1) * SECONDS_PER_DAY;
+        let (last_second, by_s) = match leap {
+            Leap::Insert => (day_end, -1.0),
+            Leap::Delete => (day_end - 1, 1.0),
+            Leap::Normal | Leap::Unsynchronised => {
+                self.kernel_leap = KernelLeap::None;
+                return;
+            }
         };
+        let is_about_to = match self.kernel_leap {
+            KernelLeap::None => false,
+            KernelLeap::Armed(at, _) => wall >= at.plus_seconds(-self.kernel_late_s),
+            KernelLeap::Made => true,
+        };
+        if !is_about_to {
+            let at = UnixTime::from_seconds(last_second).plus_seconds(self.kernel_late_s);
+            self.kernel_leap = KernelLeap::Armed(at, by_s);
+        }
     }
 
     fn kernel_leap_at(&self) -> Option<Moment> {

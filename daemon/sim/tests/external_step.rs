@@ -1,0 +1,54 @@
+//! Somebody else sets the clock while the daemon runs.
+
+use sim::*;
+
+fn stepped(by_s: f64, rule: &str) -> Scenario {
+    Scenario::of_hours(2.0)
+        .server("time", Server::ideal())
+        .path("time", Path::lan())
+        .client(
+            Client::asking("server time iburst minpoll 4 maxpoll 6")
+                .also(rule)
+                .step_at(3600.5, by_s),
+        )
+}
+
+#[test]
+fn a_step_of_a_second_is_taken_back_at_once_where_steps_are_allowed() {
+    stepped(1.0, "makestep 0.1 -1")
+        .expect(offset_above(0.9).between(3600.0, 3700.0))
+        .expect(steps(1))
+        .expect(offset_below(micros(300.0)).within(3600.0 + 70.0))
+        .check(100);
+}
+
+#[test]
+fn a_step_of_30_ms_is_slewed_back_within_two_polls() {
+    stepped(-millis(30.0), "makestep 1 3")
+        .expect(no_steps())
+        .expect(offset_below(micros(300.0)).within(3600.0 + 140.0))
+        .check(100);
+}
+
+#[test]
+fn a_step_of_half_a_second_is_slewed_back_where_steps_are_not_allowed() {
+    stepped(0.5, "makestep 1 3")
+        .expect(no_steps())
+        .expect(offset_below(millis(1.0)).within(3600.0 + 150.0))
+        .check(100);
+}
+
+#[test]
+fn a_step_of_a_year_is_taken_back() {
+    stepped(-31_536_000.0, "makestep 1 -1")
+        .expect(steps(1))
+        .expect(offset_below(micros(300.0)).within(3600.0 + 140.0))
+        .check(100);
+}
+
+#[test]
+fn the_frequency_is_not_disturbed_by_it() {
+    stepped(1.0, "makestep 0.1 -1")
+        .expect(frequency_rms_below(ppm(1.0)).between(3680.0, 7200.0))
+        .check(100);
+}

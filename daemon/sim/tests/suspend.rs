@@ -1,0 +1,43 @@
+//! A laptop sleeps. Its battery clock knows for how long, to a second or so.
+
+use sim::*;
+
+fn laptop(client: Client) -> Scenario {
+    Scenario::of_hours(3.2)
+        .server("time", Server::ideal())
+        .path("time", Path::lan())
+        .client(client)
+}
+
+fn asking(rule: &str) -> Client {
+    Client::asking("server time iburst minpoll 4 maxpoll 6").also(rule)
+}
+
+#[test]
+fn an_hour_of_sleep_is_over_in_a_few_minutes() {
+    laptop(asking("makestep 1 3").asleep(3600.3, 7200.7, 0.4))
+        .expect(offset_below(millis(1.0)).within(7200.0 + minutes(5.0)))
+        .expect(offset_rms_below(micros(50.0)).within(hours(3.0)).on_average())
+        .check(100);
+}
+
+#[test]
+fn a_clock_that_wakes_up_a_minute_wrong_is_stepped_where_that_is_allowed() {
+    laptop(asking("makestep 1 -1").asleep(3600.3, 7200.7, -60.0))
+        .expect(steps(1))
+        .expect(offset_below(millis(1.0)).within(7200.0 + minutes(5.0)))
+        .check(100);
+}
+
+#[test]
+fn short_naps_do_no_lasting_harm() {
+    let mut client = asking("makestep 1 3");
+    for nap in 1..10 {
+        let from_s = 1000.0 * f64::from(nap);
+        client = client.asleep(from_s, from_s + 20.0, 0.01);
+    }
+    laptop(client)
+        .expect(offset_below(millis(1.0)).within(9020.0 + minutes(3.0)))
+        .expect(no_steps())
+        .check(100);
+}
