@@ -127,6 +127,8 @@ pub enum Input<'a> {
     Keys(Vec<wire::ntp::auth::Key>),
     /// A file with the past measurements of a source, as [`Output::WriteDump`] wrote it.
     Dump {
+        /// The source, by what the file is called: see [`Output::WriteDump`].
+        source: &'a str,
         /// The content.
         text: &'a str,
     },

@@ -8,14 +8,20 @@
 //!
 //! The same inputs give the same outputs, so that a week of drift is a test of a millisecond.
 
+mod ask;
 pub mod discipline;
 mod engine;
 pub mod estimate;
 pub mod io;
+pub mod keyring;
 pub mod outbox;
+pub mod ports;
 pub mod select;
 pub mod server;
 pub mod source;
+pub mod sources;
+#[cfg(test)]
+mod stage;
 mod steer;
 pub mod timeline;
 pub mod timer;

@@ -256,9 +256,7 @@ impl Engine {
         if by_s == 0.0 || self.leaps.mode() == LeapMode::Ignore {
             return;
         }
-        for source in self.sources.values_mut() {
-            source.estimator.shift(by_s);
-        }
+        self.sources.shift(by_s);
         self.discipline.shift(by_s);
         match self.leaps.mode() {
             // The kernel has moved the clock, or does it in this second; it is seen like any step.

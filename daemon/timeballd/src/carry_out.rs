@@ -128,9 +128,9 @@ impl Daemon {
     /// Takes past measurements, and tells who waits that the daemon is ready.
     fn ready(&mut self) {
         if let Some(directory) = self.hands.dump_dir.clone() {
-            for text in take_dumps(&directory) {
+            for (source, text) in take_dumps(&directory) {
                 if self.hands.reload {
-                    self.tell(Input::Dump { text: &text });
+                    self.tell(Input::Dump { source: &source, text: &text });
                 }
             }
         }

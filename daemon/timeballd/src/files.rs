@@ -116,7 +116,7 @@ pub(crate) fn write_dump(directory: &Path, source: &str, text: &str) -> io::Resu
 }
 
 /// Reads and removes all dump files of a directory, in the order of their names; what cannot be read is left out.
-pub(crate) fn take_dumps(directory: &Path) -> Vec<String> {
+pub(crate) fn take_dumps(directory: &Path) -> Vec<(String, String)> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
     };
@@ -137,7 +137,8 @@ pub(crate) fn take_dumps(directory: &Path) -> Vec<String> {
             let read = File::open(path).and_then(|file| file.take(DUMP_LENGTH_MAX).read_to_string(&mut text));
             // What stays would be of an earlier time at the next start.
             let _ = fs::remove_file(path);
-            read.ok().map(|_| text)
+            let source = path.file_stem()?.to_str()?.to_owned();
+            read.ok().map(|_| (source, text))
         })
         .collect()
 }
@@ -192,7 +193,10 @@ mod tests {
         for other in ["note.dat", "refid:x.dat", "192.0.2.7.nts"] {
             fs::write(folder.path().join(other), "other").unwrap();
         }
-        assert_eq!(take_dumps(folder.path()), ["one", "two", "three"]);
+        let taken = take_dumps(folder.path());
+        let taken: Vec<(&str, &str)> = taken.iter().map(|(source, text)| (&**source, &**text)).collect();
+        let written = [("192.0.2.7", "one"), ("2001:db8::7", "two"), ("refid:50505300", "three")];
+        assert_eq!(taken, written);
         assert!(take_dumps(folder.path()).is_empty());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }

@@ -5,25 +5,60 @@
 
 use std::net::IpAddr;
 
-use units::{Leap, Mode, Mono, NtpTimestamp, PollInterval, Stratum, UnixTime};
-use wire::ntp::{Header, Version};
+use units::{Leap, Mono, NtpTimestamp, UnixTime};
+use wire::ntp::Header;
 
-use crate::io::{Stamp, StampSource};
+use crate::io::StampSource;
+use crate::source::moment::Moment;
 
 /// The largest sane root distance of a server, seconds (RFC 5905, MAXDISP).
 const ROOT_DISTANCE_MAX_S: f64 = 16.0;
 
-/// A request that waits for its answer.
+/// A packet of ours that waits for its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
-    /// The transmit timestamp it carried: random, and what the answer has to bring back.
+    /// The transmit timestamp it carried: what an answer in basic mode brings back.
     pub cookie: NtpTimestamp,
-    /// When it was sent, best knowledge so far.
-    pub sent: Stamp,
-    /// When it was sent, on the monotonic clock.
+    /// The receive timestamp it carried: what an interleaved answer brings back; zero if there can be none.
+    pub interleaved_cookie: NtpTimestamp,
+    /// When it left, best knowledge so far.
+    pub sent: Moment,
+    /// When it left, on the monotonic clock.
     pub sent_at: Mono,
     /// An answer has been taken.
     pub answered: bool,
+    /// It only went ahead of the one that measures (`presend`).
+    pub ahead: bool,
+    /// When the packet came whose arrival [`Self::interleaved_cookie`] tells to a peer.
+    pub acknowledges: Option<Moment>,
+}
+
+/// An exchange that is over, and of which the next interleaved answer tells when the answer really left.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Past {
+    /// The transmit timestamp of our packet.
+    pub cookie: NtpTimestamp,
+    /// When our packet left.
+    pub sent: Moment,
+    /// When it came there.
+    pub remote_received: NtpTimestamp,
+    /// When the answer came here.
+    pub received: Moment,
+    /// It gave a sample already.
+    pub used: bool,
+}
+
+/// What the four timestamps of a measurement are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timestamps {
+    /// Our packet left.
+    pub sent: Moment,
+    /// It came there.
+    pub remote_received: NtpTimestamp,
+    /// The answer left there.
+    pub remote_sent: NtpTimestamp,
+    /// It came here.
+    pub received: Moment,
 }
 
 /// The results of the tests of one answer: passed or not. Later ones are not passed when earlier ones are not.
@@ -87,7 +122,7 @@ impl Tests {
 }
 
 /// What an answer says about the clock.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Measurement {
     /// True time − system clock, seconds; positive: the clock is behind.
     pub offset_s: f64,
@@ -97,6 +132,10 @@ pub struct Measurement {
     pub dispersion_s: f64,
     /// The middle between sending and receiving, on the system clock.
     pub middle: UnixTime,
+    /// The same on the oscillator.
+    pub at: Mono,
+    /// True time − oscillator, seconds.
+    pub phase_s: f64,
     /// How long the server took to answer, seconds.
     pub response_s: f64,
 }
@@ -116,46 +155,45 @@ pub struct LastAnswer {
     pub sent_by: StampSource,
     /// Who took the receive timestamp.
     pub received_by: StampSource,
+    /// Its transmit timestamp is that of the answer before.
+    pub interleaved: bool,
 }
 
-/// The header of a request. It tells nothing about us but its version: servers need nothing else.
-pub fn request(version: Version, poll: PollInterval, cookie: NtpTimestamp) -> Header {
-    Header {
-        leap: Leap::Normal,
-        version,
-        mode: Mode::Client,
-        stratum: Stratum::ZERO,
-        poll,
-        precision: PRECISION_HIDDEN,
-        transmit_time: cookie,
-        ..Header::default()
-    }
-}
-
-/// The precision that requests carry, log2 s: the same for everybody.
-const PRECISION_HIDDEN: i8 = 32;
-
-/// Reads the four timestamps of an exchange (RFC 5905 §8). `era_start` is the first second of the window of 2^32
-/// in which the server's time is thought to lie, Unix seconds.
-pub fn measure(
-    sent: UnixTime,
-    received: UnixTime,
-    header: &Header,
-    dispersion_s: f64,
-    era_start: i64,
-) -> Measurement {
-    let server_received = UnixTime::from_ntp_in_window(header.receive_time, era_start);
-    let server_sent = UnixTime::from_ntp_in_window(header.transmit_time, era_start);
-    let round_trip_s = received.seconds_since(sent);
-    let response_s = server_sent.seconds_since(server_received);
-    let there_s = server_received.seconds_since(sent);
-    let back_s = server_sent.seconds_since(received);
-    Measurement {
-        offset_s: f64::midpoint(there_s, back_s),
-        delay_s: round_trip_s - response_s,
-        dispersion_s,
-        middle: sent.plus_seconds(round_trip_s / 2.0),
-        response_s,
+impl Timestamps {
+    /// Reads the clock off them (RFC 5905 §8).
+    ///
+    /// `era_start` is the first second of the window of 2^32 in which the remote time is thought to lie, Unix
+    /// seconds; `frequency` the rate that makes up for the oscillator, `skew` its error; `correction_s` the
+    /// system clock − oscillator now; `precision_s` that of both clocks.
+    pub fn measure(
+        &self,
+        era_start: i64,
+        frequency: f64,
+        skew: f64,
+        correction_s: f64,
+        precision_s: f64,
+    ) -> Measurement {
+        let remote_received = UnixTime::from_ntp_in_window(self.remote_received, era_start);
+        let remote_sent = UnixTime::from_ntp_in_window(self.remote_sent, era_start);
+        let local_s = self.received.at.seconds_since(self.sent.at) * (1.0 + frequency);
+        let response_s = remote_sent.seconds_since(remote_received);
+        let phase_s = f64::midpoint(
+            self.sent.phase_s(remote_received),
+            self.received.phase_s(remote_sent),
+        );
+        let half_s = self.received.wall.seconds_since(self.sent.wall) / 2.0;
+        Measurement {
+            offset_s: phase_s - correction_s,
+            delay_s: local_s - response_s,
+            dispersion_s: precision_s + skew * local_s.abs(),
+            middle: self.sent.wall.plus_seconds(half_s),
+            at: self
+                .sent
+                .at
+                .plus_seconds(self.received.at.seconds_since(self.sent.at) / 2.0),
+            phase_s,
+            response_s,
+        }
     }
 }
 

@@ -1,26 +1,40 @@
 //! One source of time: asking it, judging its answers, keeping what they tell.
+//!
+//! A [`Source`] composes its packets ([`request`]) and judges what comes back ([`answer`], [`exchange`]); a good
+//! measurement goes through the median filter ([`median`]), if there is one, into the
+//! [`Estimator`](crate::estimate::Estimator). [`poll`] says when the next one is due. Nothing here knows other
+//! sources, names or sockets; those are in [`sources`](crate::sources).
 
+pub mod answer;
+#[cfg(test)]
+mod conversations;
+pub mod dump;
 pub mod exchange;
+pub mod line;
+pub mod median;
+pub mod moment;
 pub mod poll;
+pub mod quantile;
+pub mod request;
+pub mod symmetric;
 
 use std::net::{IpAddr, SocketAddr};
 
 use conf::config::{SourceConfig, SourceKind, SourceName};
-use units::{Leap, Mono, NtpTimestamp, ReferenceId, Stratum};
-use wire::ntp::{Header, Version};
+use units::{Leap, ReferenceId, Stratum};
+use wire::ntp::Header;
 
-use crate::estimate::{Estimator, Prior, Sample};
-use crate::io::{SocketId, Stamp, StampSource};
-use crate::source::exchange::{LastAnswer, Measurement, Pending, Tests};
+use crate::estimate::{Estimator, Prior};
+use crate::io::{SocketId, StampSource};
+use crate::source::exchange::{LastAnswer, Past, Pending};
+use crate::source::median::MedianFilter;
 use crate::source::poll::Polling;
-use crate::timeline::Timeline;
+use crate::source::quantile::Quantile;
+use crate::source::symmetric::Symmetric;
 
 /// A source, by a number that is not used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u32);
-
-/// The longest a server may take to answer, seconds: what it says after that tells little about now.
-const RESPONSE_MAX_S: f64 = 4.0;
 
 /// Counts of packets, for `chronyc ntpdata`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +57,29 @@ pub struct Counts {
     pub received_by_hardware: u32,
 }
 
+impl Counts {
+    /// A packet came.
+    fn arrived(&mut self, stamped_by: StampSource) {
+        self.received = self.received.saturating_add(1);
+        match stamped_by {
+            StampSource::Daemon => {}
+            StampSource::Kernel => self.received_by_kernel = self.received_by_kernel.saturating_add(1),
+            StampSource::Hardware => {
+                self.received_by_hardware = self.received_by_hardware.saturating_add(1);
+            }
+        }
+    }
+
+    /// The timestamp of a packet that was sent came back.
+    fn transmitted(&mut self, stamped_by: StampSource) {
+        match stamped_by {
+            StampSource::Daemon => {}
+            StampSource::Kernel => self.sent_by_kernel = self.sent_by_kernel.saturating_add(1),
+            StampSource::Hardware => self.sent_by_hardware = self.sent_by_hardware.saturating_add(1),
+        }
+    }
+}
+
 /// One source of time.
 #[derive(Debug)]
 pub struct Source {
@@ -50,20 +87,42 @@ pub struct Source {
     pub config: SourceConfig,
     /// Its address; `None` while its name is not resolved.
     pub address: Option<IpAddr>,
+    /// The number that stands for the address while the name is not resolved (`ID#0000000001`), from 1.
+    pub placeholder: u32,
+    /// Its address came from a name, and nobody there has answered yet.
+    pub is_tentative: bool,
     /// Whether it is asked.
     pub online: bool,
     /// When it is asked.
     pub polling: Polling,
-    /// The last eight polls, newest in bit 0: 1 for a good answer.
+    /// The last eight polls, newest in bit 0: 1 for an answer with time.
     pub reach: u8,
     /// How many polls there were, up to 8, for the width of `reach`.
     pub polls: u8,
-    /// How many polls went by since the last good answer.
+    /// How many polls there were since it is not reachable, the one under way included.
     pub unreachable_polls: u32,
-    /// The socket of the request under way.
+    /// The socket of the request under way, if it is not shared.
     pub socket: Option<SocketId>,
-    /// The request under way.
+    /// The packet under way.
     pub pending: Option<Pending>,
+    /// The exchange that an interleaved answer would complete.
+    pub past: Option<Past>,
+    /// What is to be remembered of a peer.
+    pub symmetric: Symmetric,
+    /// Requests in a row that were not answered.
+    unanswered: u8,
+    /// Whether it can be sent to is not known; if not, it is not asked any more.
+    pub is_route_in_doubt: bool,
+    /// The last kiss code, of which it was said that it came.
+    pub kissed: Option<wire::ntp::KissCode>,
+    /// Whether the poll under way has not been counted by the median filter yet.
+    is_poll_open: bool,
+    /// Whether the poll under way has its bit in [`Self::reach`].
+    is_reach_settled: bool,
+    /// Makes one sample of several (`filter`).
+    filter: Option<MedianFilter>,
+    /// The longest delay that is allowed (`maxdelayquant`).
+    quantile: Option<Quantile>,
     /// What its answers tell about the oscillator.
     pub estimator: Estimator,
     /// The newest measurement as measured, true time − system clock, seconds.
@@ -74,7 +133,7 @@ pub struct Source {
     pub counts: Counts,
     /// Whether there is a sample that the selection has not seen.
     pub updated: bool,
-    /// Its time, as it last said.
+    /// Its stratum, as it last said.
     pub stratum: Stratum,
     /// Its leap announcement, as it last said.
     pub leap: Leap,
@@ -82,18 +141,19 @@ pub struct Source {
     pub reference_id: ReferenceId,
 }
 
-/// What the checks of an answer need to know of us.
+/// What packets need to know of us.
 #[derive(Debug, Clone, Copy)]
 pub struct Local {
     /// The precision of our clock, seconds.
     pub precision_s: f64,
-    /// The error of our frequency.
+    /// The rate that makes up for the oscillator, as a part; positive: the oscillator is slow.
+    pub frequency: f64,
+    /// Its error.
     pub skew: f64,
-    /// The first second of the era of the server's time, Unix seconds.
+    /// The first second of the era of remote times, Unix seconds.
     pub era_start: i64,
-    /// Our stratum and the reference id under which we are known to those who ask us, when we are synchronised
-    /// to somebody.
-    pub stratum: Stratum,
+    /// What we tell others of our clock: leap, stratum, precision, reference and root values.
+    pub announced: Header,
 }
 
 impl Source {
@@ -104,15 +164,30 @@ impl Source {
             SourceName::Name(_) => None,
         };
         let samples_max = config.max_samples.unwrap_or(samples_max);
+        let mut polling = Polling::new(&config);
+        if config.iburst && !config.offline && config.kind != SourceKind::Peer {
+            polling.start_initial_burst();
+        }
         Self {
             address,
+            placeholder: 0,
+            is_tentative: false,
             online: !config.offline,
-            polling: Polling::new(&config),
+            polling,
             reach: 0,
             polls: 0,
             unreachable_polls: 0,
             socket: None,
             pending: None,
+            past: None,
+            symmetric: Symmetric::default(),
+            unanswered: 0,
+            is_route_in_doubt: false,
+            kissed: None,
+            is_poll_open: false,
+            is_reach_settled: true,
+            filter: (config.filter_length > 0).then(|| MedianFilter::new(config.filter_length)),
+            quantile: (config.max_delay_quantile > 0.0).then(|| Quantile::new(config.max_delay_quantile)),
             estimator: Estimator::new(prior, usize::try_from(samples_max).unwrap_or(0)),
             last_offset_s: 0.0,
             last_answer: None,
@@ -130,12 +205,19 @@ impl Source {
         Some(SocketAddr::new(self.address?, self.config.port))
     }
 
-    /// What the log calls it: the address, and the name if that is another.
+    /// What the log calls it: the address or what stands for it, and the name if that is another.
     pub fn label(&self) -> String {
-        match (&self.address, &self.config.name) {
-            (Some(address), SourceName::Name(name)) => format!("{address} ({name})"),
-            (Some(address), SourceName::Address(_)) => address.to_string(),
-            (None, name) => name.to_string(),
+        match &self.config.name {
+            SourceName::Name(name) => format!("{} ({name})", self.place()),
+            SourceName::Address(_) => self.place(),
+        }
+    }
+
+    /// Its address or what stands for it.
+    pub fn place(&self) -> String {
+        match self.address {
+            Some(address) => address.to_string(),
+            None => format!("ID#{:010}", self.placeholder),
         }
     }
 
@@ -144,189 +226,80 @@ impl Source {
         self.config.kind == SourceKind::Peer
     }
 
-    /// A poll begins: its bit in the reachability register is not set yet. A burst is one poll.
-    pub fn begin_poll(&mut self) {
+    /// Whether it is to be asked: always, or until the end of a burst.
+    pub fn is_asked(&self) -> bool {
+        self.address.is_some() && (self.online || self.polling.burst().is_some())
+    }
+
+    /// A poll begins, and with it the last one is over; says whether a sample came of that. `frequency` is the
+    /// rate that makes up for the oscillator.
+    pub fn begin_poll(&mut self, frequency: f64) -> bool {
+        let unanswered = self.pending.as_ref().is_some_and(|pending| !pending.answered);
+        if !self.is_reach_settled {
+            self.missed();
+        }
+        let sampled = self.end_poll(frequency);
+        self.is_reach_settled = false;
+        self.is_poll_open = true;
+        if self.config.burst && !self.is_peer() && self.online {
+            self.polling.start_poll_burst();
+        }
+        self.polling.sent(unanswered && self.reach == 0);
+        sampled
+    }
+
+    /// Forgets all measurements, and what they led to; `prior` is where the next ones begin.
+    pub fn forget(&mut self, prior: Prior) {
+        self.estimator.reset(prior);
+        if let Some(filter) = &mut self.filter {
+            filter.reset();
+        }
+        self.past = None;
+        self.pending = None;
+        self.symmetric = Symmetric::default();
+        self.updated = false;
+        self.polling.restart();
+    }
+
+    /// Moves phases with their origin, seconds.
+    pub fn shift(&mut self, by_s: f64) {
+        self.estimator.shift(by_s);
+        if let Some(filter) = &mut self.filter {
+            filter.shift(by_s);
+        }
+        if let Some(pending) = &mut self.pending {
+            pending.sent.shift(by_s);
+            if let Some(moment) = &mut pending.acknowledges {
+                moment.shift(by_s);
+            }
+        }
+        if let Some(past) = &mut self.past {
+            past.sent.shift(by_s);
+            past.received.shift(by_s);
+        }
+        self.symmetric.shift(by_s);
+    }
+
+    /// The poll under way was answered with time.
+    fn reached(&mut self) {
+        if std::mem::replace(&mut self.is_reach_settled, true) {
+            return;
+        }
+        self.reach = (self.reach << 1) | 1;
+        self.polls = (self.polls + 1).min(8);
+        self.unreachable_polls = 0;
+    }
+
+    /// The poll under way was not answered with time.
+    fn missed(&mut self) {
+        self.is_reach_settled = true;
         self.reach <<= 1;
         self.polls = (self.polls + 1).min(8);
-        self.unreachable_polls = self.unreachable_polls.saturating_add(1);
-    }
-
-    /// The version of NTP in requests.
-    pub fn version(&self) -> Version {
-        self.config
-            .version
-            .and_then(Version::from_number)
-            .unwrap_or_default()
-    }
-
-    /// Notes a request that goes out.
-    pub fn sent(&mut self, cookie: NtpTimestamp, stamp: Stamp, at: Mono) {
-        self.counts.sent = self.counts.sent.saturating_add(1);
-        self.pending = Some(Pending {
-            cookie,
-            sent: stamp,
-            sent_at: at,
-            answered: false,
-        });
-        self.polling.sent(self.reach != 0);
-    }
-
-    /// A better timestamp of the request under way.
-    pub fn transmitted(&mut self, cookie: NtpTimestamp, stamp: Stamp) {
-        match stamp.source {
-            StampSource::Daemon => {}
-            StampSource::Kernel => self.counts.sent_by_kernel = self.counts.sent_by_kernel.saturating_add(1),
-            StampSource::Hardware => {
-                self.counts.sent_by_hardware = self.counts.sent_by_hardware.saturating_add(1);
-            }
+        if self.reach == 0 {
+            // The first time this is the poll that was missed and the one that begins.
+            self.unreachable_polls = self.unreachable_polls.saturating_add(1).max(2);
+            self.polling.set_near(false);
         }
-        if let Some(pending) = &mut self.pending
-            && pending.cookie == cookie
-            && stamp.source >= pending.sent.source
-        {
-            pending.sent = stamp;
-        }
-    }
-
-    /// Judges an answer; a good one becomes a sample.
-    pub fn answered(
-        &mut self,
-        header: &Header,
-        authentic: bool,
-        received: Stamp,
-        local_address: Option<IpAddr>,
-        local: &Local,
-        timeline: &Timeline,
-    ) -> Tests {
-        self.counts.received = self.counts.received.saturating_add(1);
-        match received.source {
-            StampSource::Daemon => {}
-            StampSource::Kernel => {
-                self.counts.received_by_kernel = self.counts.received_by_kernel.saturating_add(1);
-            }
-            StampSource::Hardware => {
-                self.counts.received_by_hardware = self.counts.received_by_hardware.saturating_add(1);
-            }
-        }
-        let mut tests = Tests::default();
-        let Some(pending) = &self.pending else {
-            return tests;
-        };
-        tests.fresh = !pending.answered;
-        tests.origin = header.origin_time == pending.cookie;
-        tests.timestamps = !header.receive_time.is_zero() && !header.transmit_time.is_zero();
-        tests.authentic = authentic;
-        if !tests.valid() {
-            return tests;
-        }
-        let sent = pending.sent;
-        let precision_s = local
-            .precision_s
-            .max(2_f64.powi(i32::from(header.precision.clamp(-32, 0))));
-        let waited_s = received.at.seconds_since(sent.at).abs();
-        let measurement = exchange::measure(
-            sent.at,
-            received.at,
-            header,
-            precision_s + local.skew * waited_s,
-            local.era_start,
-        );
-        if let Some(pending) = &mut self.pending {
-            pending.answered = true;
-        }
-        self.counts.valid = self.counts.valid.saturating_add(1);
-        self.judge(&mut tests, header, &measurement, local, timeline);
-        self.last_answer = Some(LastAnswer {
-            header: *header,
-            local: local_address,
-            tests,
-            measurement,
-            sent_by: sent.source,
-            received_by: received.source,
-        });
-        if tests.synchronised() {
-            self.stratum = header.stratum.max(Stratum(self.config.min_stratum));
-            self.leap = header.leap;
-            self.reference_id = header.reference_id;
-            self.reach |= 1;
-            self.unreachable_polls = 0;
-        }
-        if tests.good() {
-            self.counts.good = self.counts.good.saturating_add(1);
-            self.take(header, &measurement, timeline);
-        }
-        tests
-    }
-
-    /// The tests that look at time and delay.
-    fn judge(
-        &self,
-        tests: &mut Tests,
-        header: &Header,
-        measurement: &Measurement,
-        local: &Local,
-        timeline: &Timeline,
-    ) {
-        tests.synchronised = exchange::is_synchronised(header);
-        tests.distance = exchange::is_distance_sane(header);
-        let config = &self.config;
-        let delay_s = measurement.delay_s;
-        tests.delay = delay_s <= config.max_delay_s
-            && delay_s > -2.0 * measurement.dispersion_s
-            // Servers blur the digits beyond their precision, so that an answer may seem to leave before its request came.
-            && (-4.0 * measurement.dispersion_s..=RESPONSE_MAX_S).contains(&measurement.response_s)
-            && measurement.offset_s.is_finite();
-        let least_s = self.estimator.delay_min_s().unwrap_or(delay_s);
-        tests.delay_ratio = config.max_delay_ratio <= 0.0
-            || delay_s <= least_s * config.max_delay_ratio + measurement.dispersion_s;
-        tests.delay_deviation = self.is_deviation_allowed(measurement, least_s, timeline);
-        tests.no_loop = !(header.stratum > Stratum::PRIMARY && self.is_our_address(header, local));
-    }
-
-    /// Test C: the delay is not so much larger than the least one that the sample can tell nothing new.
-    fn is_deviation_allowed(&self, measurement: &Measurement, least_s: f64, timeline: &Timeline) -> bool {
-        let ratio = self.config.max_delay_dev_ratio;
-        let (Some(noise_s), true) = (
-            self.estimator.noise_s(),
-            ratio > 0.0 && self.estimator.count() >= 8,
-        ) else {
-            return true;
-        };
-        let excess_s = measurement.delay_s - least_s;
-        if excess_s <= ratio * noise_s.max(measurement.dispersion_s) * 2.0 {
-            return true;
-        }
-        // A sample with a long delay still counts when it shows an error larger than the delay explains.
-        let at = timeline.oscillator(timeline.mono(measurement.middle));
-        let phase_s = measurement.offset_s + timeline.correction_s(timeline.mono(measurement.middle));
-        self.estimator
-            .state_at(at)
-            .is_some_and(|state| (phase_s - state.phase_s).abs() > excess_s + measurement.delay_s / 2.0)
-    }
-
-    /// Test D: the server's reference is the address at which it was asked from.
-    fn is_our_address(&self, header: &Header, local: &Local) -> bool {
-        let Some(IpAddr::V4(ours)) = self.last_answer.as_ref().and_then(|answer| answer.local) else {
-            return false;
-        };
-        local.stratum <= header.stratum && header.reference_id == ReferenceId::from_ipv4(ours)
-    }
-
-    /// Takes a measurement in as a sample.
-    fn take(&mut self, header: &Header, measurement: &Measurement, timeline: &Timeline) {
-        let at = timeline.mono(measurement.middle);
-        let offset_s = measurement.offset_s + self.config.offset_s;
-        self.last_offset_s = offset_s;
-        self.estimator.add(Sample {
-            at: timeline.oscillator(at),
-            phase_s: offset_s + timeline.correction_s(at),
-            delay_s: measurement.delay_s.max(measurement.dispersion_s),
-            dispersion_s: measurement.dispersion_s,
-            root_delay_s: header.root_delay.as_seconds(),
-            root_dispersion_s: header.root_dispersion.as_seconds(),
-        });
-        self.polling.sampled(&self.estimator);
-        self.updated = true;
     }
 }
 

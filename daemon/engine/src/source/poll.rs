@@ -11,6 +11,17 @@ const GROWTH: f64 = 0.15;
 /// While a source does not answer the interval grows by this with each request, log2.
 const GROWTH_UNANSWERED: f64 = 0.25;
 
+/// An answer without time (not synchronised) makes the interval grow by this, log2 …
+const GROWTH_UNSYNCHRONISED: f64 = 0.1;
+/// … and one whose time cannot be used by this.
+const GROWTH_UNUSABLE: f64 = 0.02;
+
+/// The shortest interval between requests to a source that is not near, seconds.
+const INTERVAL_FAR_MIN_S: f64 = 1.0;
+
+/// How many requests the burst of one poll has at most (`burst`), log2.
+const POLL_BURST_REQUESTS_LOG2: i8 = 2;
+
 /// The interval shrinks when the wander until the next sample is so many times the noise of a sample.
 const WANDER_TOO_MUCH: f64 = 4.0;
 
@@ -33,7 +44,10 @@ pub struct Polling {
     target: f64,
     score: f64,
     burst: Option<Burst>,
+    /// The burst belongs to one poll (`burst`), so that its sample counts for the interval.
+    is_burst_of_poll: bool,
     confirming: bool,
+    is_near: bool,
 }
 
 /// A burst of requests under way.
@@ -54,7 +68,9 @@ impl Polling {
             target: f64::from(config.poll_target.max(1)),
             score: f64::from(config.min_poll),
             burst: None,
+            is_burst_of_poll: false,
             confirming: false,
+            is_near: false,
         }
     }
 
@@ -69,11 +85,31 @@ impl Polling {
             good: BURST_SAMPLES,
             total: BURST_REQUESTS,
         });
+        self.is_burst_of_poll = false;
+    }
+
+    /// Starts the burst of one poll: as many requests until one is good as fit into the shortest interval on
+    /// average.
+    pub fn start_poll_burst(&mut self) {
+        let log2 = (self.interval().0 - self.min).clamp(0, POLL_BURST_REQUESTS_LOG2);
+        if self.burst.is_none() && log2 > 0 {
+            self.burst = Some(Burst {
+                good: 1,
+                total: 1 << log2,
+            });
+            self.is_burst_of_poll = true;
+        }
+    }
+
+    /// Ends the burst under way.
+    pub fn end_burst(&mut self) {
+        self.burst = None;
     }
 
     /// Starts a burst (`chronyc burst`).
     pub fn start_burst(&mut self, burst: Burst) {
         self.burst = (burst.good > 0 && burst.total > 0).then_some(burst);
+        self.is_burst_of_poll = false;
     }
 
     /// The burst under way.
@@ -83,7 +119,7 @@ impl Polling {
 
     /// How long to wait after a request that was just sent, seconds.
     pub fn wait_s(&self) -> f64 {
-        let interval_s = self.interval().as_seconds();
+        let interval_s = self.interval_s();
         match self.burst {
             Some(_) => BURST_INTERVAL_S.min(interval_s / 4.0),
             None if self.confirming => interval_s * CONFIRMATION_SHARE,
@@ -96,31 +132,53 @@ impl Polling {
         if self.burst.is_some() {
             self.wait_s()
         } else {
-            self.interval().as_seconds()
+            self.interval_s()
         }
     }
 
-    /// A request was sent.
-    pub fn sent(&mut self, reachable: bool) {
+    /// Whether the source answers quickly enough for intervals below a second.
+    pub fn set_near(&mut self, is_near: bool) {
+        self.is_near = is_near;
+    }
+
+    /// A request is sent; `unanswered`: the one before was not answered, and the source is not reachable.
+    pub fn sent(&mut self, unanswered: bool) {
+        if unanswered {
+            self.adjust(GROWTH_UNANSWERED);
+        }
         if let Some(burst) = &mut self.burst {
             burst.total = burst.total.saturating_sub(1);
             if burst.total == 0 {
                 self.burst = None;
             }
-        } else if !reachable {
-            self.adjust(GROWTH_UNANSWERED);
         }
     }
 
-    /// A good sample has come and was taken in.
-    pub fn sampled(&mut self, estimator: &Estimator) {
-        if let Some(burst) = &mut self.burst {
-            burst.good = burst.good.saturating_sub(1);
-            if burst.good == 0 {
-                self.burst = None;
-            }
-            return;
+    /// An answer came, but the source is not synchronised.
+    pub fn unsynchronised(&mut self) {
+        self.adjust(GROWTH_UNSYNCHRONISED);
+    }
+
+    /// An answer came whose time cannot be used.
+    pub fn unusable(&mut self) {
+        self.adjust(GROWTH_UNUSABLE);
+    }
+
+    /// A good answer came, which a burst was waiting for; says whether it was one of a burst that does not count
+    /// for the interval.
+    pub fn answered_well(&mut self) -> bool {
+        let Some(burst) = &mut self.burst else {
+            return false;
+        };
+        burst.good = burst.good.saturating_sub(1);
+        if burst.good == 0 {
+            self.burst = None;
         }
+        !self.is_burst_of_poll
+    }
+
+    /// A good sample was taken in, and not during a burst.
+    pub fn sampled(&mut self, estimator: &Estimator) {
         // A suspicion is settled by one sample soon, and then by samples at the shortest interval.
         let suspicious = estimator.is_suspicious();
         self.confirming = suspicious && self.score > f64::from(self.min);
@@ -169,6 +227,16 @@ impl Polling {
     /// The interval with its fraction, log2 s; the measurements log prints it.
     pub fn score(&self) -> f64 {
         self.score
+    }
+
+    /// The interval as it is kept, seconds.
+    fn interval_s(&self) -> f64 {
+        let interval_s = self.interval().as_seconds();
+        if self.is_near {
+            interval_s
+        } else {
+            interval_s.max(INTERVAL_FAR_MIN_S)
+        }
     }
 
     fn adjust(&mut self, by: f64) {

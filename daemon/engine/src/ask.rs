@@ -1,0 +1,136 @@
+//! From timers and datagrams to the sources, and from what happens there to the selection.
+
+use std::net::{IpAddr, SocketAddr};
+
+use units::rounding::nearest_i64;
+use units::{Leap, Mono, NtpShort, Stratum};
+use wire::ntp::{Header, Packet};
+
+use crate::engine::Engine;
+use crate::io::{Now, SocketId, Stamp};
+use crate::select::Status;
+use crate::source::{Local, SourceId};
+use crate::sources::asking::Incoming;
+use crate::sources::{Event, Sources, Tools};
+
+impl Engine {
+    /// Lets the sources do something, and follows up what happened there.
+    pub fn ask<R>(&mut self, now: Now, act: impl FnOnce(&mut Sources, &mut Tools<'_>) -> R) -> R {
+        let local = Local {
+            precision_s: self.options.precision_s,
+            frequency: self.discipline.frequency(),
+            skew: self.discipline.skew(),
+            era_start: self.options.era_start,
+            announced: self.announced(now.mono),
+        };
+        let prior = self.prior();
+        let mut tools = Tools {
+            now,
+            timeline: &self.timeline,
+            local,
+            prior,
+            keys: &self.keys,
+            timers: &mut self.timers,
+            ports: &mut self.ports,
+            out: &mut self.out,
+            entropy: &mut self.entropy,
+        };
+        let result = act(&mut self.sources, &mut tools);
+        self.follow_up(now);
+        result
+    }
+
+    /// A datagram for a source, if it is one; says whether it was.
+    pub fn datagram(
+        &mut self,
+        now: Now,
+        socket: SocketId,
+        from: SocketAddr,
+        to: Option<IpAddr>,
+        received: Stamp,
+        bytes: &[u8],
+    ) -> bool {
+        let Ok(packet) = Packet::decode(bytes) else {
+            return false;
+        };
+        let incoming = Incoming {
+            socket,
+            from,
+            to,
+            received,
+            packet,
+        };
+        self.ask(now, |sources, tools| sources.datagram(&incoming, tools))
+    }
+
+    /// The timestamp of something that was sent.
+    pub fn transmitted(&mut self, now: Now, socket: SocketId, sent: Stamp, bytes: &[u8]) -> bool {
+        let Ok(packet) = Packet::decode(bytes) else {
+            return false;
+        };
+        self.ask(now, |sources, tools| {
+            sources.transmitted(socket, &packet.header, sent, tools)
+        })
+    }
+
+    /// What packets to peers tell of our clock.
+    fn announced(&self, now: Mono) -> Header {
+        let header = Header {
+            precision: i8::try_from(nearest_i64(self.options.precision_s.log2())).unwrap_or(0),
+            ..Header::default()
+        };
+        match self.discipline.reference() {
+            None => Header {
+                leap: Leap::Unsynchronised,
+                stratum: Stratum::ZERO,
+                root_delay: NtpShort::from_seconds(1.0),
+                root_dispersion: NtpShort::from_seconds(1.0),
+                ..header
+            },
+            Some(reference) => Header {
+                leap: reference.leap,
+                stratum: Stratum(reference.stratum.to_byte()),
+                root_delay: NtpShort::from_seconds(reference.root_delay_s),
+                root_dispersion: NtpShort::from_seconds(
+                    self.discipline
+                        .root_dispersion_s(now, &self.timeline)
+                        .unwrap_or(1.0),
+                ),
+                reference_id: reference.id,
+                reference_time: reference.time.to_ntp(),
+                ..header
+            },
+        }
+    }
+
+    /// Selects anew after what happened to the sources.
+    fn follow_up(&mut self, now: Now) {
+        while let Some(event) = self.sources.next_event() {
+            match event {
+                Event::Sampled(id) => self.consider(now.mono, Some(id)),
+                Event::Changed(_) => self.consider(now.mono, None),
+                Event::Removed(id) | Event::Replaced(id) => {
+                    self.verdicts.remove(&id);
+                    self.consider(now.mono, None);
+                }
+            }
+            let bad: Vec<SourceId> = self
+                .verdicts
+                .iter()
+                .filter(|(_, verdict)| {
+                    matches!(
+                        verdict.status,
+                        Status::Falseticker
+                            | Status::Unsynchronised
+                            | Status::TooDistant
+                            | Status::StratumOutOfRange
+                    )
+                })
+                .map(|(id, _)| *id)
+                .collect();
+            for id in bad {
+                self.sources.complain(id, now.mono, &mut self.out);
+            }
+        }
+    }
+}

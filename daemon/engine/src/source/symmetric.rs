@@ -1,0 +1,75 @@
+//! What two peers have to remember of each other between packets (RFC 9769 §3).
+
+use units::NtpTimestamp;
+
+use crate::source::moment::Moment;
+
+/// After so many packets that brought no valid one back the association starts over with whatever comes.
+const START_OVER_AFTER: u32 = 2;
+
+/// One side's memory of an association between peers.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Symmetric {
+    /// The last packet that counted.
+    pub heard: Option<Heard>,
+    /// The peer has sent an interleaved packet that was valid.
+    pub is_remote_interleaved: bool,
+    /// Packets sent since the last valid one came.
+    sent_since_heard: u32,
+    /// Packets sent between the last two valid ones that came.
+    sent_before_heard: u32,
+    /// A valid packet has come at some time.
+    is_established: bool,
+}
+
+/// What a packet of the peer carried.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Heard {
+    /// Its transmit timestamp.
+    pub transmit_time: NtpTimestamp,
+    /// Its receive timestamp.
+    pub receive_time: NtpTimestamp,
+    /// When it came.
+    pub received: Moment,
+}
+
+impl Symmetric {
+    /// A packet goes out.
+    pub fn sent(&mut self) {
+        self.sent_since_heard = self.sent_since_heard.saturating_add(1);
+    }
+
+    /// A valid packet came.
+    pub fn heard(&mut self, heard: Heard, interleaved: bool) {
+        self.heard = Some(heard);
+        self.is_remote_interleaved = interleaved;
+        self.is_established = true;
+        self.sent_before_heard = std::mem::take(&mut self.sent_since_heard);
+    }
+
+    /// A packet came that did not answer ours. It may be the first of an association, or of one that the peer
+    /// began anew; as long as valid packets come it changes nothing.
+    pub fn heard_unasked(&mut self, heard: Heard) {
+        if !self.is_established || self.sent_since_heard >= START_OVER_AFTER {
+            self.heard = Some(heard);
+        }
+    }
+
+    /// Whether packets go to and fro one by one.
+    pub fn is_alternating(&self) -> bool {
+        self.is_established && self.sent_since_heard == 0 && self.sent_before_heard == 1
+    }
+
+    /// Whether this is the last packet again.
+    pub fn is_repeated(&self, transmit_time: NtpTimestamp, receive_time: NtpTimestamp) -> bool {
+        self.heard
+            .is_some_and(|last| last.transmit_time == transmit_time && last.receive_time == receive_time)
+    }
+
+    /// Moves phases with their origin, seconds.
+    pub fn shift(&mut self, by_s: f64) {
+        if let Some(heard) = &mut self.heard {
+            heard.received.shift(by_s);
+        }
+    }
+}

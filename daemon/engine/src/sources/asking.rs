@@ -1,0 +1,399 @@
+//! Sending what is due, and giving what comes to whom it belongs.
+
+use std::net::{IpAddr, SocketAddr};
+
+use conf::config::LogKind;
+use units::{Mode, Mono};
+use wire::ntp::{Header, KissCode, Packet};
+
+use crate::io::{LogFile, Output, Severity, SocketId, SocketUse, Stamp};
+use crate::ports::Holder;
+use crate::source::answer::{Arrival, Judgement};
+use crate::source::line::MeasurementLine;
+use crate::source::{Source, SourceId};
+use crate::sources::add::START_SPACING_S;
+use crate::sources::{Event, Sources, Tools};
+use crate::timer::Timer;
+
+/// How long an answer is waited for beyond the longest allowed delay, seconds.
+const ANSWER_WAIT_S: f64 = 1.0;
+
+/// The wait between a packet that goes ahead and the next one (`presend`), seconds.
+const AHEAD_S: f64 = 2.0;
+
+/// The interval between requests is up to this share shorter or longer, at random …
+const SPREAD: f64 = 0.1;
+/// … and that in a burst up to this share longer.
+const SPREAD_OF_BURST: f64 = 0.02;
+
+/// After the kiss code RATE the next request waits for so many intervals more.
+const RATE_INTERVALS: f64 = 4.0;
+
+/// How many polls nobody must have answered for a source to count as not reachable.
+const POLLS_TO_SETTLE: u8 = 8;
+
+/// A datagram that may be for a source.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// The socket it came in on.
+    pub socket: SocketId,
+    /// Its sender.
+    pub from: SocketAddr,
+    /// The local address it came to.
+    pub to: Option<IpAddr>,
+    /// When it came.
+    pub received: Stamp,
+    /// What it is.
+    pub packet: Packet<'a>,
+}
+
+impl Sources {
+    /// Sends the next request to a source.
+    pub fn poll(&mut self, id: SourceId, tools: &mut Tools<'_>) {
+        let now = tools.now.mono;
+        let Some(source) = self.by_id.get(&id).filter(|source| source.is_asked()) else {
+            return;
+        };
+        if let Some(at) = self.too_soon(id, source, now) {
+            tools.timers.set(Timer::Poll(id), at);
+            return;
+        }
+        let ahead = self.goes_ahead(id);
+        self.close(id, tools);
+        let Some(source) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        if !ahead {
+            let was_reachable = source.reach != 0;
+            if source.begin_poll(tools.local.frequency) {
+                self.events.push_back(Event::Sampled(id));
+            }
+            if source.reach == 0 && source.polls >= POLLS_TO_SETTLE {
+                if was_reachable {
+                    self.events.push_back(Event::Changed(id));
+                }
+                self.complain(id, now, tools.out);
+            }
+        }
+        self.send(id, ahead, tools);
+        let Some(source) = self.by_id.get(&id) else { return };
+        let random = (tools.entropy)();
+        let wait_s = if ahead {
+            AHEAD_S
+        } else {
+            spread(source, source.polling.wait_s(), random)
+        };
+        tools.timers.set(Timer::Poll(id), now.plus_seconds(wait_s));
+        self.sent = Some((now, id));
+    }
+
+    /// A datagram came in; says whether it was for a source.
+    pub fn datagram(&mut self, incoming: &Incoming<'_>, tools: &mut Tools<'_>) -> bool {
+        let Some(id) = self.addressee(incoming) else {
+            return false;
+        };
+        let now = tools.now.mono;
+        let Some(source) = self.by_id.get_mut(&id) else {
+            return false;
+        };
+        let header = &incoming.packet.header;
+        let arrival = Arrival {
+            header,
+            is_authentic: tools.keys.accepts(&incoming.packet, source.config.key_id),
+            received: incoming.received,
+            to: incoming.to,
+        };
+        let before = source.estimator.state();
+        let Some(judgement) = source.receive(&arrival, now, &tools.local, tools.timeline) else {
+            return true;
+        };
+        self.log(id, header, &judgement, incoming.received, tools);
+        if judgement.tests.valid() {
+            self.settle(id, &judgement, tools);
+        }
+        if judgement.sampled {
+            self.events.push_back(Event::Sampled(id));
+            self.log_statistics(id, before, tools);
+        } else if judgement.tests.valid() && !judgement.tests.synchronised() {
+            self.events.push_back(Event::Changed(id));
+        }
+        true
+    }
+
+    /// A timestamp of something sent came back; says whether a source had sent it.
+    pub fn transmitted(
+        &mut self,
+        socket: SocketId,
+        header: &Header,
+        stamp: Stamp,
+        tools: &mut Tools<'_>,
+    ) -> bool {
+        let timeline = tools.timeline;
+        if let Some(id) = self.of_socket.get(&socket) {
+            let source = self.by_id.get_mut(id);
+            return source.is_some_and(|source| source.transmitted(header.transmit_time, stamp, timeline));
+        }
+        matches!(header.mode, Mode::Client | Mode::SymmetricActive)
+            && self
+                .by_id
+                .values_mut()
+                .any(|source| source.transmitted(header.transmit_time, stamp, timeline))
+    }
+
+    /// Something could not be sent, or did not arrive.
+    pub fn send_failed(&mut self, socket: SocketId, tools: &mut Tools<'_>) {
+        let Some(&id) = self.of_socket.get(&socket) else {
+            return;
+        };
+        self.close(id, tools);
+        self.unroutable(id, tools);
+    }
+
+    /// Nobody answered in time.
+    pub fn give_up(&mut self, id: SourceId, tools: &mut Tools<'_>) {
+        self.close(id, tools);
+    }
+
+    /// The keys are these now: says which ones are missing.
+    pub fn keys_changed(&mut self, tools: &mut Tools<'_>) {
+        self.missing_keys.clear();
+        let wanted: Vec<u32> = self
+            .by_id
+            .values()
+            .filter_map(|source| source.config.key_id)
+            .collect();
+        for id in wanted {
+            self.say_missing_key(Some(id), tools);
+        }
+    }
+
+    /// Says once that a key is missing.
+    pub(super) fn say_missing_key(&mut self, key_id: Option<u32>, tools: &mut Tools<'_>) {
+        if let Some(id) = key_id
+            && tools.keys.is_read()
+            && tools.keys.get(id).is_none()
+            && self.missing_keys.insert(id)
+        {
+            tools.out.warn(format!("Key {id} is missing"));
+        }
+    }
+
+    /// Closes the socket of a request.
+    pub(super) fn close(&mut self, id: SourceId, tools: &mut Tools<'_>) {
+        tools.timers.stop(Timer::GiveUp(id));
+        if let Some(socket) = self.by_id.get_mut(&id).and_then(|source| source.socket.take()) {
+            self.of_socket.remove(&socket);
+            tools.out.push(Output::Close { socket });
+        }
+    }
+
+    /// When a source can be asked instead, if now is too soon after a request to another.
+    fn too_soon(&self, id: SourceId, source: &Source, now: Mono) -> Option<Mono> {
+        let (sent_at, _) = self.sent.filter(|(_, to)| *to != id)?;
+        let asked = self.by_id.values().filter(|source| source.is_asked()).count();
+        let asked = u32::try_from(asked).map_or(f64::INFINITY, f64::from);
+        // With short intervals and many sources all of them have to find their turn.
+        let spacing_s = START_SPACING_S.min(source.polling.wait_s() / asked.max(1.0));
+        let at = sent_at.plus_seconds(spacing_s);
+        (at > now).then_some(at)
+    }
+
+    /// Whether the next packet to a source only goes ahead of the one that measures (`presend`).
+    fn goes_ahead(&mut self, id: SourceId) -> bool {
+        let Some(source) = self.by_id.get(&id) else {
+            return false;
+        };
+        let wanted = u8::from(!source.is_peer() && source.polling.burst().is_none())
+            * u8::from(source.config.presend_poll <= source.polling.interval().0)
+            * (1 + u8::from(source.config.interleaved));
+        let sent = self.ahead.entry(id).or_default();
+        if *sent < wanted {
+            *sent += 1;
+            return true;
+        }
+        *sent = 0;
+        false
+    }
+
+    fn send(&mut self, id: SourceId, ahead: bool, tools: &mut Tools<'_>) {
+        let Some(source) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        let Some(remote) = source.remote() else { return };
+        let key_id = source.config.key_id;
+        if key_id.is_some_and(|id| tools.keys.get(id).is_none()) {
+            return;
+        }
+        let is_shared = source.is_peer() || self.rules.acquisition_port == Some(tools.ports.server_port());
+        let shared = if is_shared {
+            tools.ports.hold(remote.is_ipv6(), Holder::Asking(id), tools.out)
+        } else {
+            None
+        };
+        let header = source.compose(
+            tools.now,
+            ahead,
+            tools.entropy,
+            tools.keys,
+            &tools.local,
+            tools.timeline,
+        );
+        let Some(bytes) = tools.keys.seal(&header, key_id) else {
+            return;
+        };
+        let socket = shared.unwrap_or_else(|| {
+            let socket = tools.ports.fresh();
+            source.socket = Some(socket);
+            tools.out.push(Output::Open {
+                socket,
+                purpose: SocketUse::Client {
+                    remote,
+                    local_port: self.rules.acquisition_port.unwrap_or(0),
+                },
+            });
+            let wait_s = source.config.max_delay_s + ANSWER_WAIT_S;
+            tools
+                .timers
+                .set(Timer::GiveUp(id), tools.now.mono.plus_seconds(wait_s));
+            socket
+        });
+        if shared.is_none() {
+            self.of_socket.insert(socket, id);
+        }
+        tools.out.push(Output::Datagram {
+            socket,
+            to: remote,
+            from: None,
+            bytes,
+        });
+    }
+
+    /// The source that a datagram is for: it comes from where that is asked.
+    fn addressee(&self, incoming: &Incoming<'_>) -> Option<SourceId> {
+        let id = match self.of_socket.get(&incoming.socket) {
+            Some(id) => *id,
+            None if incoming.packet.header.mode == Mode::Client => return None,
+            None => self.at(incoming.from.ip())?,
+        };
+        let source = self.by_id.get(&id)?;
+        (source.remote() == Some(incoming.from)).then_some(id)
+    }
+
+    /// A valid answer came: what was waiting for it goes on.
+    fn settle(&mut self, id: SourceId, judgement: &Judgement, tools: &mut Tools<'_>) {
+        self.close(id, tools);
+        if !judgement.ahead {
+            self.plan_next(id, judgement.kiss, tools);
+        }
+        self.confirm(id, tools);
+        self.refresh_in_turn(id, tools);
+    }
+
+    /// The answer may have changed the interval, or ended a burst.
+    fn plan_next(&mut self, id: SourceId, kiss: Option<KissCode>, tools: &mut Tools<'_>) {
+        let Some(source) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        let now = tools.now.mono;
+        if let Some(kiss) = kiss {
+            say_kiss(source, kiss, tools);
+        }
+        if !source.is_asked() {
+            tools.timers.stop(Timer::Poll(id));
+            return;
+        }
+        let sent_at = source.pending.as_ref().map_or(now, |pending| pending.sent_at);
+        let mut wait_s = source.polling.wait_s();
+        if kiss == Some(KissCode::Rate) {
+            wait_s = source.polling.interval().as_seconds() * (1.0 + RATE_INTERVALS);
+        }
+        let wait_s = spread(source, wait_s, (tools.entropy)());
+        let at = sent_at.plus_seconds(wait_s).max(now);
+        // Peers ask each other all the time; what they answer does not put off the next packet.
+        let planned = tools.timers.get(Timer::Poll(id)).filter(|_| source.is_peer());
+        let at = planned.map_or(at, |planned| planned.min(at));
+        tools.timers.set(Timer::Poll(id), at);
+    }
+
+    fn log(
+        &self,
+        id: SourceId,
+        header: &Header,
+        judgement: &Judgement,
+        received: Stamp,
+        tools: &mut Tools<'_>,
+    ) {
+        let logs = &self.rules.logs;
+        let wanted = logs.contains(&LogKind::RawMeasurements)
+            || (logs.contains(&LogKind::Measurements) && judgement.tests.synchronised());
+        if let (true, Some(source)) = (wanted, self.by_id.get(&id)) {
+            let line = MeasurementLine {
+                header,
+                judgement,
+                received: received.at,
+                received_by: received.source,
+            };
+            tools
+                .out
+                .line(LogFile::Measurements, source.measurement_line(&line));
+        }
+    }
+
+    fn log_statistics(&self, id: SourceId, before: Option<crate::estimate::State>, tools: &mut Tools<'_>) {
+        let (true, Some(source)) = (
+            self.rules.logs.contains(&LogKind::Statistics),
+            self.by_id.get(&id),
+        ) else {
+            return;
+        };
+        let after = source.estimator.state();
+        let stress = before.zip(after).map_or(0.0, |(before, after)| {
+            (after.frequency - before.frequency).abs()
+                / before.frequency_variance.max(f64::MIN_POSITIVE).sqrt()
+        });
+        let now = tools.now.mono;
+        let line = source.statistics_line(
+            tools.timeline.wall(now),
+            tools.timeline.correction_s(now),
+            tools.local.frequency,
+            stress,
+        );
+        if let Some(line) = line {
+            tools.out.line(LogFile::Statistics, line);
+        }
+    }
+}
+
+/// Says what a server answered instead of the time. RATE slows us down and is said every time; others do not
+/// stop us, because anybody on the way could have sent them, and are said when they are new.
+fn say_kiss(source: &mut Source, kiss: KissCode, tools: &mut Tools<'_>) {
+    let name = source.place();
+    match kiss {
+        KissCode::Rate => {
+            source.polling.end_burst();
+            tools
+                .out
+                .log(Severity::Info, format!("Received KoD RATE from {name}"));
+        }
+        KissCode::Deny | KissCode::Restrict => {
+            let word = kiss.reference_id().ascii();
+            if source.kissed.replace(kiss) != Some(kiss) {
+                tools
+                    .out
+                    .log(Severity::Info, format!("Received KoD {word} from {name}"));
+            }
+        }
+        KissCode::NtsNak | KissCode::Other(_) => {}
+    }
+}
+
+/// A wait that is spread, so that many clients do not ask at the same time, nor one client always at the same
+/// phase of something that repeats; `random` has 64 random bits.
+fn spread(source: &Source, wait_s: f64, random: u64) -> f64 {
+    let share = f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX);
+    if source.polling.burst().is_some() {
+        wait_s * (1.0 + SPREAD_OF_BURST * share)
+    } else {
+        wait_s * (1.0 - SPREAD + 2.0 * SPREAD * share)
+    }
+}

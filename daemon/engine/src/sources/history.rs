@@ -1,0 +1,67 @@
+//! Past measurements: written for the next start, and read after one.
+
+use units::Mono;
+
+use crate::io::Output;
+use crate::source::SourceId;
+use crate::source::dump::Clock;
+use crate::sources::{Sources, Tools};
+
+/// The most files of past measurements that wait for their source.
+const HISTORIES_MAX: usize = 256;
+
+/// The longest file of past measurements, bytes.
+const HISTORY_LENGTH_MAX: usize = 65_536;
+
+impl Sources {
+    /// Writes down what was measured of every source (`chronyc dump`).
+    pub fn dump(&self, tools: &mut Tools<'_>) {
+        let clock = clock(tools);
+        for source in self.by_id.values() {
+            if source.address.is_some() {
+                tools.out.push(Output::WriteDump {
+                    source: source.place(),
+                    text: source.dump(&clock),
+                });
+            }
+        }
+    }
+
+    /// Takes in what was written about the source at `place`; as long as there is none it is kept.
+    pub fn remember(&mut self, place: &str, text: &str, tools: &mut Tools<'_>) {
+        if self.histories.len() < HISTORIES_MAX && text.len() <= HISTORY_LENGTH_MAX {
+            self.histories.insert(place.to_owned(), text.to_owned());
+        }
+        let address = place.parse().ok();
+        if let Some(id) = address.and_then(|address| self.at(address)) {
+            self.recall(id, tools);
+        }
+    }
+
+    /// Gives a source what was written about it.
+    pub(super) fn recall(&mut self, id: SourceId, tools: &mut Tools<'_>) {
+        let Some(source) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        let Some(text) = self.histories.remove(&source.place()) else {
+            return;
+        };
+        let place = source.place();
+        if source.load(&text, &clock(tools)).is_ok() {
+            tools.out.info(format!("Loaded dump file for {place}"));
+            self.events.push_back(crate::sources::Event::Sampled(id));
+        } else {
+            tools.out.warn(format!("Could not load dump file for {place}"));
+        }
+    }
+}
+
+fn clock(tools: &Tools<'_>) -> Clock {
+    let now: Mono = tools.now.mono;
+    Clock {
+        now: tools.timeline.wall(now),
+        at: tools.timeline.oscillator(now),
+        correction_s: tools.timeline.correction_s(now),
+        frequency: tools.local.frequency,
+    }
+}

@@ -1,0 +1,512 @@
+//! What becomes of sources that are added, named, moved, switched and removed, played from the outside.
+
+use conf::config::{Family, SourceKind};
+use units::{Leap, NtpDuration, Stratum};
+use wire::ntp::{Header, Packet};
+
+use crate::io::{Input, SocketUse};
+use crate::source::poll::Burst;
+use crate::sources::Origin;
+use crate::sources::add::AddError;
+use crate::sources::switch::Which;
+use crate::stage::{Server, Stage, answering, config, honest, line, server, silence, well};
+
+/// Only these addresses answer.
+fn only(addresses: &'static [&'static str]) -> Server {
+    Box::new(move |to, bytes, came| {
+        let request = Packet::decode(bytes).unwrap().header;
+        if addresses.contains(&to.ip().to_string().as_str()) {
+            vec![honest(&request, came).encode().to_vec()]
+        } else {
+            Vec::new()
+        }
+    })
+}
+
+#[test]
+fn first_requests_are_spaced() {
+    let lines = ["192.0.2.1", "192.0.2.2", "2001:db8::3"].map(server);
+    let mut stage = Stage::new(config(lines.to_vec()), well());
+    stage.run_until(300.0);
+    let starts: Vec<f64> = stage
+        .requests
+        .iter()
+        .take(3)
+        .map(|request| request.at_s)
+        .collect();
+    assert!(
+        starts
+            .iter()
+            .zip([0.2, 0.4, 0.6])
+            .all(|(at, expected)| (at - expected).abs() < 1e-6)
+    );
+    let mut times: Vec<f64> = stage.requests.iter().map(|request| request.at_s).collect();
+    times.sort_by(f64::total_cmp);
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] > 0.18), "{times:?}");
+}
+
+#[test]
+fn an_address_is_used_once() {
+    let mut stage = Stage::new(config(vec![server("192.0.2.1"), server("192.0.2.1")]), well());
+    assert_eq!(stage.places(), ["192.0.2.1"]);
+    assert_eq!(stage.said("Could not add source 192.0.2.1"), 1);
+    let add = |stage: &mut Stage, line| stage.act(|sources, tools| sources.add(line, Origin::Command, tools));
+    assert_eq!(add(&mut stage, server("192.0.2.1")), Err(AddError::AlreadyInUse));
+    let wrong = line(SourceKind::Server, "192.0.2.2", |line| {
+        line.family = Some(Family::V6);
+    });
+    assert_eq!(add(&mut stage, wrong), Err(AddError::InvalidAddress));
+    assert_eq!(add(&mut stage, server("0.0.0.0")), Err(AddError::InvalidAddress));
+    assert_eq!(add(&mut stage, server("two words")), Err(AddError::InvalidName));
+    assert!(add(&mut stage, server("192.0.2.9")).is_ok());
+    assert_eq!(stage.said("Added source 192.0.2.9"), 1);
+}
+
+#[test]
+fn nothing_is_said_about_sources_of_the_configuration() {
+    let lines = vec![server("192.0.2.1"), server("time.example.net")];
+    let mut stage = Stage::new(config(lines), well());
+    stage.run_until(1.0);
+    assert_eq!((stage.said("Added"), stage.said("Selected")), (0, 0));
+}
+
+#[test]
+fn a_name_without_an_address_is_tried_again_for_ever() {
+    let mut stage = Stage::new(config(vec![server("time.example.net")]), well());
+    assert_eq!(stage.source().place(), "ID#0000000001");
+    let mut at_s = 0.0;
+    for wait_s in [28.0, 56.0, 112.0, 224.0, 448.0, 896.0, 1792.0, 3584.0, 3584.0] {
+        stage.resolve(&[]);
+        stage.run_until(at_s + wait_s - 0.1);
+        assert!(stage.lookups.is_empty());
+        at_s += wait_s;
+        stage.run_until(at_s);
+        assert_eq!(stage.lookups.len(), 1);
+    }
+    let name = stage.resolve(&["192.0.2.7"]);
+    assert_eq!(
+        (name.as_str(), stage.source().label()),
+        ("time.example.net", "192.0.2.7 (time.example.net)".into())
+    );
+    assert_eq!(
+        stage
+            .log
+            .iter()
+            .filter(|(_, severity, _)| *severity > crate::io::Severity::Debug)
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_name_takes_the_first_address_that_nobody_has_and_that_fits() {
+    let lines = vec![
+        server("192.0.2.1"),
+        line(SourceKind::Server, "time.example.net", |line| {
+            line.family = Some(Family::V4);
+        }),
+    ];
+    let mut stage = Stage::new(config(lines), well());
+    stage.resolve(&["2001:db8::1", "192.0.2.1", "0.0.0.0", "192.0.2.5", "192.0.2.6"]);
+    assert_eq!(stage.places(), ["192.0.2.1", "192.0.2.5"]);
+}
+
+fn pool(name: &str, wanted: u8) -> conf::config::SourceConfig {
+    line(SourceKind::Pool, name, |line| line.max_sources = wanted)
+}
+
+const SIX: [&str; 6] = [
+    "192.0.2.1",
+    "192.0.2.2",
+    "192.0.2.3",
+    "192.0.2.4",
+    "192.0.2.5",
+    "192.0.2.6",
+];
+
+#[test]
+fn a_pool_keeps_as_many_as_are_wanted_and_answer() {
+    let mut stage = Stage::new(
+        config(vec![pool("pool.example.net", 2)]),
+        only(&["192.0.2.2", "192.0.2.3"]),
+    );
+    assert_eq!(stage.places().len(), 4);
+    stage.resolve(&SIX);
+    assert_eq!(
+        stage.places(),
+        ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]
+    );
+    stage.run_until(5.0);
+    assert_eq!(stage.places(), ["192.0.2.2", "192.0.2.3"]);
+    assert_eq!(stage.requests.len(), 3, "the fourth is not asked any more");
+}
+
+#[test]
+fn a_pool_goes_on_looking_until_it_has_them() {
+    let mut stage = Stage::new(config(vec![pool("pool.example.net", 2)]), well());
+    stage.resolve(&SIX[..1]);
+    stage.run_until(40.0);
+    assert_eq!(
+        stage.places(),
+        ["192.0.2.1", "ID#0000000002", "ID#0000000003", "ID#0000000004"]
+    );
+    stage.resolve(&["192.0.2.1", "192.0.2.6"]);
+    stage.run_until(80.0);
+    assert_eq!(stage.places(), ["192.0.2.1", "192.0.2.6"]);
+    assert!(stage.lookups.is_empty());
+    stage.run_until(5000.0);
+    assert!(stage.lookups.is_empty());
+}
+
+#[test]
+fn who_does_not_answer_is_replaced_by_another_of_the_name() {
+    let mut stage = Stage::new(config(vec![server("time.example.net")]), only(&["192.0.2.2"]));
+    stage.resolve(&["192.0.2.1", "192.0.2.2"]);
+    stage.run_until(1700.0);
+    assert!(stage.lookups.is_empty(), "not in the first half hour");
+    stage.run_until(3000.0);
+    stage.resolve(&["192.0.2.1", "192.0.2.2"]);
+    assert_eq!(
+        stage.said("Source 192.0.2.1 replaced with 192.0.2.2 (time.example.net)"),
+        1
+    );
+    stage.run_until(3300.0);
+    let source = stage.source();
+    assert!(source.reach != 0 && source.estimator.count() > 2);
+    stage.run_until(20_000.0);
+    assert_eq!(stage.said("replaced"), 1);
+}
+
+#[test]
+fn an_answer_without_another_address_replaces_nothing() {
+    let mut stage = Stage::new(config(vec![server("time.example.net")]), silence());
+    stage.resolve(&["192.0.2.1"]);
+    stage.run_until(3000.0);
+    stage.resolve(&["192.0.2.1"]);
+    assert_eq!(
+        (stage.places(), stage.said("replaced")),
+        (vec!["192.0.2.1".to_owned()], 0)
+    );
+}
+
+#[test]
+fn falsetickers_with_a_name_are_replaced() {
+    let wrong: Server = Box::new(|to, bytes, came| {
+        let request = Packet::decode(bytes).unwrap().header;
+        let lie = NtpDuration::from_seconds(if to.ip().to_string() == "192.0.2.9" {
+            10.0
+        } else {
+            0.0
+        });
+        let answer = honest(&request, came);
+        let answer = Header {
+            receive_time: answer.receive_time + lie,
+            transmit_time: answer.transmit_time + lie,
+            ..answer
+        };
+        vec![answer.encode().to_vec()]
+    });
+    let lines = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "time.example.net"].map(server);
+    let mut stage = Stage::new(config(lines.to_vec()), wrong);
+    stage.resolve(&["192.0.2.9"]);
+    stage.run_until(2500.0);
+    assert_eq!(stage.said("Detected falseticker 192.0.2.9"), 1);
+    stage.resolve(&["192.0.2.8"]);
+    assert_eq!(
+        stage.said("Source 192.0.2.9 replaced with 192.0.2.8 (time.example.net)"),
+        1
+    );
+}
+
+#[test]
+fn a_refresh_keeps_what_still_has_the_name_and_moves_the_rest() {
+    let lines = vec![
+        server("a.example.net"),
+        server("b.example.net"),
+        server("192.0.2.77"),
+    ];
+    let mut stage = Stage::new(config(lines), well());
+    stage.resolve(&["192.0.2.1"]);
+    stage.resolve(&["192.0.2.2"]);
+    stage.run_until(100.0);
+    stage.act(|sources, tools| sources.refresh(tools));
+    assert_eq!(stage.lookups.len(), 2);
+    stage.resolve(&["192.0.2.9", "192.0.2.1"]);
+    stage.resolve(&["192.0.2.9"]);
+    assert_eq!(stage.places(), ["192.0.2.1", "192.0.2.9", "192.0.2.77"]);
+    assert_eq!(
+        stage.said("Source 192.0.2.2 replaced with 192.0.2.9 (b.example.net)"),
+        1
+    );
+    stage.act(|sources, tools| sources.refresh(tools));
+    stage.resolve(&[]);
+    assert_eq!(
+        stage.places().first().unwrap(),
+        "192.0.2.1",
+        "a name server that is down moves nobody"
+    );
+}
+
+#[test]
+fn working_sources_are_refreshed_in_turn() {
+    let mut config = config(vec![server("a.example.net"), server("b.example.net")]);
+    config.client.refresh_s = 600;
+    let mut stage = Stage::new(config, well());
+    stage.resolve(&["192.0.2.1"]);
+    stage.resolve(&["192.0.2.2"]);
+    let mut names = Vec::new();
+    for until_s in [700.0, 1400.0, 2100.0, 2800.0] {
+        stage.run_until(until_s);
+        assert_eq!(stage.lookups.len(), 1);
+        names.push(stage.resolve(&["192.0.2.1", "192.0.2.2"]));
+    }
+    assert_ne!(names[0], names[1]);
+    assert_eq!(names[..2], names[2..]);
+}
+
+#[test]
+fn files_are_compared_with_what_is_there() {
+    let mut config = config(vec![server("192.0.2.1")]);
+    config.source_dirs = vec![vec!["/etc/sources.d".to_owned()]];
+    let mut stage = Stage::new(config, well());
+    assert_eq!(stage.asked_for_files, 1);
+    stage.act(|sources, tools| sources.reload(tools));
+    assert_eq!(stage.asked_for_files, 1, "not before they have been read");
+    let files = |stage: &mut Stage, lines| stage.tell(Input::SourceFiles(lines));
+    let kept = server("192.0.2.5");
+    files(
+        &mut stage,
+        vec![kept.clone(), server("192.0.2.1"), pool("pool.example.net", 4)],
+    );
+    assert_eq!(stage.said("Added source 192.0.2.5"), 1);
+    assert_eq!(stage.said("Added pool pool.example.net"), 1);
+    assert_eq!(stage.said("Could not add source 192.0.2.1 : Already in use"), 1);
+    stage.run_until(200.0);
+    let id = stage.id_at("192.0.2.5");
+    let changed = line(SourceKind::Server, "192.0.2.6", |line| line.iburst = true);
+    files(&mut stage, vec![changed, kept.clone(), server("192.0.2.1")]);
+    assert_eq!(stage.id_at("192.0.2.5"), id);
+    assert!(stage.engine.sources.get(&id).unwrap().estimator.count() > 2);
+    assert_eq!(stage.said("Removed pool pool.example.net"), 1);
+    assert_eq!(stage.said("Could not add source"), 1, "once for every change");
+    files(&mut stage, vec![kept, server("192.0.2.6")]);
+    assert_eq!(
+        (
+            stage.said("Removed source 192.0.2.6"),
+            stage.said("Added source 192.0.2.6")
+        ),
+        (1, 2)
+    );
+    files(&mut stage, Vec::new());
+    assert_eq!(stage.places(), ["192.0.2.1"]);
+    stage.act(|sources, tools| sources.reload(tools));
+    assert_eq!(stage.asked_for_files, 2);
+}
+
+#[test]
+fn a_name_in_a_file_is_called_by_a_number() {
+    let mut stage = Stage::new(config(Vec::new()), well());
+    stage.tell(Input::SourceFiles(vec![server("time.example.net")]));
+    assert_eq!(stage.said("Added source ID#0000000001 (time.example.net)"), 1);
+    stage.resolve(&["192.0.2.4"]);
+    stage.tell(Input::SourceFiles(Vec::new()));
+    assert_eq!(stage.said("Removed source 192.0.2.4 (time.example.net)"), 1);
+    assert!(stage.engine.sources.is_empty() && stage.engine.poll_timeout().is_none());
+}
+
+#[test]
+fn sources_are_switched_off_and_on() {
+    let lines = vec![
+        line(SourceKind::Server, "192.0.2.1", |line| {
+            (line.offline, line.iburst) = (true, true);
+        }),
+        server("192.0.2.2"),
+        server("time.example.net"),
+    ];
+    let mut stage = Stage::new(config(lines), well());
+    stage.resolve(&[]);
+    stage.run_until(100.0);
+    assert!(
+        stage
+            .requests
+            .iter()
+            .all(|request| request.to.ip().to_string() == "192.0.2.2")
+    );
+    let before = stage.requests.len();
+    stage.act(|sources, tools| sources.offline(Which::All, tools));
+    assert_eq!(stage.said("Source 192.0.2.2 offline"), 1);
+    stage.run_until(1000.0);
+    assert_eq!(stage.requests.len(), before);
+    stage.lookups.clear();
+    let masked = Which::Masked {
+        mask: "255.255.255.255".parse().unwrap(),
+        address: "192.0.2.1".parse().unwrap(),
+    };
+    assert_eq!(stage.act(|sources, tools| sources.online(masked, tools)), 1);
+    assert_eq!(stage.said("Source 192.0.2.1 online"), 1);
+    stage.run_until(1010.0);
+    assert_eq!(stage.requests.len(), before + 4, "the first burst is made now");
+    let nobody = Which::Masked {
+        mask: "255.255.255.255".parse().unwrap(),
+        address: "198.51.100.1".parse().unwrap(),
+    };
+    assert_eq!(stage.act(|sources, tools| sources.online(nobody, tools)), 0);
+}
+
+#[test]
+fn a_burst_of_an_offline_source_is_all_it_does() {
+    let off = line(SourceKind::Server, "192.0.2.1", |line| line.offline = true);
+    let mut stage = Stage::new(config(vec![off]), well());
+    let burst = Burst { good: 2, total: 5 };
+    assert_eq!(
+        stage.act(|sources, tools| sources.burst(Which::All, burst, tools)),
+        1
+    );
+    stage.run_until(1000.0);
+    assert_eq!((stage.requests.len(), stage.source().online), (2, false));
+}
+
+#[test]
+fn a_source_that_cannot_be_sent_to_goes_offline_if_it_was_told_to() {
+    for auto_offline in [true, false] {
+        let dead = line(SourceKind::Server, "192.0.2.1", |line| {
+            line.auto_offline = auto_offline;
+        });
+        let mut stage = Stage::new(config(vec![dead]), silence());
+        stage.run_until(1.0);
+        let socket = stage.requests[0].socket;
+        stage.tell(Input::SendFailed { socket });
+        assert_eq!(stage.source().online, !auto_offline);
+        stage.run_until(1000.0);
+        assert_eq!(stage.requests.len() == 1, auto_offline);
+        stage.act(|sources, tools| sources.on_or_offline(tools));
+        assert!(stage.source().online);
+    }
+}
+
+#[test]
+fn a_removed_source_leaves_nothing_behind() {
+    let mut stage = Stage::new(config(vec![server("192.0.2.1")]), silence());
+    stage.run_until(1.0);
+    let id = stage.id_at("192.0.2.1");
+    stage.act(|sources, tools| sources.remove(id, tools));
+    assert!(stage.sockets.is_empty() && stage.engine.poll_timeout().is_none());
+    assert!(
+        stage
+            .act(|sources, tools| sources.add(server("192.0.2.1"), Origin::Command, tools))
+            .is_ok()
+    );
+}
+
+#[test]
+fn past_measurements_are_written_and_taken_in_again() {
+    let mut stage = Stage::new(config(vec![server("192.0.2.1")]), well());
+    stage.run_until(500.0);
+    stage.act(|sources, tools| sources.dump(tools));
+    let (place, text) = stage.dumps[0].clone();
+    assert_eq!((place.as_str(), text.lines().count()), ("192.0.2.1", 4 + 8));
+    assert!(
+        text.starts_with("SRC0\n192.0.2.1\n0 377 8 2 0\n8 0\n1262304000.2"),
+        "{text}"
+    );
+
+    let mut second = Stage::new(config(vec![server("192.0.2.1")]), silence());
+    second.run_until(600.0);
+    second.tell(Input::Dump {
+        source: &place,
+        text: &text,
+    });
+    assert_eq!(second.said("Loaded dump file for 192.0.2.1"), 1);
+    assert_eq!(
+        (second.source().estimator.count(), second.source().reach),
+        (8, 0xff)
+    );
+    let (old, new) = (
+        stage.source().estimator.last().unwrap(),
+        second.source().estimator.last().unwrap(),
+    );
+    assert!((old.phase_s - new.phase_s).abs() < 1e-6 && (old.delay_s - new.delay_s).abs() < 1e-8);
+
+    let lines: Vec<&str> = text.lines().collect();
+    let bad = [
+        String::new(),
+        text.replace("SRC0", "SRC1"),
+        text.replace("192.0.2.1", "192.0.2.2"),
+        text.replace("\n0 377", "\n1 377"),
+        text.replace("\n8 0", "\n9 0"),
+        text.replace("\n8 0", "\n7 0"),
+        text.replace("\n8 0", "\n0 0"),
+        text.replace(" 8 2 0", " 9 2 0"),
+        text.replace(" 8 2 0", " 8 17 0"),
+        text.replace("e-", "x-"),
+        text.replacen("1262304", "1962304", 1),
+        [&lines[..4], &lines[5..], &lines[4..5]].concat().join("\n"),
+        format!("{text}more\n"),
+        text.replacen("e-03 ", "e+30 ", 1),
+    ];
+    for text in bad {
+        let mut third = Stage::new(config(vec![server("192.0.2.1")]), silence());
+        third.run_until(600.0);
+        third.tell(Input::Dump {
+            source: &place,
+            text: &text,
+        });
+        assert_eq!(third.said("Could not load dump file for 192.0.2.1"), 1, "{text}");
+        assert_eq!(third.source().estimator.count(), 0);
+    }
+}
+
+#[test]
+fn what_was_written_of_a_name_waits_for_its_address() {
+    let mut stage = Stage::new(config(vec![server("time.example.net")]), silence());
+    let text = "SRC0\ntime.example.net\n0 1 1 2 0\n1 0\n1262300000.000000000 1e-4 1e-4 1e-3 1e-6 1e-2 1e-3\n";
+    stage.tell(Input::Dump {
+        source: "192.0.2.3",
+        text,
+    });
+    assert_eq!(stage.said("dump file"), 0);
+    stage.resolve(&["192.0.2.3"]);
+    assert_eq!(stage.said("Loaded dump file for 192.0.2.3"), 1);
+    assert_eq!(stage.source().estimator.count(), 1);
+}
+
+#[test]
+fn peers_are_asked_from_the_ntp_port_and_told_about_us() {
+    let peer = line(SourceKind::Peer, "192.0.2.1", |line| line.iburst = true);
+    let mut stage = Stage::new(config(vec![peer]), silence());
+    stage.run_until(70.0);
+    assert_eq!(
+        stage.sockets.values().collect::<Vec<_>>(),
+        [&SocketUse::Server {
+            ipv6: false,
+            port: 123
+        }]
+    );
+    assert_eq!(stage.gaps(), [64]);
+    let header = stage.requests[0].header;
+    assert_eq!(
+        (header.mode.bits(), header.leap, header.stratum),
+        (1, Leap::Unsynchronised, Stratum::ZERO)
+    );
+    assert!(!header.transmit_time.is_zero() && header.origin_time.is_zero());
+    let id = stage.id_at("192.0.2.1");
+    stage.act(|sources, tools| sources.remove(id, tools));
+    assert!(stage.sockets.is_empty());
+}
+
+#[test]
+fn a_stranger_on_the_ntp_port_is_nobodys_answer() {
+    let peer = line(SourceKind::Peer, "192.0.2.1", |_| {});
+    let mut stage = Stage::new(config(vec![peer]), answering(|_, _| Vec::new()));
+    stage.run_until(1.0);
+    let request = stage.requests[0].clone();
+    let forged = Header {
+        transmit_time: units::NtpTimestamp(5),
+        receive_time: units::NtpTimestamp(6),
+        ..request.header
+    };
+    for from in ["198.51.100.1:123", "192.0.2.1:124"] {
+        stage.receive(request.socket, from.parse().unwrap(), &forged.encode());
+        assert_eq!(stage.source().counts.received, 0);
+    }
+}

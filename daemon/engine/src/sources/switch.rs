@@ -1,0 +1,123 @@
+//! Sources on and off, and bursts.
+
+use std::net::IpAddr;
+
+use crate::source::poll::Burst;
+use crate::source::{Source, SourceId};
+use crate::sources::{Sources, Tools};
+use crate::timer::Timer;
+
+/// Which sources a command is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All of them.
+    All,
+    /// The one.
+    One(SourceId),
+    /// Those whose addresses are this one in the bits that the mask has set.
+    Masked {
+        /// The bits that count.
+        mask: IpAddr,
+        /// What they have to be.
+        address: IpAddr,
+    },
+}
+
+impl Sources {
+    /// Begins to ask sources; says how many were meant. Names without an address are looked up at once.
+    pub fn online(&mut self, which: Which, tools: &mut Tools<'_>) -> usize {
+        let ids = self.chosen(which);
+        for id in &ids {
+            let Some(source) = self.by_id.get_mut(id).filter(|source| !source.online) else {
+                continue;
+            };
+            tools.out.info(format!("Source {} online", source.place()));
+            source.online = true;
+            if source.config.iburst && !source.is_peer() {
+                source.polling.start_initial_burst();
+            }
+            self.plan_start(*id, tools);
+        }
+        self.resolve_now(tools);
+        ids.len()
+    }
+
+    /// Stops asking sources, after a burst that is under way; says how many were meant.
+    pub fn offline(&mut self, which: Which, tools: &mut Tools<'_>) -> usize {
+        let ids = self.chosen(which);
+        for id in &ids {
+            self.switch_off(*id, tools);
+        }
+        ids.len()
+    }
+
+    /// Asks the sources that are not asked, and keeps to it where the request can be sent; those to which one
+    /// cannot be sent are not asked any more (`chronyc onoffline`).
+    pub fn on_or_offline(&mut self, tools: &mut Tools<'_>) {
+        let ids: Vec<SourceId> = self.by_id.keys().copied().collect();
+        for id in ids {
+            let Some(source) = self.by_id.get_mut(&id) else {
+                continue;
+            };
+            if source.address.is_some() {
+                source.is_route_in_doubt = true;
+                self.online(Which::One(id), tools);
+            }
+        }
+    }
+
+    /// Makes measurements quickly, also of sources that are not asked otherwise; says how many were meant. Peers
+    /// and names without an address are not.
+    pub fn burst(&mut self, which: Which, burst: Burst, tools: &mut Tools<'_>) -> usize {
+        let mut count = 0;
+        for id in self.chosen(which) {
+            let Some(source) = self.by_id.get_mut(&id) else {
+                continue;
+            };
+            if source.is_peer() || source.address.is_none() {
+                continue;
+            }
+            count += 1;
+            source.polling.start_burst(burst);
+            self.plan_start(id, tools);
+        }
+        count
+    }
+
+    /// A request could not be sent: there may be no network.
+    pub(super) fn unroutable(&mut self, id: SourceId, tools: &mut Tools<'_>) {
+        let Some(source) = self.by_id.get(&id) else { return };
+        if source.config.auto_offline || source.is_route_in_doubt {
+            self.switch_off(id, tools);
+        }
+    }
+
+    fn switch_off(&mut self, id: SourceId, tools: &mut Tools<'_>) {
+        let Some(source) = self.by_id.get_mut(&id).filter(|source| source.online) else {
+            return;
+        };
+        source.online = false;
+        source.is_route_in_doubt = false;
+        tools.out.info(format!("Source {} offline", source.place()));
+        if !source.is_asked() {
+            tools.timers.stop(Timer::Poll(id));
+        }
+    }
+
+    fn chosen(&self, which: Which) -> Vec<SourceId> {
+        let chosen = self.by_id.iter().filter(|(id, source)| match which {
+            Which::All => true,
+            Which::One(one) => **id == one,
+            Which::Masked { mask, address } => is_masked(source, mask, address),
+        });
+        chosen.map(|(id, _)| *id).collect()
+    }
+}
+
+fn is_masked(source: &Source, mask: IpAddr, address: IpAddr) -> bool {
+    match (source.address, mask, address) {
+        (Some(IpAddr::V4(ours)), IpAddr::V4(mask), IpAddr::V4(address)) => ours & mask == address & mask,
+        (Some(IpAddr::V6(ours)), IpAddr::V6(mask), IpAddr::V6(address)) => ours & mask == address & mask,
+        _ => false,
+    }
+}
