@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// What the configuration says about selecting.
-    fn selection_rules(&self) -> Rules {
+    pub(crate) fn selection_rules(&self) -> Rules {
         let rules = &self.config.selection;
         Rules {
             auth_mode: match rules.auth_select_mode {

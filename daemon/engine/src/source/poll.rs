@@ -229,6 +229,16 @@ impl Polling {
         self.score
     }
 
+    /// The interval as it is kept, log2 s: what reports show.
+    pub fn used_interval(&self) -> PollInterval {
+        let interval = self.interval();
+        if self.is_near {
+            interval
+        } else {
+            interval.max(PollInterval(0))
+        }
+    }
+
     /// The interval as it is kept, seconds.
     fn interval_s(&self) -> f64 {
         let interval_s = self.interval().as_seconds();
