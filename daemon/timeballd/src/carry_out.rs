@@ -130,7 +130,10 @@ impl Daemon {
         if let Some(directory) = self.hands.dump_dir.clone() {
             for (source, text) in take_dumps(&directory) {
                 if self.hands.reload {
-                    self.tell(Input::Dump { source: &source, text: &text });
+                    self.tell(Input::Dump {
+                        source: &source,
+                        text: &text,
+                    });
                 }
             }
         }

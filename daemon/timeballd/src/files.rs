@@ -195,7 +195,11 @@ mod tests {
         }
         let taken = take_dumps(folder.path());
         let taken: Vec<(&str, &str)> = taken.iter().map(|(source, text)| (&**source, &**text)).collect();
-        let written = [("192.0.2.7", "one"), ("2001:db8::7", "two"), ("refid:50505300", "three")];
+        let written = [
+            ("192.0.2.7", "one"),
+            ("2001:db8::7", "two"),
+            ("refid:50505300", "three"),
+        ];
         assert_eq!(taken, written);
         assert!(take_dumps(folder.path()).is_empty());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
