@@ -2,8 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use units::rounding::nearest_i64;
-use units::{Leap, Mono, NtpShort, Stratum};
+use units::{Mono, NtpShort, Stratum};
 use wire::ntp::{Header, Packet};
 
 use crate::engine::Engine;
@@ -75,31 +74,16 @@ impl Engine {
 
     /// What packets to peers tell of our clock.
     fn announced(&self, now: Mono) -> Header {
-        let header = Header {
-            precision: i8::try_from(nearest_i64(self.options.precision_s.log2())).unwrap_or(0),
+        let served = self.served(now);
+        Header {
+            leap: served.leap,
+            stratum: Stratum(served.stratum.to_byte()),
+            precision: self.precision(),
+            root_delay: NtpShort::from_seconds(served.root_delay_s),
+            root_dispersion: NtpShort::from_seconds(served.root_dispersion_s),
+            reference_id: served.reference_id,
+            reference_time: served.reference_time.to_ntp(),
             ..Header::default()
-        };
-        match self.discipline.reference() {
-            None => Header {
-                leap: Leap::Unsynchronised,
-                stratum: Stratum::ZERO,
-                root_delay: NtpShort::from_seconds(1.0),
-                root_dispersion: NtpShort::from_seconds(1.0),
-                ..header
-            },
-            Some(reference) => Header {
-                leap: reference.leap,
-                stratum: Stratum(reference.stratum.to_byte()),
-                root_delay: NtpShort::from_seconds(reference.root_delay_s),
-                root_dispersion: NtpShort::from_seconds(
-                    self.discipline
-                        .root_dispersion_s(now, &self.timeline)
-                        .unwrap_or(1.0),
-                ),
-                reference_id: reference.id,
-                reference_time: reference.time.to_ntp(),
-                ..header
-            },
         }
     }
 

@@ -13,6 +13,8 @@ use crate::keyring::Keyring;
 use crate::outbox::Outbox;
 use crate::ports::Ports;
 use crate::select::{self, Selector};
+use crate::serve;
+use crate::server::Server;
 use crate::source::SourceId;
 use crate::sources::Sources;
 use crate::timeline::{Jump, Timeline};
@@ -46,6 +48,7 @@ pub struct Engine {
     pub(crate) sources: Sources,
     pub(crate) ports: Ports,
     pub(crate) keys: Keyring,
+    pub(crate) server: Server,
     pub(crate) discipline: Discipline,
     pub(crate) out: Outbox,
     pub(crate) entropy: Entropy,
@@ -59,7 +62,7 @@ pub struct Engine {
 
 impl Engine {
     /// Begins to work. The outputs waiting afterwards set everything up.
-    pub fn new(config: Config, options: Options, now: Now, entropy: Entropy) -> Self {
+    pub fn new(config: Config, options: Options, now: Now, mut entropy: Entropy) -> Self {
         let (frequency, skew) = match options.drift {
             Some((gain_ppm, skew_ppm)) => (-gain_ppm / 1e6, skew_ppm / 1e6),
             None => (0.0, discipline::FREQUENCY_ERROR_UNKNOWN),
@@ -71,6 +74,7 @@ impl Engine {
             sources: Sources::new(&config, now.mono),
             ports: Ports::new(config.server.port),
             keys: Keyring::default(),
+            server: serve::server(&config, entropy()),
             out: Outbox::default(),
             entropy,
             selector: Selector::new(),
@@ -99,10 +103,14 @@ impl Engine {
                 received,
                 bytes,
             } => {
-                let _for_source = self.datagram(now, socket, from, to, received, bytes);
+                if !self.datagram(now, socket, from, to, received, bytes) {
+                    self.answer(now, socket, from, to, received, bytes);
+                }
             }
             Input::Transmitted { socket, sent, bytes } => {
-                let _by_source = self.transmitted(now, socket, sent, bytes);
+                if !self.transmitted(now, socket, sent, bytes) {
+                    self.answered(now.mono, sent, bytes);
+                }
             }
             Input::SendFailed { socket } => {
                 self.ask(now, |sources, tools| sources.send_failed(socket, tools));
@@ -165,6 +173,7 @@ impl Engine {
         if !self.options.observe {
             self.discipline.start(&mut self.out);
         }
+        self.open_for_clients();
         let configured = std::mem::take(&mut self.config.sources);
         self.ask(now, |sources, tools| sources.add_configured(configured, tools));
         if !self.config.source_dirs.is_empty() {
@@ -187,6 +196,7 @@ impl Engine {
         let Some(Jump { by_s, slept }) = self.timeline.observe(now) else {
             return;
         };
+        self.server.clock_stepped();
         if slept {
             let prior = self.prior();
             self.sources.forget(prior);

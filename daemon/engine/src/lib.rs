@@ -17,6 +17,7 @@ pub mod keyring;
 pub mod outbox;
 pub mod ports;
 pub mod select;
+mod serve;
 pub mod server;
 pub mod source;
 pub mod sources;

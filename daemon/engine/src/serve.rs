@@ -1,0 +1,199 @@
+//! Answering clients: the sockets, and what they are told about our clock.
+
+use std::net::{IpAddr, SocketAddr};
+
+use conf::config::{ClientLog as ClientLogRule, Config};
+use units::rounding::nearest_i64;
+use units::{Leap, Mono, NtpShort, ReferenceId, Stratum, UnixTime};
+use wire::ntp::{DATAGRAM_LENGTH_MAX, Datagram, Packet};
+
+use crate::engine::Engine;
+use crate::io::{Now, Output, SocketId, Stamp};
+use crate::ports::Holder;
+use crate::server::client_log::ClientLog;
+use crate::server::reply::{Moments, ServerState};
+use crate::server::{Question, Server};
+
+/// What others are told about our clock, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Served {
+    /// Whether a leap second is announced, or the clock is not synchronised.
+    pub leap: Leap,
+    /// Our stratum; 0 when unsynchronised.
+    pub stratum: Stratum,
+    /// What we follow.
+    pub reference_id: ReferenceId,
+    /// The address of what we follow, if it is an NTP source.
+    pub address: Option<IpAddr>,
+    /// When the clock was last corrected.
+    pub reference_time: UnixTime,
+    /// The round trip to the primary reference, seconds.
+    pub root_delay_s: f64,
+    /// The dispersion to the primary reference now, seconds.
+    pub root_dispersion_s: f64,
+}
+
+impl Engine {
+    /// What is told about our clock now: what the sources say, or the local reference, or that it is not
+    /// synchronised.
+    pub fn served(&self, now: Mono) -> Served {
+        let reference = self.discipline.reference();
+        let dispersion_s = self.discipline.root_dispersion_s(now, &self.timeline);
+        let distance_s = reference
+            .zip(dispersion_s)
+            .map(|(reference, dispersion_s)| reference.root_delay_s / 2.0 + dispersion_s);
+        if let Some(rule) = self.local.active(now, distance_s, self.discipline.updated_at()) {
+            // It is as good as new all the time; the whole second hides nothing and blurs nothing.
+            let reference_time = UnixTime::from_seconds(self.true_time(now).seconds() - 1);
+            return Served {
+                leap: self.leaps.pending(),
+                stratum: Stratum(rule.stratum),
+                reference_id: ReferenceId::LOCAL,
+                address: None,
+                reference_time,
+                root_delay_s: 0.0,
+                root_dispersion_s: 0.0,
+            };
+        }
+        match (reference, dispersion_s) {
+            (Some(reference), Some(root_dispersion_s)) => Served {
+                leap: self.leaps.pending(),
+                stratum: reference.stratum,
+                reference_id: reference.id,
+                address: reference.address,
+                reference_time: reference.time,
+                root_delay_s: reference.root_delay_s,
+                root_dispersion_s,
+            },
+            _ => Served {
+                leap: Leap::Unsynchronised,
+                stratum: Stratum::ZERO,
+                reference_id: ReferenceId::UNSYNCHRONISED,
+                address: None,
+                reference_time: UnixTime::from_seconds(units::NTP_EPOCH_UNIX_SECONDS),
+                root_delay_s: 1.0,
+                root_dispersion_s: 1.0,
+            },
+        }
+    }
+
+    /// The best guess of true time: the system clock and what is left to correct of it.
+    pub fn true_time(&self, now: Mono) -> UnixTime {
+        self.timeline
+            .wall(now)
+            .plus_seconds(self.discipline.remaining_s(now, &self.timeline))
+    }
+
+    /// Opens the sockets for those who may ask, and closes those for whom nobody may.
+    pub fn open_for_clients(&mut self) {
+        let wanted = [
+            (false, self.server.access.allows_any_ipv4()),
+            (true, self.server.access.allows_any_ipv6()),
+        ];
+        for (ipv6, wanted) in wanted {
+            if wanted {
+                self.ports.hold(ipv6, Holder::Answering, &mut self.out);
+            } else {
+                self.ports.release(ipv6, Holder::Answering, &mut self.out);
+            }
+        }
+    }
+
+    /// Answers a client, if it may ask.
+    pub fn answer(
+        &mut self,
+        now: Now,
+        socket: SocketId,
+        from: SocketAddr,
+        to: Option<IpAddr>,
+        received: Stamp,
+        bytes: &[u8],
+    ) {
+        let Ok(Datagram::Packet(packet)) = Datagram::decode(bytes) else {
+            return;
+        };
+        if !self.ports.is_server(socket) {
+            return;
+        }
+        let remaining_s = self.discipline.remaining_s(now.mono, &self.timeline);
+        let state = self.server_state(now.mono);
+        let [random, ..] = (self.entropy)().to_le_bytes();
+        let question = Question {
+            packet,
+            from,
+            at: Moments {
+                received: received.at.plus_seconds(remaining_s).to_ntp(),
+                sent: now.wall.plus_seconds(remaining_s).to_ntp(),
+            },
+            received_by: received.source,
+            now: now.mono,
+            random,
+        };
+        let mut buffer = [0; DATAGRAM_LENGTH_MAX];
+        let keys = &self.keys;
+        let Ok(length) = self
+            .server
+            .answer(&question, &state, |id| keys.get(id), &mut buffer)
+        else {
+            return;
+        };
+        let bytes = buffer.get(..length).unwrap_or_default().to_vec();
+        self.out.push(Output::Datagram {
+            socket,
+            to: from,
+            from: to,
+            bytes,
+        });
+    }
+
+    /// Learns when an answer left.
+    pub fn answered(&mut self, now: Mono, sent: Stamp, bytes: &[u8]) {
+        if let Ok(packet) = Packet::decode(bytes) {
+            let remaining_s = self.discipline.remaining_s(now, &self.timeline);
+            self.server.sent(
+                &packet.header,
+                sent.at.plus_seconds(remaining_s).to_ntp(),
+                sent.source,
+            );
+        }
+    }
+
+    fn server_state(&self, now: Mono) -> ServerState {
+        let served = self.served(now);
+        let precision = self.precision();
+        let poll_min = self.server.poll_min();
+        if served.leap == Leap::Unsynchronised {
+            return ServerState::unsynchronised(precision, poll_min);
+        }
+        ServerState {
+            leap: served.leap,
+            stratum: served.stratum,
+            reference_id: served.reference_id,
+            reference_time: served.reference_time.to_ntp(),
+            root_delay: NtpShort::from_seconds(served.root_delay_s),
+            root_dispersion: NtpShort::from_seconds(served.root_dispersion_s),
+            precision,
+            poll_min,
+        }
+    }
+
+    /// The precision of our clock, log2 s.
+    pub fn precision(&self) -> i8 {
+        i8::try_from(nearest_i64(self.options.precision_s.log2())).unwrap_or(0)
+    }
+}
+
+/// The server that a configuration asks for; the seed keeps strangers from filling chosen places of its table.
+pub(crate) fn server(config: &Config, seed: u64) -> Server {
+    let log = match config.server.client_log {
+        ClientLogRule::Off => None,
+        ClientLogRule::On { limit_bytes } => Some(ClientLog::new(limit_bytes, seed)),
+    };
+    let mut server = Server::new(log);
+    server.rate_limit = config.server.rate_limit;
+    for rule in &config.server.access {
+        // The configuration has checked its subnets.
+        let _checked = server.access.set(rule);
+    }
+    server
+}
