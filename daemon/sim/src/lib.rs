@@ -18,6 +18,7 @@ mod random;
 mod record;
 mod scenario;
 mod server;
+pub mod thresholds;
 mod verdict;
 mod world;
 
