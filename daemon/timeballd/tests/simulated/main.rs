@@ -1,0 +1,237 @@
+//! Two daemons in a world of their own: a server whose clock is right, and a client whose clock is not.
+//!
+//! Nothing of theirs reaches the machine: a library that is preloaded answers in the place of the C library's
+//! functions, by name, and ends a daemon that asks for more than can be intercepted. So these tests show two things:
+//! that a clock is set right, and that the daemon runs where functions are intercepted.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test cannot have is a failed test"
+)]
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
+
+use tempfile::TempDir;
+
+/// When the simulated time begins, Unix seconds: 2026-01-01.
+const START_S: u64 = 1_767_225_600;
+
+/// The size of the shared file, above that of `struct world`.
+const WORLD_LENGTH: u64 = 1 << 20;
+
+/// How many seconds are traced at most (`TRACE`).
+const TRACE_MAX: usize = 4096;
+
+/// How long a simulation may take, in the time of the machine.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+/// The client's clock at the start.
+struct Clock {
+    error_s: f64,
+    /// Positive: it gains.
+    frequency_ppm: f64,
+}
+
+/// What became of the client's clock.
+struct Outcome {
+    /// Its error each second, positive when it is ahead.
+    errors_s: Vec<f64>,
+    /// How often it was stepped.
+    steps: u64,
+    /// How often its rate was set.
+    rates: u64,
+    /// Whether the kernel was last told that it is synchronised.
+    synchronised: bool,
+    log: String,
+}
+
+impl Outcome {
+    /// The first second from which on the error stays below a limit.
+    fn settled_s(&self, below_s: f64) -> usize {
+        let last_above = self.errors_s.iter().rposition(|error_s| error_s.abs() >= below_s);
+        last_above.map_or(0, |second| second + 1)
+    }
+}
+
+/// Runs a server and a client for some seconds of simulated time.
+fn simulate(seconds: u64, clock: &Clock, arguments: &[&str], configuration: &str) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    let world = folder.path().join("world");
+    let end_ns = (START_S + seconds) * 1_000_000_000;
+    fs::write(&world, end_ns.to_ne_bytes()).unwrap();
+    File::options()
+        .write(true)
+        .open(&world)
+        .unwrap()
+        .set_len(WORLD_LENGTH)
+        .unwrap();
+
+    let right = Clock {
+        error_s: 0.0,
+        frequency_ppm: 0.0,
+    };
+    let server = daemon(1, &right, folder.path(), &["-x"], "local stratum 1\nallow\n");
+    let client = daemon(2, clock, folder.path(), arguments, configuration);
+    let before = Instant::now();
+    let logs: Vec<String> = [("server", server), ("client", client)]
+        .into_iter()
+        .map(|(name, mut child)| {
+            let log = folder
+                .path()
+                .join(format!("log.{}", if name == "server" { 1 } else { 2 }));
+            while child.try_wait().unwrap().is_none() {
+                if before.elapsed() > PATIENCE {
+                    child.kill().unwrap();
+                    panic!("the {name} does not end: {}", fs::read_to_string(log).unwrap());
+                }
+                sleep(Duration::from_millis(10));
+            }
+            let text = fs::read_to_string(log).unwrap();
+            assert!(child.wait().unwrap().success(), "the {name} has failed: {text}");
+            text
+        })
+        .collect();
+    outcome(&fs::read(&world).unwrap(), logs[1].clone())
+}
+
+/// Reads the beginning of `struct world`.
+fn outcome(world: &[u8], log: String) -> Outcome {
+    let word = |index: usize| u64::from_ne_bytes(world[index * 8..index * 8 + 8].try_into().unwrap());
+    let traced = usize::try_from(word(1)).unwrap();
+    Outcome {
+        errors_s: (1..traced)
+            .map(|second| f64::from_bits(word(2 + second)))
+            .collect(),
+        steps: word(2 + TRACE_MAX),
+        rates: word(3 + TRACE_MAX),
+        synchronised: word(4 + TRACE_MAX) == 1,
+        log,
+    }
+}
+
+/// Starts a daemon as one of the two nodes.
+fn daemon(node: u32, clock: &Clock, folder: &Path, arguments: &[&str], configuration: &str) -> Child {
+    let file = folder.join(format!("conf.{node}"));
+    let common = "pidfile /\nbindcmdaddress /\ncmdport 0\nuser root\n";
+    fs::write(&file, format!("{common}{configuration}")).unwrap();
+    let log = File::create(folder.join(format!("log.{node}"))).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_timeballd"))
+        .args(["-d", "-U", "-f", file.to_str().unwrap()])
+        .args(arguments)
+        .env("LD_PRELOAD", library())
+        .env("SIMULATED_WORLD", folder.join("world"))
+        .env("SIMULATED_NODE", node.to_string())
+        .env("SIMULATED_OFFSET", clock.error_s.to_string())
+        .env("SIMULATED_PPM", clock.frequency_ppm.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// The library that is preloaded, compiled once.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<(TempDir, std::path::PathBuf)> = OnceLock::new();
+    let (_, path) = LIBRARY.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("preload.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simulated/preload.c");
+        let status = Command::new("cc")
+            .args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"])
+            .args([&path, &source])
+            .arg("-lpthread")
+            .status()
+            .unwrap();
+        assert!(status.success(), "the C compiler has failed");
+        (folder, path)
+    });
+    path
+}
+
+#[test]
+fn a_clock_that_is_far_off_is_stepped_and_then_steered() {
+    let clock = Clock {
+        error_s: -7.0,
+        frequency_ppm: 120.0,
+    };
+    let outcome = simulate(
+        1800,
+        &clock,
+        &[],
+        "server 10.0.0.1 iburst\nmakestep 1 3\nrtcsync\n",
+    );
+    assert_eq!(outcome.steps, 1, "{}", outcome.log);
+    assert!(outcome.settled_s(0.1) <= 60, "{}", outcome.settled_s(0.1));
+    assert!(outcome.settled_s(1e-3) <= 600, "{}", outcome.settled_s(1e-3));
+    assert!(outcome.synchronised);
+    assert!(
+        outcome.log.contains("Selected source 10.0.0.1"),
+        "{}",
+        outcome.log
+    );
+    assert!(outcome.log.contains("Z timeballd exiting"), "{}", outcome.log);
+}
+
+#[test]
+fn a_clock_that_is_off_a_little_is_slewed() {
+    let clock = Clock {
+        error_s: 0.05,
+        frequency_ppm: -30.0,
+    };
+    let outcome = simulate(1800, &clock, &[], "server 10.0.0.1 iburst\n");
+    assert_eq!(outcome.steps, 0, "{}", outcome.log);
+    assert!(outcome.rates > 0);
+    assert!(outcome.settled_s(1e-3) <= 600, "{}", outcome.settled_s(1e-3));
+    assert!(outcome.settled_s(1e-4) <= 1200, "{}", outcome.settled_s(1e-4));
+}
+
+#[test]
+fn a_clock_that_stood_still_is_set_to_when_the_drift_file_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let drift = folder.path().join("drift");
+    fs::write(&drift, "-10.0 0.1\n").unwrap();
+    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(START_S - 10);
+    File::options()
+        .write(true)
+        .open(&drift)
+        .unwrap()
+        .set_modified(written)
+        .unwrap();
+
+    let clock = Clock {
+        error_s: -400_000.0,
+        frequency_ppm: -10.0,
+    };
+    let outcome = simulate(30, &clock, &["-s"], &format!("driftfile {}\n", drift.display()));
+    let first_s = outcome.errors_s[0];
+    assert!((first_s + 10.0).abs() < 0.01, "{first_s}");
+    assert!(
+        outcome.log.contains("System time restored from driftfile"),
+        "{}",
+        outcome.log
+    );
+    assert!(
+        outcome.log.contains("Frequency -10.000 +/- 0.100 ppm read from"),
+        "{}",
+        outcome.log
+    );
+}
+
+#[test]
+fn a_clock_that_is_observed_is_not_touched() {
+    let clock = Clock {
+        error_s: 3.0,
+        frequency_ppm: 10.0,
+    };
+    let outcome = simulate(600, &clock, &["-x"], "server 10.0.0.1 iburst\nmakestep 1 -1\n");
+    assert_eq!((outcome.steps, outcome.rates), (0, 0), "{}", outcome.log);
+    let last_s = outcome.errors_s.last().unwrap();
+    assert!((last_s - 3.006).abs() < 1e-4, "{last_s}");
+}
