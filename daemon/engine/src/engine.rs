@@ -4,6 +4,7 @@ use conf::config::Config;
 use std::collections::BTreeMap;
 use units::Mono;
 
+use crate::control::Control;
 use crate::discipline::leap::{LeapTable, Leaps};
 use crate::discipline::local::LocalReference;
 use crate::discipline::{self, Discipline};
@@ -49,6 +50,7 @@ pub struct Engine {
     pub(crate) ports: Ports,
     pub(crate) keys: Keyring,
     pub(crate) server: Server,
+    pub(crate) control: Control,
     pub(crate) discipline: Discipline,
     pub(crate) out: Outbox,
     pub(crate) entropy: Entropy,
@@ -75,6 +77,7 @@ impl Engine {
             ports: Ports::new(config.server.port),
             keys: Keyring::default(),
             server: serve::server(&config, entropy()),
+            control: Control::new(&config.control),
             out: Outbox::default(),
             entropy,
             selector: Selector::new(),
@@ -121,10 +124,7 @@ impl Engine {
                 self.out
                     .warn(format!("Could not adjust the system clock: {reason}"));
             }
-            Input::Terminate => {
-                self.write_drift();
-                self.out.push(Output::Exit { status: 0 });
-            }
+            Input::Terminate => self.terminate(),
             Input::Resolved { lookup, answer } => {
                 self.ask(now, |sources, tools| sources.resolved(lookup, answer, tools));
             }
@@ -138,7 +138,7 @@ impl Engine {
             Input::Dump { source, text } => {
                 self.ask(now, |sources, tools| sources.remember(source, text, tools));
             }
-            Input::Control { .. } => {}
+            Input::Control { peer, bytes } => self.control(now, peer, bytes),
         }
     }
 
@@ -174,12 +174,19 @@ impl Engine {
             self.discipline.start(&mut self.out);
         }
         self.open_for_clients();
+        self.warn_of_names();
         let configured = std::mem::take(&mut self.config.sources);
         self.ask(now, |sources, tools| sources.add_configured(configured, tools));
         if !self.config.source_dirs.is_empty() {
             self.out.push(Output::ReadSourceFiles);
         }
         self.out.push(Output::Ready);
+    }
+
+    /// Ends the daemon's work.
+    pub(crate) fn terminate(&mut self) {
+        self.write_drift();
+        self.out.push(Output::Exit { status: 0 });
     }
 
     /// What a source begins with.
@@ -219,6 +226,7 @@ impl Engine {
         if let Some(by_s) = self.timeline.move_origin() {
             self.discipline.shift(by_s);
             self.sources.shift(by_s);
+            self.control.manual.shift(by_s);
         }
     }
 }

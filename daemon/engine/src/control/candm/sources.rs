@@ -1,0 +1,119 @@
+//! Commands about sources.
+
+use wire::candm::{AddSource, Address, AddressMask, SelectOptions, SelectOptionsChange, SourceFlags, Status};
+
+use super::{new_source, reports};
+use crate::Engine;
+use crate::control::operate::Setting;
+use crate::io::Now;
+use crate::source::SourceId;
+use crate::source::poll::Burst;
+use crate::sources::Origin;
+use crate::sources::add::AddError;
+use crate::sources::switch::Which;
+
+pub(super) fn set_online(engine: &mut Engine, now: Now, mask: AddressMask) -> Result<(), Status> {
+    let which = which(engine, mask)?;
+    some(engine.ask(now, |sources, tools| sources.online(which, tools)))
+}
+
+pub(super) fn set_offline(engine: &mut Engine, now: Now, mask: AddressMask) -> Result<(), Status> {
+    let which = which(engine, mask)?;
+    some(engine.ask(now, |sources, tools| sources.offline(which, tools)))
+}
+
+pub(super) fn burst(
+    engine: &mut Engine,
+    now: Now,
+    mask: AddressMask,
+    good_samples: i32,
+    total_samples: i32,
+) -> Result<(), Status> {
+    let which = which(engine, mask)?;
+    let number = |count: i32| u8::try_from(count.clamp(0, i32::from(u8::MAX))).unwrap_or(0);
+    let burst = Burst {
+        good: number(good_samples),
+        total: number(total_samples),
+    };
+    some(engine.ask(now, |sources, tools| sources.burst(which, burst, tools)))
+}
+
+pub(super) fn add(engine: &mut Engine, now: Now, source: &AddSource) -> Result<(), Status> {
+    let config = new_source::read(source)?;
+    let added = engine.ask(now, |sources, tools| sources.add(config, Origin::Command, tools));
+    added.map(|_| ()).map_err(|error| match error {
+        AddError::AlreadyInUse => Status::SourceAlreadyKnown,
+        AddError::TooMany => Status::TooManySources,
+        AddError::InvalidAddress => Status::InvalidAddressFamily,
+        AddError::InvalidName => Status::InvalidName,
+    })
+}
+
+pub(super) fn delete(engine: &mut Engine, now: Now, address: Address) -> Result<(), Status> {
+    let id = find(engine, address)?;
+    engine.ask(now, |sources, tools| sources.remove(id, tools));
+    Ok(())
+}
+
+pub(super) fn modify(
+    engine: &mut Engine,
+    now: Now,
+    address: Address,
+    setting: Setting,
+) -> Result<(), Status> {
+    let id = find(engine, address)?;
+    engine.modify(now.mono, id, setting);
+    Ok(())
+}
+
+pub(super) fn set_options(engine: &mut Engine, now: Now, change: &SelectOptionsChange) -> Result<(), Status> {
+    let value = |option, flag| {
+        change
+            .mask
+            .contains(option)
+            .then(|| change.options.contains(flag))
+    };
+    let setting = Setting::Select {
+        noselect: value(SelectOptions::NOSELECT, SourceFlags::NOSELECT),
+        prefer: value(SelectOptions::PREFER, SourceFlags::PREFER),
+        trust: value(SelectOptions::TRUST, SourceFlags::TRUST),
+        require: value(SelectOptions::REQUIRE, SourceFlags::REQUIRE),
+    };
+    modify(engine, now, change.address, setting)
+}
+
+pub(super) fn set_reselect_distance(engine: &mut Engine, distance_s: f64) {
+    engine.config.selection.reselect_distance_s = distance_s.max(0.0);
+    engine.out.info(format!("New reselect distance {distance_s:.6}"));
+}
+
+pub(super) fn dump(engine: &mut Engine, now: Now) {
+    if engine.config.dump_dir.is_some() {
+        engine.ask(now, |sources, tools| sources.dump(tools));
+    }
+}
+
+fn find(engine: &Engine, address: Address) -> Result<SourceId, Status> {
+    reports::find(engine, address).ok_or(Status::NoSuchSource)
+}
+
+/// The sources that a mask means.
+fn which(engine: &Engine, mask: AddressMask) -> Result<Which, Status> {
+    match (mask.address, mask.address.ip(), mask.mask.ip()) {
+        (Address::Unspecified, _, _) => Ok(Which::All),
+        (Address::Id(_), _, _) => find(engine, mask.address).map(Which::One),
+        (_, Some(address), Some(mask)) if address.is_ipv4() == mask.is_ipv4() => {
+            Ok(Which::Masked { mask, address })
+        }
+        _ => Err(Status::NoSuchSource),
+    }
+}
+
+/// A command that was about nobody has failed.
+fn some(count: usize) -> Result<(), Status> {
+    if count == 0 {
+        Err(Status::NoSuchSource)
+    } else {
+        Ok(())
+    }
+}
