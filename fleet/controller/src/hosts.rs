@@ -285,20 +285,23 @@ impl Hosts {
         .await
     }
 
-    /// Takes a ready host out of service: it gets no new jobs.
+    /// Takes a ready host out of service: it gets no new jobs. Those that it was given it ends, and its answers
+    /// are taken.
     ///
     /// # Errors
     /// [`HostError`] when there is none of this name, or it is not ready.
     pub async fn drain(&self, name: &str, by: &str) -> Result<String, HostError> {
         let machine_id = self.machine_id(name, Host::is_accepted)?;
-        // No job is ever under way that was not begun already: a host works one write at a time and its
-        // answer is taken in whatever state, so that draining and cordoned are one step here.
-        self.transition(&machine_id, "drain", by, |record| {
-            expect(record, &[HostState::Ready], "only a Ready host can be drained")?;
-            record.state = HostState::Cordoned;
-            Ok(())
-        })
-        .await
+        let message = self
+            .transition(&machine_id, "drain", by, |record| {
+                expect(record, &[HostState::Ready], "only a Ready host can be drained")?;
+                record.state = HostState::Cordoned;
+                Ok(())
+            })
+            .await?;
+        Ok(format!(
+            "{message}; it gets no new jobs, and ends those that it was given"
+        ))
     }
 
     /// Puts a drained host back into service.
@@ -310,7 +313,7 @@ impl Hosts {
         self.transition(&machine_id, "undrain", by, |record| {
             expect(
                 record,
-                &[HostState::Cordoned, HostState::Draining],
+                &[HostState::Cordoned],
                 "only a drained host can be undrained",
             )?;
             record.state = HostState::Ready;

@@ -303,7 +303,7 @@ fn labels(host: &AgentInfo) -> HostLabels {
     }
 }
 
-fn states(hosts: &[AgentInfo], pending: usize) -> [(AgentStateLabel, f64); 5] {
+fn states(hosts: &[AgentInfo], pending: usize) -> [(AgentStateLabel, f64); 4] {
     let accepted = |state| {
         let count = hosts.iter().filter(|host| host.state == Some(state)).count();
         u32::try_from(count).map_or(f64::MAX, f64::from)
@@ -319,10 +319,6 @@ fn states(hosts: &[AgentInfo], pending: usize) -> [(AgentStateLabel, f64); 5] {
             accepted(HostState::Ready) - silent,
         ),
         (AgentStateLabel { state: "silent" }, silent),
-        (
-            AgentStateLabel { state: "draining" },
-            accepted(HostState::Draining),
-        ),
         (
             AgentStateLabel { state: "cordoned" },
             accepted(HostState::Cordoned),

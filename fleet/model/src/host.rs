@@ -118,9 +118,8 @@ pub enum HostState {
     Pending,
     /// Takes jobs.
     Ready,
-    /// Finishes what it has and takes no new job.
-    Draining,
-    /// Takes no jobs until it is undrained.
+    /// Takes no new jobs until it is undrained; those that it was given before it ends.
+    #[serde(alias = "Draining")]
     Cordoned,
     /// Was refused by an administrator.
     Rejected,

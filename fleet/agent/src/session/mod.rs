@@ -163,9 +163,7 @@ impl News {
         match state {
             HostState::Pending => tracing::info!("this host waits to be accepted by an administrator"),
             HostState::Ready => tracing::info!("this host takes jobs"),
-            HostState::Draining | HostState::Cordoned => {
-                tracing::info!(?state, "this host takes no new jobs");
-            }
+            HostState::Cordoned => tracing::info!("this host is drained and takes no new jobs"),
             HostState::Unknown => {
                 tracing::warn!("this host is in a state that its agent does not know; upgrade the agent");
             }

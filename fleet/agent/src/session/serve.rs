@@ -268,15 +268,16 @@ impl Session {
 /// Whether the controller knows the host.
 fn is_in(state: HostState) -> bool {
     match state {
-        HostState::Ready | HostState::Draining | HostState::Cordoned => true,
+        HostState::Ready | HostState::Cordoned => true,
         HostState::Pending | HostState::Rejected | HostState::Unknown => false,
     }
 }
 
-/// Whether a job that arrives is done. A draining host is sent none, but one may have been on its way.
+/// Whether a job that arrives is done. What the controller gave before it drained the host arrives before the
+/// word of that.
 fn takes_jobs(state: HostState) -> bool {
     match state {
-        HostState::Ready | HostState::Draining => true,
+        HostState::Ready => true,
         HostState::Pending | HostState::Cordoned | HostState::Rejected | HostState::Unknown => false,
     }
 }

@@ -6,10 +6,7 @@ use super::{
 
 impl Host {
     pub(super) fn is_accepted(&self) -> bool {
-        matches!(
-            self.record.state,
-            HostState::Ready | HostState::Draining | HostState::Cordoned
-        )
+        matches!(self.record.state, HostState::Ready | HostState::Cordoned)
     }
 
     pub(super) fn is_heard(&self, silent_after: Duration) -> bool {

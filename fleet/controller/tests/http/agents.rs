@@ -121,7 +121,11 @@ async fn draining_twice_is_a_conflict() {
             .await
     };
     post("undrain").await.error(409);
-    post("drain").await.expect(200);
+    let drained = post("drain").await.expect(200)["message"].clone();
+    assert_eq!(
+        drained,
+        "host web-01 is Cordoned now; it gets no new jobs, and ends those that it was given"
+    );
     assert_eq!(
         lab.get("/api/agent/web-01").await.expect(200)["state"],
         "Cordoned"

@@ -108,7 +108,7 @@ pub(crate) fn run(command: &AgentCommand, client: &Client) -> Ending {
         AgentCommand::List(ListArgs { pending: false }) => list(client),
         AgentCommand::List(ListArgs { pending: true }) => list_pending(client),
         AgentCommand::Get(host) => get(client, host),
-        AgentCommand::Drain(host) => change(Endpoint::DrainAgent, host, "Draining"),
+        AgentCommand::Drain(host) => change(Endpoint::DrainAgent, host, "Cordoned"),
         AgentCommand::Undrain(host) => change(Endpoint::UndrainAgent, host, "Ready"),
         AgentCommand::Accept(args) => {
             let call = Call::new(Endpoint::AcceptAgent, &[&args.host.hostname]);
@@ -211,7 +211,6 @@ pub(crate) fn state(state: HostState) -> &'static str {
     match state {
         HostState::Pending => "Pending",
         HostState::Ready => "Ready",
-        HostState::Draining => "Draining",
         HostState::Cordoned => "Cordoned",
         HostState::Rejected => "Rejected",
         HostState::Unknown => "Unknown",

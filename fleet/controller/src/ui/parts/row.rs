@@ -107,7 +107,6 @@ impl Row {
 /// Word for a state in the fleet that is not the usual one.
 pub(super) fn standing(state: Option<HostState>) -> Option<&'static str> {
     match state {
-        Some(HostState::Draining) => Some("draining"),
         Some(HostState::Cordoned) => Some("drained"),
         Some(HostState::Pending) => Some("pending"),
         Some(HostState::Rejected) => Some("rejected"),
