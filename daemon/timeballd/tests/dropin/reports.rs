@@ -1,0 +1,202 @@
+//! Reports: of a daemon that follows nothing, of one that follows a server, and of one that serves itself.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::*;
+use daemon::server;
+
+/// Sources of every kind of state that needs no network.
+const IDLE: &str = "
+port 0
+server 192.0.2.1 offline
+server 192.0.2.2 offline key 3 prefer
+server 2001:db8::1 offline minpoll 3 maxpoll 5
+peer 192.0.2.3 offline trust
+server nosuchname.invalid offline
+pool nosuchpool.invalid maxsources 2 offline";
+
+/// Every report there is.
+const REPORTS: [&str; 28] = [
+    "tracking",
+    "sources",
+    "sources -a",
+    "sources -v",
+    "sourcestats",
+    "sourcestats -a",
+    "selectdata",
+    "selectdata -a",
+    "activity",
+    "authdata",
+    "authdata -a",
+    "ntpdata",
+    "ntpdata 192.0.2.1",
+    "ntpdata 192.0.2.99",
+    "ntpdata 2001:db8::1",
+    "sourcename 192.0.2.1",
+    "sourcename ID#0000000001",
+    "sourcename ID#0000000099",
+    "sourcename 192.0.2.99",
+    "clients",
+    "clients -k",
+    "clients -p 100",
+    "manual list",
+    "smoothing",
+    "rtcdata",
+    "accheck 192.0.2.1",
+    "cmdaccheck 127.0.0.1",
+    "waitsync 1 0 0 0.1",
+];
+
+#[test]
+fn reports_without_synchronisation_are_the_same() {
+    same(IDLE, |daemon, transcript| {
+        for report in REPORTS {
+            transcript.add(report, daemon.ask(report));
+        }
+        for report in [
+            "tracking",
+            "sources",
+            "sourcestats",
+            "selectdata",
+            "authdata",
+            "activity",
+        ] {
+            transcript.add(report, daemon.ask_for_values(report));
+        }
+    });
+}
+
+#[test]
+fn reports_over_udp_are_the_same() {
+    same(IDLE, |daemon, transcript| {
+        for report in REPORTS {
+            transcript.add(report, daemon.ask_udp("127.0.0.1", report));
+        }
+        transcript.add("over IPv6", daemon.ask_udp("::1", "sources"));
+        // Not a loopback address as far as access is concerned.
+        transcript.add("a stranger", daemon.ask_udp("127.0.0.2", "activity"));
+    });
+}
+
+#[test]
+fn requests_are_counted_alike() {
+    same("port 0", |daemon, transcript| {
+        for address in ["127.0.0.1", "::1", "127.0.0.1"] {
+            transcript.add(address, daemon.ask_udp(address, "tracking"));
+        }
+        let count = |text: &str| {
+            let line = text
+                .lines()
+                .find(|line| line.starts_with("Command packets received"));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<u32>().ok())
+                .unwrap()
+        };
+        let before = count(&daemon.ask("serverstats").0);
+        let after = daemon.ask("serverstats").0;
+        // How often the daemon was asked whether it is there yet is chance.
+        assert_eq!(count(&after), before + 1);
+        let after = after.replace(&format!(": {}\n", before + 1), ": N\n");
+        transcript.add("serverstats", (after, None));
+    });
+}
+
+#[test]
+fn a_client_that_asked_is_listed() {
+    same("port 0", |daemon, transcript| {
+        let _ = daemon.ask_udp("127.0.0.1", "tracking");
+        let listed = |text: &str| {
+            text.lines()
+                .map(|line| line.split_whitespace().take(7).collect::<Vec<_>>().join(" "))
+                .collect::<Vec<_>>()
+                .join("\n")
+                + "\n"
+        };
+        let (text, status) = daemon.ask("clients -r");
+        transcript.add("clients -r", (listed(&text), status));
+        let (text, status) = daemon.ask("clients");
+        transcript.add("clients", (listed(&text), status));
+    });
+}
+
+#[test]
+fn without_a_client_log_there_are_no_clients() {
+    same("port 0\nnoclientlog", |daemon, transcript| {
+        transcript.add("clients", daemon.ask("clients"));
+        transcript.add(
+            "serverstats",
+            (daemon.ask("serverstats").0.lines().take(2).collect(), None),
+        );
+    });
+}
+
+#[test]
+fn a_local_reference_is_reported_alike() {
+    alike("port 0\nlocal stratum 8", |daemon, transcript| {
+        for report in ["tracking", "waitsync 1 0 0 0.1"] {
+            transcript.add(report, daemon.ask(report));
+        }
+        transcript.add("tracking", daemon.ask_for_values("tracking"));
+    });
+}
+
+/// A server to be followed, quickly.
+fn following(port: u16) -> String {
+    format!(
+        "port 0
+         server 127.0.0.2 port {port} minpoll -2 maxpoll -2 iburst prefer
+         server 192.0.2.1 offline noselect"
+    )
+}
+
+#[test]
+fn a_daemon_that_follows_a_server_reports_alike() {
+    let (_server, port) = server();
+    compare(&following(port), body, |transcript| {
+        let lines = transcript.shape();
+        let lines = lines.lines().filter_map(without_chance);
+        lines.map(|line| line + "\n").collect()
+    });
+
+    /// The numbers of samples, runs and packets are chance, and so is whether a sample is a second old.
+    fn without_chance(line: &str) -> Option<String> {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[0] {
+            "Total" | "NTP" | "127.0.0.2" => None,
+            "^*" => Some(words.into_iter().take(5).collect::<Vec<_>>().join(" ")),
+            "^" => Some(words.into_iter().take(6).collect::<Vec<_>>().join(" ")),
+            _ => Some(line.to_owned()),
+        }
+    }
+
+    fn body(daemon: &Daemon, transcript: &mut Transcript) {
+        let begun = Instant::now();
+        while !daemon.ask("sources").0.contains("^* 127.0.0.2") {
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "{}",
+                daemon.ask("sources").0
+            );
+            sleep(Duration::from_millis(100));
+        }
+        // The register fills with eight polls, four a second.
+        sleep(Duration::from_millis(2500));
+        transcript.add(
+            "waitsync",
+            daemon.ask_udp("127.0.0.1,::1", "waitsync 0 0.1 0.0 1"),
+        );
+        for report in [
+            "tracking",
+            "sources -a",
+            "sourcestats",
+            "selectdata",
+            "ntpdata 127.0.0.2",
+            "activity",
+            "authdata",
+        ] {
+            transcript.add(report, daemon.ask(report));
+        }
+        transcript.add("tracking", daemon.ask_for_values("tracking"));
+        transcript.add("sources", daemon.ask_for_values("sources"));
+    }
+}
