@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,10 +15,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::call::Peer;
 use super::connection::{Activity, Impatient};
-use super::{Api, router};
+use super::{Api, ApiError, router};
 use crate::Controller;
 
 /// How many connections may be open at once; further ones wait in the kernel's queue.
@@ -114,25 +117,39 @@ impl Server {
         if let Err(error) = watch_peer(&stream) {
             tracing::debug!(%peer, %error, "a connection's options cannot be set");
         }
-        let stream = Impatient::new(stream, WRITE_TIMEOUT);
         let Some(tls) = &self.tls else {
-            return self.http1(stream, peer).await;
+            let stream = Impatient::new(stream, WRITE_TIMEOUT);
+            return self.http1(stream, peer, self.router.clone()).await;
         };
-        let stream = match timeout(TLS_TIMEOUT, tls.accept(stream)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS did not come up"),
-            Err(_) => return tracing::debug!(%peer, "TLS did not come up in time"),
-        };
-        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            self.http2(stream, peer).await;
-        } else {
-            self.http1(stream, peer).await;
+        let begun = timeout(TLS_TIMEOUT, async {
+            if speaks_plain_http(&stream).await? {
+                return Ok(Begun::Plain(stream));
+            }
+            let tls = tls.accept(Impatient::new(stream, WRITE_TIMEOUT)).await?;
+            Ok::<_, std::io::Error>(Begun::Tls(Box::new(tls)))
+        });
+        match begun.await {
+            Ok(Ok(Begun::Tls(stream))) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                self.http2(*stream, peer).await;
+            }
+            Ok(Ok(Begun::Tls(stream))) => self.http1(*stream, peer, self.router.clone()).await,
+            Ok(Ok(Begun::Plain(stream))) => {
+                let stream = Impatient::new(stream, WRITE_TIMEOUT);
+                self.http1(stream, peer, Router::new().fallback(needs_tls)).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS did not come up"),
+            Err(_) => tracing::debug!(%peer, "TLS did not come up in time"),
         }
     }
 
-    async fn http1(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: SocketAddr) {
+    async fn http1(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+        router: Router,
+    ) {
         let activity = Activity::new();
-        let service = activity.service(self.router.clone(), Peer(peer));
+        let service = activity.service(router, Peer(peer));
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
@@ -186,6 +203,24 @@ fn log(peer: SocketAddr, ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "an API connection broke");
     }
+}
+
+/// How a connection to the port of TLS begins.
+enum Begun {
+    Tls(Box<TlsStream<Impatient<TcpStream>>>),
+    Plain(TcpStream),
+}
+
+/// Looks at the first byte: a request begins with a letter of its method, TLS never does.
+async fn speaks_plain_http(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [0];
+    Ok(stream.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase())
+}
+
+/// Answers any request in the clear on the port of TLS.
+async fn needs_tls() -> Response {
+    let refused = ApiError::bad_request("this port speaks TLS; write https:// in place of http://");
+    ([(header::CONNECTION, "close")], refused).into_response()
 }
 
 /// Has the kernel find out when a peer is gone without a word.

@@ -139,7 +139,11 @@ async fn cookies_are_secure_and_plain_http_is_not_answered() {
         "{cookie}"
     );
     let answer = crate::lab::raw(lab.running.api, b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    assert!(!answer.contains("200 OK"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(
+        answer.contains("this port speaks TLS; write https://"),
+        "{answer}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
