@@ -41,6 +41,8 @@ impl Bucket {
     pub const ANSWERS: Bucket = Bucket::new("answers", None);
     /// Hosts with key and state in the fleet: key `<machine id>`.
     pub const HOSTS: Bucket = Bucket::new("hosts", None);
+    /// Hosts that were rejected, for as long as that is remembered: key `<machine id>`.
+    pub const REJECTED: Bucket = Bucket::new("rejected", Some(days(7)));
     /// What is deployed where: key `<machine id>`.
     pub const FILE_STATE: Bucket = Bucket::new("file-state", None);
     /// API tokens that were given out or revoked: key `<jti>`.
@@ -51,10 +53,11 @@ impl Bucket {
     pub const SETTINGS: Bucket = Bucket::new("settings", None);
 
     /// Every bucket a controller uses.
-    pub const ALL: [Bucket; 7] = [
+    pub const ALL: [Bucket; 8] = [
         Bucket::JOBS,
         Bucket::ANSWERS,
         Bucket::HOSTS,
+        Bucket::REJECTED,
         Bucket::FILE_STATE,
         Bucket::TOKENS,
         Bucket::ENROLMENT,

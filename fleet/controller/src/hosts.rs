@@ -41,6 +41,13 @@ pub struct HostRecord {
     pub last_seen: Option<Timestamp>,
     /// Its facts as it last told them.
     pub facts: HostFacts,
+    /// From where it asked first; not known of hosts that asked an older controller.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// Whether [`Bucket::REJECTED`] says for how long it stays rejected; not of hosts that an older controller
+    /// rejected.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rejection_dated: bool,
 }
 
 /// A host with its record and, while it is connected, its connection. Copying one copies no text, so that lists
@@ -267,12 +274,16 @@ impl Hosts {
         .await
     }
 
-    /// Rejects a pending host.
+    /// Rejects a pending host. It is turned away for as long as [`Bucket::REJECTED`] keeps it, and forgotten
+    /// then.
     ///
     /// # Errors
     /// [`HostError`] when no pending host has this name.
     pub async fn reject(&self, name: &str, by: &str) -> Result<String, HostError> {
         let machine_id = self.machine_id(name, |host| host.record.state == HostState::Pending)?;
+        self.bus
+            .put(Bucket::REJECTED, &machine_id, bytes::Bytes::new())
+            .await?;
         self.transition(&machine_id, "reject", by, |record| {
             expect(
                 record,
@@ -280,9 +291,46 @@ impl Hosts {
                 "only a Pending host can be rejected",
             )?;
             record.state = HostState::Rejected;
+            record.rejection_dated = true;
             Ok(())
         })
         .await
+    }
+
+    /// Forgets hosts that were rejected so long ago that the store does not remember it; when such a host asks
+    /// again, it is pending. The time is the store's own, which no wrong clock changes.
+    ///
+    /// # Errors
+    /// [`BusError`] when the store fails; the next call goes on.
+    pub(crate) async fn forget_rejected(&self) -> Result<(), BusError> {
+        let rejected: Vec<(String, bool)> = self.read(|hosts| {
+            hosts
+                .iter()
+                .filter(|(_, host)| host.record.state == HostState::Rejected)
+                .map(|(machine_id, host)| (machine_id.clone(), host.record.rejection_dated))
+                .collect()
+        });
+        for (machine_id, dated) in rejected {
+            if self.bus.get(Bucket::REJECTED, &machine_id).await?.is_some() {
+                continue;
+            }
+            if dated {
+                self.forget(&machine_id, HostState::Rejected).await?;
+                continue;
+            }
+            self.bus
+                .put(Bucket::REJECTED, &machine_id, bytes::Bytes::new())
+                .await?;
+            let noted = self.change(&machine_id, |record| {
+                expect(record, &[HostState::Rejected], "it was accepted")?;
+                record.rejection_dated = true;
+                Ok(())
+            });
+            if let Err(HostError::Bus(error)) = noted.await {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Takes a ready host out of service: it gets no new jobs. Those that it was given it ends, and its answers
@@ -483,6 +531,21 @@ impl Hosts {
                 }),
             }
         })
+    }
+
+    /// Forgets a host if it is in this state, without a word in its timeline; says whether it was.
+    async fn forget(&self, machine_id: &str, state: HostState) -> Result<bool, BusError> {
+        let was_there = self.write(|hosts| {
+            let is_meant = hosts
+                .get(machine_id)
+                .is_some_and(|host| host.record.state == state);
+            is_meant && hosts.remove(machine_id).is_some()
+        });
+        if was_there {
+            self.changed();
+            self.bus.delete(Bucket::HOSTS, machine_id).await?;
+        }
+        Ok(was_there)
     }
 
     async fn transition(

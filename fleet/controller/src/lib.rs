@@ -27,9 +27,13 @@ mod link_server;
 
 mod metrics;
 
+mod source;
+
 mod start;
 pub use start::{ClientFile, Running, StartError, start};
 
 pub use settings::Settings;
+
+mod strangers;
 
 mod ui;

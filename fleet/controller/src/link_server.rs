@@ -12,15 +12,18 @@ use model::host::HostFacts;
 use model::{HostResult, Outcome};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Controller;
 use crate::hosts::{Admission, Standing};
+use crate::source::Source;
+use crate::strangers::Strangers;
 
-/// How many connections may be between their first byte and their proof at once: anybody can dial.
-const STRANGERS_MAX: usize = 512;
+/// How many connections may be under way to their welcome at once, those that have proved their key and wait for
+/// the store included; beyond that they wait in the kernel's queue.
+const MEETING_MAX: usize = 1024;
 
 /// How long an agent may take to introduce itself after TLS.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,16 +34,20 @@ const FACTS_BYTES_MAX: usize = 32 * 1024;
 /// Takes up connections for ever.
 pub(crate) async fn serve(controller: Arc<Controller>, listener: TcpListener, tls: Arc<ServerConfig>) {
     // Both end with this future, and every connection with them.
-    let mut strangers: JoinSet<Option<Agent>> = JoinSet::new();
+    let mut meeting: JoinSet<Option<Agent>> = JoinSet::new();
     let mut agents: JoinSet<()> = JoinSet::new();
+    let mut strangers = Strangers::new();
     loop {
         tokio::select! {
-            // A flood of strangers waits in the kernel's queue and not in our memory.
-            accepted = listener.accept(), if strangers.len() < STRANGERS_MAX => match accepted {
+            accepted = listener.accept(), if meeting.len() < MEETING_MAX => match accepted {
                 Ok((stream, from)) => {
+                    let Some(give_way) = strangers.admit(Source::of(from.ip()), Instant::now()) else {
+                        tracing::debug!(%from, "its address holds the most unproved connections; it was closed");
+                        continue;
+                    };
                     let (controller, tls) = (Arc::clone(&controller), Arc::clone(&tls));
-                    strangers.spawn(async move {
-                        meet(&controller, stream, from, tls).await.unwrap_or_else(|error| {
+                    meeting.spawn(async move {
+                        meet(&controller, stream, from, tls, give_way).await.unwrap_or_else(|error| {
                             tracing::debug!(%from, %error, "a caller did not become an agent");
                             None
                         })
@@ -52,7 +59,7 @@ pub(crate) async fn serve(controller: Arc<Controller>, listener: TcpListener, tl
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
-            Some(met) = strangers.join_next() => {
+            Some(met) = meeting.join_next() => {
                 if let Ok(Some(agent)) = met {
                     // A task of its own: the many idle connections do not carry the state of the hand-shake.
                     agents.spawn(agent.stay(Arc::clone(&controller)));
@@ -72,13 +79,13 @@ struct Agent {
     outgoing: mpsc::Receiver<EncodedFrame>,
 }
 
-/// Lets a caller prove who it is; `None` when it was turned away.
-async fn meet(
+/// Lets a caller prove who it is, unless it has to give way to another; `None` when it was turned away.
+async fn introduce(
     controller: &Controller,
     stream: TcpStream,
     from: SocketAddr,
     tls: Arc<ServerConfig>,
-) -> Result<Option<Agent>, LinkError> {
+) -> Result<Option<(Connection, Hello)>, LinkError> {
     let mut connection = link::accept(stream, from, tls).await?;
     let nonce = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()]
         .map(|half| half.simple().to_string())
@@ -94,14 +101,37 @@ async fn meet(
         return Err(LinkError::Frame("the first frame is no hello".to_owned()));
     };
     if let Err(reason) = acceptable(&hello, &challenge, &connection) {
-        return turn_away(connection, reason, 60).await;
+        turn_away(connection, reason, 60).await?;
+        return Ok(None);
     }
+    Ok(Some((connection, *hello)))
+}
+
+/// Lets a caller in that proves to be a host which may come in; `None` when it was turned away.
+async fn meet(
+    controller: &Controller,
+    stream: TcpStream,
+    from: SocketAddr,
+    tls: Arc<ServerConfig>,
+    give_way: oneshot::Receiver<()>,
+) -> Result<Option<Agent>, LinkError> {
+    // With its proof it is no stranger any more: the receiver goes with this statement.
+    let introduced = tokio::select! {
+        introduced = introduce(controller, stream, from, tls) => introduced?,
+        _ = give_way => {
+            tracing::debug!(%from, "it gave way to a caller from another address");
+            return Ok(None);
+        }
+    };
+    let Some((mut connection, hello)) = introduced else {
+        return Ok(None);
+    };
     let Hello {
         public_key,
         enrolment_secret,
         facts,
         ..
-    } = *hello;
+    } = hello;
     let facts = facts.plausible();
     let machine_id = facts.machine_id.clone();
     let hostname = facts.hostname.clone();
@@ -127,7 +157,12 @@ async fn meet(
         (Standing::Waits, None) => Ok(false),
     };
     let admitted = match enrolled {
-        Ok(enrolled) => controller.hosts.admit(public_key, facts, enrolled).await,
+        Ok(enrolled) => {
+            controller
+                .hosts
+                .admit(public_key, facts, Source::of(from.ip()), enrolled)
+                .await
+        }
         Err(error) => Err(error),
     };
     match admitted {

@@ -135,6 +135,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     .await?;
     let deliveries = bus.deliveries().await?;
     let delivering = tokio::spawn(Arc::clone(&jobs).deliver(deliveries));
+    let forgetting = tokio::spawn(forget_rejected(Arc::clone(&hosts)));
     let authority = keys.authority.fingerprint();
     let controller = Arc::new(Controller {
         id: keys.id,
@@ -183,7 +184,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         admin_token,
         stopping,
         api_task,
-        other_tasks: vec![linking, delivering],
+        other_tasks: vec![linking, delivering, forgetting],
     })
 }
 
@@ -218,6 +219,17 @@ impl Running {
         drop(self.controller);
         // What was taken is stored before the process ends, and the next start finds the store free.
         let _ = tokio::time::timeout(Duration::from_secs(3), self.store.close()).await;
+    }
+}
+
+/// Forgets hosts whose rejection is over, now and every hour.
+async fn forget_rejected(hosts: Arc<Hosts>) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        hours.tick().await;
+        if let Err(error) = hosts.forget_rejected().await {
+            tracing::warn!(%error, "cannot look through the rejected hosts; tried again in an hour");
+        }
     }
 }
 

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::{
-    BTreeMap, Bucket, BusError, Duration, EncodedFrame, Host, HostError, HostFacts, HostRecord, HostState,
-    Hosts, Instant, Live, PublicKey, Timestamp, decode, encode, mpsc,
+    BTreeMap, Bucket, BusError, Duration, EncodedFrame, HashMap, Host, HostError, HostFacts, HostRecord,
+    HostState, Hosts, Instant, Live, PublicKey, Timestamp, decode, encode, mpsc,
 };
+use crate::source::Source;
 
 /// How many frames may wait for a host that does not read.
 const OUTGOING_MAX: usize = 64;
 
-/// How many hosts can wait to be accepted: anybody can ask.
-const PENDING_MAX: usize = 10_000;
+/// How many hosts can wait to be accepted: anybody can ask. Those that ask at the same moment may be a few more.
+pub(super) const PENDING_MAX: usize = 10_000;
 
 /// What becomes of a host that introduces itself.
 pub(crate) enum Admission {
@@ -31,6 +32,16 @@ pub(crate) enum Standing {
     Out(String),
 }
 
+/// Room for one more pending host.
+enum Room {
+    /// There is some.
+    Free,
+    /// There is if this one gives way.
+    Of(Arc<HostRecord>),
+    /// There is none.
+    None,
+}
+
 impl Hosts {
     /// Looks at who a caller is by its key, before its token is used up.
     pub(crate) fn standing(&self, public_key: &PublicKey, machine_id: &str, has_token: bool) -> Standing {
@@ -47,17 +58,7 @@ impl Hosts {
             )),
             Some(host) if host.record.state == HostState::Pending => Standing::Waits,
             Some(_) => Standing::In,
-            None if has_token => Standing::Waits,
-            None => {
-                let waiting = hosts.values().filter(|host| host.record.state == HostState::Pending).count();
-                if waiting < PENDING_MAX {
-                    return Standing::Waits;
-                }
-                Standing::Out(format!(
-                    "{PENDING_MAX} hosts wait to be accepted already; accept or reject some, or use an enrolment \
-                     token"
-                ))
-            }
+            None => Standing::Waits,
         })
     }
 
@@ -67,12 +68,20 @@ impl Hosts {
         &self,
         public_key: PublicKey,
         facts: HostFacts,
+        source: Source,
         enrolled: bool,
     ) -> Result<Admission, BusError> {
+        let source = source.to_string();
         let machine_id = facts.machine_id.clone();
         let now = Timestamp::now();
         let known = self.read(|hosts| hosts.contains_key(&machine_id));
         if !known {
+            if !enrolled && !self.make_room(&source).await? {
+                return Ok(Admission::Out(format!(
+                    "{PENDING_MAX} hosts wait to be accepted already, and no address has more of them than {source}; \
+                     accept or reject some, or use an enrolment token"
+                )));
+            }
             let state = if enrolled {
                 HostState::Ready
             } else {
@@ -85,6 +94,8 @@ impl Hosts {
                 registered_at: enrolled.then_some(now),
                 last_seen: Some(now),
                 facts: facts.clone(),
+                source,
+                rejection_dated: false,
             };
             match self
                 .bus
@@ -109,6 +120,49 @@ impl Hosts {
             }
         }
         self.admit_known(public_key, &facts, enrolled).await
+    }
+
+    /// Makes room for one more pending host from `source`; says whether there is. When the bound is reached, the
+    /// newest pending host of the source that has the most gives way, counting the one that comes: the hosts of
+    /// one address cannot keep those of all others out.
+    async fn make_room(&self, source: &str) -> Result<bool, BusError> {
+        loop {
+            let gives_way = self.read(|hosts| {
+                let pending = || {
+                    let all = hosts.values().map(|host| &host.record);
+                    all.filter(|record| record.state == HostState::Pending)
+                };
+                if pending().count() < PENDING_MAX {
+                    return Room::Free;
+                }
+                let mut held = HashMap::from([(source, 1_usize)]);
+                for record in pending() {
+                    *held.entry(&record.source).or_default() += 1;
+                }
+                let most = held.values().copied().max().unwrap_or_default();
+                if held.get(source) == Some(&most) {
+                    return Room::None;
+                }
+                pending()
+                    .filter(|record| held.get(record.source.as_str()) == Some(&most))
+                    .max_by_key(|record| (record.requested_at, &record.facts.machine_id))
+                    .map_or(Room::None, |record| Room::Of(Arc::clone(record)))
+            });
+            let record = match gives_way {
+                Room::Free => return Ok(true),
+                Room::None => return Ok(false),
+                Room::Of(record) => record,
+            };
+            let facts = &record.facts;
+            if self.forget(&facts.machine_id, HostState::Pending).await? {
+                tracing::warn!(
+                    host = facts.hostname,
+                    machine_id = facts.machine_id,
+                    from = record.source,
+                    "too many hosts wait to be accepted; one of the address with the most gave way"
+                );
+            }
+        }
     }
 
     async fn admit_known(
@@ -158,7 +212,7 @@ impl Hosts {
         }
     }
 
-    fn insert(&self, machine_id: &str, record: HostRecord, revision: u64) {
+    pub(super) fn insert(&self, machine_id: &str, record: HostRecord, revision: u64) {
         self.write(|hosts| {
             hosts.entry(machine_id.to_owned()).or_insert_with(|| Host {
                 record: Arc::new(record),

@@ -2,7 +2,9 @@
 
 use bus::embedded::Embedded;
 
+use super::admission::PENDING_MAX;
 use super::*;
+use crate::source::Source;
 
 fn record(machine_id: &str) -> HostRecord {
     HostRecord {
@@ -16,6 +18,8 @@ fn record(machine_id: &str) -> HostRecord {
             hostname: "web-01".to_owned(),
             ..HostFacts::default()
         },
+        source: String::new(),
+        rejection_dated: false,
     }
 }
 
@@ -46,4 +50,116 @@ async fn a_copied_host_shares_its_texts() {
         .map(|host| host.machine_id.unwrap())
         .collect();
     assert_eq!(listed, ["m1", "m2"]);
+}
+
+fn source(text: &str) -> Source {
+    Source::of(text.parse().unwrap())
+}
+
+/// A host of this machine id asks to join.
+async fn ask(hosts: &Hosts, machine_id: &str, from: &str, enrolled: bool) -> Admission {
+    let HostRecord {
+        public_key, facts, ..
+    } = record(machine_id);
+    hosts
+        .admit(public_key, facts, source(from), enrolled)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn where_no_more_hosts_can_wait_the_address_with_the_most_gives_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let hosts = hosts(directory.path(), &[]).await;
+    let begun = Timestamp::now();
+    for n in 0..PENDING_MAX {
+        let machine_id = format!("m{n:05}");
+        let pending = HostRecord {
+            state: HostState::Pending,
+            requested_at: begun + Duration::from_secs(n as u64),
+            source: source(if n < 10 { "198.51.100.1" } else { "2001:db8::1" }).to_string(),
+            ..record(&machine_id)
+        };
+        let revision = hosts
+            .bus
+            .create(Bucket::HOSTS, &machine_id, encode(&pending).unwrap());
+        // Only those that will give way need be in the store, which takes a while for each.
+        let revision = if n + 3 > PENDING_MAX {
+            revision.await.unwrap()
+        } else {
+            1
+        };
+        hosts.insert(&machine_id, pending, revision);
+    }
+    let out = ask(&hosts, "greedy", "2001:db8::ffff", false).await;
+    assert!(
+        matches!(&out, Admission::Out(reason) if reason.contains("no address has more of them than 2001:db8::/64")),
+    );
+    for newcomer in ["n1", "n2"] {
+        assert!(matches!(
+            ask(&hosts, newcomer, "192.0.2.1", false).await,
+            Admission::In
+        ));
+    }
+    // A token is worth as much as ever.
+    assert!(matches!(
+        ask(&hosts, "bearer", "2001:db8::1", true).await,
+        Admission::In
+    ));
+    let waiting: Vec<String> = hosts.pending().into_iter().map(|host| host.machine_id).collect();
+    assert_eq!(waiting.len(), PENDING_MAX);
+    assert!(waiting.contains(&"n1".to_owned()) && waiting.contains(&"n2".to_owned()));
+    assert!(waiting.contains(&"m00000".to_owned()) && waiting.contains(&"m09997".to_owned()));
+    // The store agrees after a restart.
+    let hosts = Hosts::open(Arc::clone(&hosts.bus), Duration::from_secs(10))
+        .await
+        .unwrap();
+    let stored: Vec<String> = hosts.pending().into_iter().map(|host| host.machine_id).collect();
+    assert_eq!(stored, ["n1", "n2"]);
+    let kept = hosts.read(|hosts| hosts["n1"].record.source.clone());
+    assert_eq!(kept, "192.0.2.1");
+}
+
+#[tokio::test]
+async fn a_rejected_host_is_forgotten_when_the_store_does_not_remember_it() {
+    assert_eq!(Bucket::REJECTED.ttl, Some(Duration::from_secs(7 * 24 * 60 * 60)));
+    let directory = tempfile::tempdir().unwrap();
+    let hosts = hosts(directory.path(), &[]).await;
+    ask(&hosts, "m1", "192.0.2.1", false).await;
+    hosts.reject("m1", "test").await.unwrap();
+    let is_out = |hosts: &Hosts| {
+        let standing = hosts.standing(&hosts.read(|hosts| hosts["m1"].record.public_key), "m1", false);
+        matches!(standing, Standing::Out(reason) if reason.contains("this host was rejected"))
+    };
+    hosts.forget_rejected().await.unwrap();
+    assert!(is_out(&hosts));
+    // One that an older controller rejected, nobody knows when, has its days from now on.
+    let machine_id = "m2";
+    let older = HostRecord {
+        state: HostState::Rejected,
+        ..record(machine_id)
+    };
+    let revision = hosts
+        .bus
+        .create(Bucket::HOSTS, machine_id, encode(&older).unwrap())
+        .await
+        .unwrap();
+    hosts.insert(machine_id, older, revision);
+    hosts.forget_rejected().await.unwrap();
+    hosts.forget_rejected().await.unwrap();
+    assert!(hosts.find(machine_id).is_ok());
+    // What the store does when the days are over.
+    for machine_id in ["m1", "m2"] {
+        hosts.bus.delete(Bucket::REJECTED, machine_id).await.unwrap();
+    }
+    hosts.forget_rejected().await.unwrap();
+    let hosts = Hosts::open(Arc::clone(&hosts.bus), Duration::from_secs(10))
+        .await
+        .unwrap();
+    assert!(hosts.find("m1").is_err() && hosts.find("m2").is_err());
+    assert!(matches!(
+        ask(&hosts, "m1", "192.0.2.1", false).await,
+        Admission::In
+    ));
+    assert_eq!(hosts.pending().len(), 1);
 }

@@ -22,6 +22,8 @@ async fn jobs(directory: &std::path::Path, hosts: usize) -> Arc<Jobs> {
                 hostname: format!("node-{n:05}.example.com"),
                 ..HostFacts::default()
             },
+            source: String::new(),
+            rejection_dated: false,
         };
         let (bus, key) = (Arc::clone(&bus), format!("{n:032}"));
         async move {

@@ -407,7 +407,8 @@ impl Bench {
         let hosts = self.running.controller().hosts();
         let id = simulated.facts.machine_id.clone();
         let key = SigningKey::generate().unwrap().public();
-        hosts.admit(key, simulated.facts, true).await.unwrap();
+        let source = crate::source::Source::of([192, 0, 2, 1].into());
+        hosts.admit(key, simulated.facts, source, true).await.unwrap();
         // The channel to the agent is not needed to be heard.
         hosts.connected(&id, &key).unwrap();
         hosts.heard(&id, Some(Box::new(simulated.report)));

@@ -249,3 +249,20 @@ async fn expect_continue_is_not_led_on() {
     .await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_from_one_address_keeps_no_host_of_another_out() {
+    let lab = Lab::start().await;
+    let mut flood = Vec::new();
+    for _ in 0..600 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+        // Those that have to give way may be closed before they know that they were open.
+        flood.push(socket.connect(lab.running.link).await);
+    }
+    // Silent connections would be given up after ten seconds only.
+    let agents = async { (lab.pending_agent("web-01").await, lab.agent("web-02").await) };
+    let agents = tokio::time::timeout(Duration::from_secs(8), agents).await;
+    assert!(agents.is_ok(), "the hosts were kept out");
+    drop(flood);
+}
