@@ -448,6 +448,7 @@ mod tests {
             precision_s: 1e-7,
             era_start: 0,
             leap_table: None,
+            once: None,
         };
         let now = Now {
             mono: Mono::ZERO,

@@ -49,16 +49,14 @@ pub enum Setting {
 }
 
 impl Engine {
-    /// Changes a setting of one source; values out of range are ignored or brought into it, as chronyd does.
-    pub fn modify(&mut self, now: Mono, id: SourceId, setting: Setting) {
+    /// Changes a setting of one source; values out of range are ignored or brought into it, as chronyd does. It
+    /// counts from the next sample on.
+    pub fn modify(&mut self, id: SourceId, setting: Setting) {
         let Some(source) = self.sources.get_mut(&id) else {
             return;
         };
         for line in source.modify(setting) {
             self.out.info(format!("Source {} {line}", source.place()));
-        }
-        if matches!(setting, Setting::Select { .. }) {
-            self.consider(now, None);
         }
     }
 

@@ -155,34 +155,34 @@ fn perform(engine: &mut Engine, now: Now, request: Request, reply_type: ReplyTyp
         Request::Reselect => engine.reselect(now.mono),
         Request::ReselectDistance { distance_s } => sources::set_reselect_distance(engine, distance_s),
         Request::ModifyMinPoll { address, poll_log2_s } => {
-            sources::modify(engine, now, address, Setting::MinPoll(poll_log2_s))?;
+            sources::modify(engine, address, Setting::MinPoll(poll_log2_s))?;
         }
         Request::ModifyMaxPoll { address, poll_log2_s } => {
-            sources::modify(engine, now, address, Setting::MaxPoll(poll_log2_s))?;
+            sources::modify(engine, address, Setting::MaxPoll(poll_log2_s))?;
         }
         Request::ModifyMaxDelay { address, delay_s } => {
-            sources::modify(engine, now, address, Setting::MaxDelay(delay_s))?;
+            sources::modify(engine, address, Setting::MaxDelay(delay_s))?;
         }
         Request::ModifyMaxDelayRatio { address, ratio } => {
-            sources::modify(engine, now, address, Setting::MaxDelayRatio(ratio))?;
+            sources::modify(engine, address, Setting::MaxDelayRatio(ratio))?;
         }
         Request::ModifyMaxDelayDevRatio { address, ratio } => {
-            sources::modify(engine, now, address, Setting::MaxDelayDevRatio(ratio))?;
+            sources::modify(engine, address, Setting::MaxDelayDevRatio(ratio))?;
         }
         Request::ModifyMinStratum { address, stratum } => {
-            sources::modify(engine, now, address, Setting::MinStratum(stratum))?;
+            sources::modify(engine, address, Setting::MinStratum(stratum))?;
         }
         Request::ModifyPollTarget { address, samples } => {
-            sources::modify(engine, now, address, Setting::PollTarget(samples))?;
+            sources::modify(engine, address, Setting::PollTarget(samples))?;
         }
         Request::ModifyOffset {
             address,
             reference_id: _,
             offset_s,
         } => {
-            sources::modify(engine, now, address, Setting::Offset(offset_s))?;
+            sources::modify(engine, address, Setting::Offset(offset_s))?;
         }
-        Request::ModifySelectOptions(change) => sources::set_options(engine, now, &change)?,
+        Request::ModifySelectOptions(change) => sources::set_options(engine, &change)?,
 
         Request::MakeStep => clock::make_step(engine, now)?,
         Request::ModifyMakeStep { limit, threshold_s } => clock::set_make_step(engine, limit, threshold_s),

@@ -55,18 +55,13 @@ pub(super) fn delete(engine: &mut Engine, now: Now, address: Address) -> Result<
     Ok(())
 }
 
-pub(super) fn modify(
-    engine: &mut Engine,
-    now: Now,
-    address: Address,
-    setting: Setting,
-) -> Result<(), Status> {
+pub(super) fn modify(engine: &mut Engine, address: Address, setting: Setting) -> Result<(), Status> {
     let id = find(engine, address)?;
-    engine.modify(now.mono, id, setting);
+    engine.modify(id, setting);
     Ok(())
 }
 
-pub(super) fn set_options(engine: &mut Engine, now: Now, change: &SelectOptionsChange) -> Result<(), Status> {
+pub(super) fn set_options(engine: &mut Engine, change: &SelectOptionsChange) -> Result<(), Status> {
     let value = |option, flag| {
         change
             .mask
@@ -79,7 +74,7 @@ pub(super) fn set_options(engine: &mut Engine, now: Now, change: &SelectOptionsC
         trust: value(SelectOptions::TRUST, SourceFlags::TRUST),
         require: value(SelectOptions::REQUIRE, SourceFlags::REQUIRE),
     };
-    modify(engine, now, change.address, setting)
+    modify(engine, change.address, setting)
 }
 
 pub(super) fn set_reselect_distance(engine: &mut Engine, distance_s: f64) {

@@ -49,6 +49,7 @@ impl Bench {
             precision_s: 1e-7,
             era_start: START,
             leap_table: None,
+            once: None,
         };
         let engine = Engine::new(config, options, now(0.0), Box::new(|| 0x5555_5555_5555_5555));
         let mut bench = Self {
