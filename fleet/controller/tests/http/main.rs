@@ -16,6 +16,7 @@ mod health;
 mod hostile;
 mod jobs;
 mod ntp;
+mod older;
 mod roles;
 mod session;
 mod stream;
