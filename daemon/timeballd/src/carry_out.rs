@@ -105,12 +105,9 @@ impl Daemon {
                 leap,
                 estimated_error_s,
                 max_error_s,
-            } => {
-                self.hands.synchronised = synchronised;
-                clock
-                    .set_status(synchronised, leap, estimated_error_s, max_error_s)
-                    .map(|()| None)
-            }
+            } => clock
+                .set_status(synchronised, leap, estimated_error_s, max_error_s)
+                .map(|()| None),
             ClockCommand::SetTai { offset_s } => clock.set_tai(offset_s).map(|()| None),
         };
         match done {

@@ -16,6 +16,7 @@ mod keys;
 mod leap_files;
 mod log;
 mod log_files;
+mod metrics;
 mod ready;
 mod run;
 mod start;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use conf::config::Config;
 use engine::Engine;
+use engine::control::report::Following;
 use engine::io::{Input, LookupError, LookupId, Now, Severity, SocketId, Stamp, StampSource};
 use os::{Clock, DATAGRAM_LENGTH_MAX, Ready, Resolver, Stamping, Token, UdpSocket, Waiter, signals};
 use units::Mono;
@@ -13,6 +14,7 @@ use units::Mono;
 use crate::control::ControlSockets;
 use crate::log::Log;
 use crate::log_files::LogFiles;
+use crate::metrics::MetricsServer;
 use crate::ready::Announcements;
 
 /// How the loop calls the resolver's pipe.
@@ -52,10 +54,10 @@ pub(crate) struct Hands {
     pub reload: bool,
     /// Where dump files are.
     pub dump_dir: Option<PathBuf>,
+    /// Where the daemon's numbers are.
+    pub metrics: Option<MetricsServer>,
     /// When the daemon ends by itself.
     pub end_at: Option<Mono>,
-    /// Whether the clock was last called synchronised.
-    pub synchronised: bool,
 }
 
 impl Daemon {
@@ -70,7 +72,7 @@ impl Daemon {
                 self.tell(Input::Terminate);
                 continue;
             }
-            let until = earliest(self.engine.poll_timeout(), self.hands.end_at);
+            let until = self.next_due();
             match self.hands.waiter.wait(until, &mut ready) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -119,6 +121,9 @@ impl Daemon {
             self.tell(Input::Control { peer, bytes });
             return self.act();
         }
+        if self.is_for_metrics(event) {
+            return None;
+        }
         let socket = SocketId(event.token.0);
         if event.stamped {
             self.transmitted(socket, &mut buffer);
@@ -130,6 +135,26 @@ impl Daemon {
             self.received(socket, &mut buffer);
         }
         self.act()
+    }
+
+    /// The next instant at which something is to be done.
+    fn next_due(&self) -> Option<Mono> {
+        let metrics = self.hands.metrics.as_ref().and_then(MetricsServer::deadline);
+        [self.engine.poll_timeout(), self.hands.end_at, metrics]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Lets those who read the daemon's numbers go on, if the event is theirs.
+    fn is_for_metrics(&mut self, event: Ready) -> bool {
+        let Some(metrics) = &mut self.hands.metrics else {
+            return false;
+        };
+        let now = now(&self.hands.clock).mono;
+        let engine = &self.engine;
+        let page = &mut || engine::control::metrics::text(engine, now);
+        metrics.happened(event, now, &mut self.hands.waiter, page)
     }
 
     /// Takes in the timestamp of something sent.
@@ -215,9 +240,13 @@ impl Daemon {
         if self.hands.end_at.is_some_and(|end| end <= now.mono) {
             self.hands.end_at = None;
             self.hands.log.info("Timeout reached");
+            let synchronised = self.engine.tracking(now.mono).following == Following::Source;
             self.engine.handle_input(now, Input::Terminate);
             let status = self.act();
-            return status.map(|status| status.max(u8::from(!self.hands.synchronised)));
+            return status.map(|status| status.max(u8::from(!synchronised)));
+        }
+        if let Some(metrics) = &mut self.hands.metrics {
+            metrics.expire(now.mono, &mut self.hands.waiter);
         }
         if self
             .engine
@@ -250,9 +279,4 @@ pub(crate) fn now(clock: &Clock) -> Now {
         wall: reading.wall,
         slept_ns: reading.slept_ns,
     }
-}
-
-/// The earlier of two instants, of which each may be never.
-fn earliest(one: Option<Mono>, other: Option<Mono>) -> Option<Mono> {
-    one.into_iter().chain(other).min()
 }

@@ -27,6 +27,7 @@ use crate::keys::Keys;
 use crate::leap_files;
 use crate::log::{Log, threshold};
 use crate::log_files::LogFiles;
+use crate::metrics::MetricsServer;
 use crate::ready::Announcements;
 use crate::run::{Daemon, Hands, now};
 
@@ -92,6 +93,7 @@ struct Prepared {
     clock: Clock,
     waiter: Waiter,
     control: ControlSockets,
+    metrics: Option<MetricsServer>,
     keys: Vec<Key>,
     arguments: Arguments,
     /// Removed when the daemon has ended.
@@ -128,6 +130,7 @@ fn prepare(
     let socket = Identity::path(&config.control.socket, identity.socket);
     make_directories(&config, socket, user, log);
     let mut control = ControlSockets::open(&config.control, log);
+    let metrics = open_metrics(&config, log);
     let keys = Keys::load(config.key_file.as_deref(), log);
     set_scheduling(arguments, &config, log);
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
@@ -166,6 +169,7 @@ fn prepare(
         clock,
         waiter,
         control,
+        metrics,
         keys,
         arguments: arguments.clone(),
         _pid_file: pid_file,
@@ -195,9 +199,12 @@ impl Prepared {
                 .arguments
                 .timeout_s
                 .map(|seconds| now.mono.plus_seconds(f64::from(seconds))),
-            synchronised: false,
+            metrics: self.metrics,
         };
         hands.control.watch(&mut hands.waiter);
+        if let Some(metrics) = &hands.metrics {
+            metrics.watch(&mut hands.waiter);
+        }
         let engine = Engine::new(self.config, self.options, now, entropy);
         let mut daemon = Daemon { engine, hands };
         daemon.tell(engine::io::Input::Keys(self.keys));
@@ -340,6 +347,19 @@ fn make_directories(config: &Config, socket: Option<&Path>, user: Option<User>, 
             ));
         }
     }
+}
+
+/// Opens the address of the daemon's numbers, if they are to be had.
+fn open_metrics(config: &Config, log: &mut Log) -> Option<MetricsServer> {
+    let address = config.metrics_address?;
+    MetricsServer::open(address)
+        .inspect_err(|error| {
+            log.warn(&format!(
+                "Could not open metrics on {address} : {}",
+                reason(error)
+            ));
+        })
+        .ok()
 }
 
 /// Sets the clock to when the drift file was last written, if it is before that: so much it is wrong at least.

@@ -1,0 +1,362 @@
+//! The daemon's numbers over HTTP, for who has asked for that (`timeball.metrics-address`).
+//!
+//! As much HTTP as a scraper needs: one request on a connection, its head at most; one answer; the end. Everything
+//! is bounded, since whoever reaches the address may connect.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use os::{Ready, Token, Waiter, Watch};
+use units::Mono;
+
+/// How the loop calls the listening socket, and the first of the connections.
+const LISTENER: Token = Token(u32::MAX - 4);
+const FIRST_CONNECTION: u32 = u32::MAX - 16;
+
+/// The largest number of connections at a time. More are closed at once.
+const CONNECTIONS_MAX: u32 = 8;
+
+/// The longest head of a request, bytes.
+const HEAD_LENGTH_MAX: usize = 4096;
+
+/// How long a connection may take, seconds.
+const PATIENCE_S: f64 = 10.0;
+
+/// The type of the page (Prometheus, text format).
+const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Answers scrapers.
+#[derive(Debug)]
+pub(crate) struct MetricsServer {
+    listener: TcpListener,
+    connections: Vec<Connection>,
+}
+
+/// One that has connected.
+#[derive(Debug)]
+struct Connection {
+    token: Token,
+    stream: TcpStream,
+    /// What came of the request so far.
+    head: Vec<u8>,
+    /// What is left of the answer, once there is one.
+    answer: Vec<u8>,
+    /// When it is closed, whatever happens.
+    until: Mono,
+}
+
+/// What becomes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Read,
+    Write,
+    Close,
+}
+
+impl MetricsServer {
+    /// Opens the address.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            connections: Vec::new(),
+        })
+    }
+
+    /// Watches for connections from now on.
+    pub(crate) fn watch(&self, waiter: &mut Waiter) {
+        waiter.watch(LISTENER, &self.listener, Watch::Readable);
+    }
+
+    /// When the next connection has taken too long.
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        self.connections.iter().map(|connection| connection.until).min()
+    }
+
+    /// Closes the connections that have taken too long.
+    pub(crate) fn expire(&mut self, now: Mono, waiter: &mut Waiter) {
+        self.connections.retain(|connection| {
+            let stays = connection.until > now;
+            if !stays {
+                waiter.forget(connection.token);
+            }
+            stays
+        });
+    }
+
+    /// Takes in what was reported; says whether it was about this.
+    pub(crate) fn happened(
+        &mut self,
+        ready: Ready,
+        now: Mono,
+        waiter: &mut Waiter,
+        page: &mut dyn FnMut() -> String,
+    ) -> bool {
+        if ready.token == LISTENER {
+            self.accept(now, waiter);
+            return true;
+        }
+        let Some(place) = self
+            .connections
+            .iter()
+            .position(|connection| connection.token == ready.token)
+        else {
+            return false;
+        };
+        let Some(connection) = self.connections.get_mut(place) else {
+            return false;
+        };
+        let before = if connection.answer.is_empty() {
+            Next::Read
+        } else {
+            Next::Write
+        };
+        let next = connection.go_on(page).unwrap_or(Next::Close);
+        if next != before {
+            waiter.forget(connection.token);
+        }
+        match next {
+            Next::Write if next != before => {
+                waiter.watch(connection.token, &connection.stream, Watch::Writable);
+            }
+            Next::Read | Next::Write => {}
+            Next::Close => {
+                self.connections.swap_remove(place);
+            }
+        }
+        true
+    }
+
+    /// Takes a connection, if there is room for one.
+    fn accept(&mut self, now: Mono, waiter: &mut Waiter) {
+        // One that went away, or that is one too many, is dropped: nobody waits for it here.
+        let Ok((stream, _)) = self.listener.accept() else {
+            return;
+        };
+        let used = |token: Token| {
+            self.connections
+                .iter()
+                .any(|connection| connection.token == token)
+        };
+        let mut tokens = (0..CONNECTIONS_MAX).map(|slot| Token(FIRST_CONNECTION + slot));
+        let Some(token) = tokens.find(|&token| !used(token)) else {
+            return;
+        };
+        if stream.set_nonblocking(true).is_ok() {
+            waiter.watch(token, &stream, Watch::Readable);
+            let until = now.plus_seconds(PATIENCE_S);
+            self.connections.push(Connection {
+                token,
+                stream,
+                head: Vec::new(),
+                answer: Vec::new(),
+                until,
+            });
+        }
+    }
+}
+
+impl Connection {
+    /// Reads or writes as much as there is.
+    fn go_on(&mut self, page: &mut dyn FnMut() -> String) -> io::Result<Next> {
+        if self.answer.is_empty() {
+            let mut buffer = [0; 1024];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Ok(Next::Close),
+                Ok(length) => self.head.extend(buffer.get(..length).unwrap_or_default()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Next::Read),
+                Err(error) => return Err(error),
+            }
+            if self.head.windows(4).any(|end| end == b"\r\n\r\n") {
+                self.answer = answer(&self.head, page);
+            } else if self.head.len() > HEAD_LENGTH_MAX {
+                return Ok(Next::Close);
+            } else {
+                return Ok(Next::Read);
+            }
+        }
+        match self.stream.write(&self.answer) {
+            Ok(0) => return Ok(Next::Close),
+            Ok(length) => {
+                self.answer.drain(..length.min(self.answer.len()));
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        Ok(if self.answer.is_empty() {
+            Next::Close
+        } else {
+            Next::Write
+        })
+    }
+}
+
+/// The answer to a request, by the first line of its head.
+fn answer(head: &[u8], page: &mut dyn FnMut() -> String) -> Vec<u8> {
+    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    let mut words = line.split(|&byte| byte == b' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
+    let (status, kind, body) = match (method, path) {
+        (b"GET", b"/metrics") => ("200 OK", PAGE_TYPE, page()),
+        (b"GET", _) => (
+            "404 Not Found",
+            "text/plain",
+            "The numbers are at /metrics.\n".to_owned(),
+        ),
+        _ => (
+            "405 Method Not Allowed",
+            "text/plain",
+            "The numbers can be read only.\n".to_owned(),
+        ),
+    };
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use os::Clock;
+
+    use super::*;
+
+    struct Scene {
+        server: MetricsServer,
+        waiter: Waiter,
+        page: String,
+    }
+
+    impl Scene {
+        fn new(page: &str) -> Self {
+            let server = MetricsServer::open(([127, 0, 0, 1], 0).into()).unwrap();
+            let mut waiter = Waiter::new().unwrap();
+            server.watch(&mut waiter);
+            Self {
+                server,
+                waiter,
+                page: page.to_owned(),
+            }
+        }
+
+        fn connect(&self) -> TcpStream {
+            let stream = TcpStream::connect(self.server.listener.local_addr().unwrap()).unwrap();
+            stream
+                .set_read_timeout(Some(std::time::Duration::from_millis(1)))
+                .unwrap();
+            stream
+        }
+
+        /// Has the server do what there is to do.
+        fn run(&mut self) {
+            let mut ready = Vec::new();
+            loop {
+                let now = Clock::new().now().mono;
+                self.waiter
+                    .wait(Some(now.plus_seconds(0.02)), &mut ready)
+                    .unwrap();
+                if ready.is_empty() {
+                    return;
+                }
+                for &event in &ready {
+                    assert!(
+                        self.server
+                            .happened(event, now, &mut self.waiter, &mut || self.page.clone())
+                    );
+                }
+            }
+        }
+
+        /// Reads until the server closes.
+        fn read(&mut self, stream: &mut TcpStream) -> String {
+            let mut text = Vec::new();
+            loop {
+                self.run();
+                let mut buffer = vec![0; 1 << 20];
+                match stream.read(&mut buffer) {
+                    Ok(0) => return String::from_utf8(text).unwrap(),
+                    Ok(length) => text.extend(&buffer[..length]),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_scraper_gets_the_page() {
+        let mut scene = Scene::new("numbers 1\n");
+        let mut stream = scene.connect();
+        stream
+            .write_all(b"GET /metrics?x=1 HTTP/1.1\r\nHost: x\r\n")
+            .unwrap();
+        scene.run();
+        stream.write_all(b"\r\n").unwrap();
+        let text = scene.read(&mut stream);
+        assert!(
+            text.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("Content-Length: 10\r\nConnection: close\r\n\r\nnumbers 1\n"),
+            "{text}"
+        );
+        assert!(scene.server.connections.is_empty());
+    }
+
+    #[test]
+    fn a_page_may_be_larger_than_what_is_sent_at_once() {
+        let page = "x".repeat(8 << 20);
+        let mut scene = Scene::new(&page);
+        let mut stream = scene.connect();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let text = scene.read(&mut stream);
+        assert_eq!(text.split_once("\r\n\r\n").unwrap().1.len(), page.len());
+    }
+
+    #[test]
+    fn other_requests_are_told_so() {
+        for (request, status) in [
+            ("GET / HTTP/1.1", "404"),
+            ("POST /metrics HTTP/1.1", "405"),
+            ("x", "405"),
+        ] {
+            let mut scene = Scene::new("");
+            let mut stream = scene.connect();
+            stream.write_all(format!("{request}\r\n\r\n").as_bytes()).unwrap();
+            let text = scene.read(&mut stream);
+            assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_does_not_end_is_not_kept() {
+        let mut scene = Scene::new("");
+        let mut stream = scene.connect();
+        stream.write_all(&[b'x'; 2 * HEAD_LENGTH_MAX]).unwrap();
+        scene.run();
+        assert!(scene.server.connections.is_empty());
+    }
+
+    #[test]
+    fn connections_are_few_and_end() {
+        let mut scene = Scene::new("");
+        let streams: Vec<TcpStream> = (0..CONNECTIONS_MAX + 3).map(|_| scene.connect()).collect();
+        scene.run();
+        assert_eq!(
+            scene.server.connections.len(),
+            usize::try_from(CONNECTIONS_MAX).unwrap()
+        );
+        let deadline = scene.server.deadline().unwrap();
+        scene.server.expire(deadline, &mut scene.waiter);
+        assert!(scene.server.connections.len() < usize::try_from(CONNECTIONS_MAX).unwrap());
+        scene.server.expire(Mono::MAX, &mut scene.waiter);
+        assert_eq!(scene.server.deadline(), None);
+        drop(streams);
+    }
+}
