@@ -21,6 +21,7 @@ impl Engine {
             skew: self.discipline.skew(),
             era_start: self.options.era_start,
             announced: self.announced(now.mono),
+            own_port: self.ports.answering_port(),
         };
         let prior = self.prior();
         let mut tools = Tools {

@@ -35,7 +35,21 @@ pub struct Options {
     pub era_start: i64,
     /// The leap seconds, from the file that the configuration names.
     pub leap_table: Option<LeapTable>,
+    /// Measure once and end.
+    pub once: Option<Once>,
 }
+
+/// What is done with the one measurement of a daemon that ends after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Once {
+    /// The clock is set (`-q`).
+    Set,
+    /// The offset is logged (`-Q`).
+    Log,
+}
+
+/// How long a daemon that measures once looks for a source, seconds.
+const ONCE_S: f64 = 20.0;
 
 /// Random numbers that nobody can foresee.
 pub type Entropy = Box<dyn FnMut() -> u64>;
@@ -150,6 +164,10 @@ impl Engine {
                 Timer::Poll(id) => self.ask(now, |sources, tools| sources.poll(id, tools)),
                 Timer::GiveUp(id) => self.ask(now, |sources, tools| sources.give_up(id, tools)),
                 Timer::Resolve => self.ask(now, Sources::resolve_due),
+                Timer::Once => {
+                    self.out.warn("No suitable source for synchronisation");
+                    self.out.push(Output::Exit { status: 1 });
+                }
                 Timer::SlewEnd => self.discipline.slew_end(&mut self.out),
                 Timer::Leap => self.pass_leap(now.mono),
                 Timer::Drift => self.write_drift(),
@@ -179,6 +197,9 @@ impl Engine {
         self.ask(now, |sources, tools| sources.add_configured(configured, tools));
         if !self.config.source_dirs.is_empty() {
             self.out.push(Output::ReadSourceFiles);
+        }
+        if self.options.once.is_some() {
+            self.timers.set(Timer::Once, now.mono.plus_seconds(ONCE_S));
         }
         self.out.push(Output::Ready);
     }

@@ -28,4 +28,4 @@ mod steer;
 pub mod timeline;
 pub mod timer;
 
-pub use engine::{Engine, Entropy, Options};
+pub use engine::{Engine, Entropy, Once, Options};

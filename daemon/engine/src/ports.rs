@@ -84,6 +84,12 @@ impl Ports {
         [self.ipv4.socket, self.ipv6.socket].contains(&Some(socket))
     }
 
+    /// The NTP port, if clients are answered on it.
+    pub fn answering_port(&self) -> Option<u16> {
+        let is_answering = |shared: &Shared| shared.holders.contains(&Holder::Answering);
+        (is_answering(&self.ipv4) || is_answering(&self.ipv6)).then_some(self.server_port)
+    }
+
     /// The NTP port.
     pub fn server_port(&self) -> u16 {
         self.server_port
@@ -102,7 +108,9 @@ mod tests {
     fn the_server_socket_is_open_as_long_as_somebody_needs_it() {
         let (mut ports, mut out) = (Ports::new(123), Outbox::default());
         let asking = Holder::Asking(SourceId(4));
+        assert_eq!(ports.answering_port(), None);
         let socket = ports.hold(false, Holder::Answering, &mut out).unwrap();
+        assert_eq!(ports.answering_port(), Some(123));
         assert_eq!(ports.hold(false, asking, &mut out), Some(socket));
         assert_ne!(ports.hold(true, asking, &mut out), Some(socket));
         assert!(ports.is_server(socket) && !ports.is_server(ports.fresh_for_test()));

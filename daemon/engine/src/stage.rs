@@ -59,6 +59,7 @@ impl Stage {
             precision_s: 1e-7,
             era_start: 0,
             leap_table: None,
+            once: None,
         };
         let mut random = 1_u64;
         let entropy = Box::new(move || {

@@ -4,7 +4,7 @@ use conf::config::AuthSelectMode;
 use units::{Leap, Mono, ReferenceId, Stratum};
 
 use crate::discipline::{Reference, Update, Verdict};
-use crate::engine::Engine;
+use crate::engine::{Engine, Once};
 use crate::io::{ClockCommand, LogFile, Output, Severity};
 use crate::select::{self, AuthMode, Candidate, Origin, Rules, Status};
 use crate::source::{Source, SourceId};
@@ -193,6 +193,10 @@ impl Engine {
             interval_s: source.polling.steady_wait_s(),
             reference,
         };
+        if let Some(once) = self.options.once {
+            self.finish_once(once, combined.offset_s);
+            return;
+        }
         let verdict =
             self.discipline
                 .update(now, &update, &mut self.timeline, &mut self.timers, &mut self.out);
@@ -208,6 +212,22 @@ impl Engine {
         if let (Some(drift), None) = (&self.config.clock.drift_file, self.timers.get(Timer::Drift)) {
             self.timers.set(Timer::Drift, now.plus_seconds(drift.interval_s));
         }
+    }
+
+    /// A daemon that measures once has its measurement.
+    fn finish_once(&mut self, once: Once, offset_s: f64) {
+        let done = match once {
+            Once::Set => "step",
+            Once::Log => "ignored",
+        };
+        self.out
+            .info(format!("System clock wrong by {offset_s:.6} seconds ({done})"));
+        if once == Once::Set {
+            self.discipline
+                .set_once(offset_s, &mut self.timeline, &mut self.timers, &mut self.out);
+        }
+        self.timers.stop(Timer::Once);
+        self.out.push(Output::Exit { status: 0 });
     }
 
     /// No source can be followed.

@@ -23,6 +23,8 @@ pub enum Timer {
     Drift,
     /// The state of the local reference is looked at again.
     Local,
+    /// A daemon that is to measure once has found no source.
+    Once,
     /// The kernel's idea of the error bound is renewed.
     Status,
 }

@@ -10,10 +10,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use conf::config::Config;
 use engine::discipline::leap::LeapTable;
 use engine::io::{
-    ClockCommand, Input, LookupError, LookupId, Now, Output, SocketId, SocketUse, Stamp, StampSource,
+    ClockCommand, ControlPeer, Input, LookupError, LookupId, Now, Output, SocketId, SocketUse, Stamp,
+    StampSource,
 };
 use engine::{Engine, Options};
 use units::{Leap, Mono, UnixTime};
+use wire::candm::Request;
 
 use crate::clock::{HostClock, Oscillator};
 use crate::moment::Moment;
@@ -47,7 +49,7 @@ pub struct ClientSetup {
 }
 
 /// What happens to a host from outside.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Act {
     /// Somebody steps its clock by so many seconds.
     Step(f64),
@@ -57,6 +59,8 @@ pub enum Act {
     Wake(f64),
     /// Its kernel refuses to touch the clock, or no longer does.
     Refuse(bool),
+    /// Its operator runs chronyc.
+    Chronyc(Request),
     /// Its daemon is asked to end.
     Terminate,
     /// Its daemon is started again, with what its drift file says.
@@ -68,6 +72,8 @@ pub struct World {
     seed: u64,
     begin: UnixTime,
     leap: Option<(Moment, f64)>,
+    names: BTreeMap<String, Vec<HostId>>,
+    lookups_fail: Vec<(f64, f64)>,
     now: Moment,
     seconds: i64,
     hosts: Vec<Host>,
@@ -180,6 +186,8 @@ impl World {
             seed,
             begin,
             leap: None,
+            names: BTreeMap::new(),
+            lookups_fail: Vec::new(),
             now: Moment::BEGIN,
             seconds: 0,
             hosts: Vec::new(),
@@ -234,6 +242,16 @@ impl World {
             Leap::Normal | Leap::Unsynchronised => 0.0,
         };
         self.leap = Some((Moment::at(at_s), by_s));
+    }
+
+    /// Gives a name to several hosts: a pool.
+    pub fn name(&mut self, name: &str, hosts: Vec<HostId>) {
+        self.names.insert(name.to_owned(), hosts);
+    }
+
+    /// No name is found between these times, seconds.
+    pub fn fail_lookups(&mut self, from_s: f64, to_s: f64) {
+        self.lookups_fail.push((from_s, to_s));
     }
 
     /// Connects two hosts; a server is the second.
@@ -409,14 +427,30 @@ impl World {
                 self.deliver(host, socket, from, received, &bytes);
             }
             Event::Resolved { host, lookup, name } => {
-                let answer = match self.host(&name) {
-                    Some(found) => Ok(vec![Self::address(found)]),
-                    None => Err(LookupError::NotFound),
-                };
+                let answer = self.look_up(&name);
                 self.tell(host, Input::Resolved { lookup, answer });
             }
-            Event::Act { host, act } => self.act(host, act),
+            Event::Act { host, act } => self.act(host, &act),
         }
+    }
+
+    fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, LookupError> {
+        let now_s = self.now.seconds();
+        if self
+            .lookups_fail
+            .iter()
+            .any(|(from_s, to_s)| (*from_s..*to_s).contains(&now_s))
+        {
+            return Err(LookupError::TryAgain);
+        }
+        let own = self.host(name).map(|host| vec![host]);
+        let hosts = self
+            .names
+            .get(name)
+            .cloned()
+            .or(own)
+            .ok_or(LookupError::NotFound)?;
+        Ok(hosts.into_iter().map(Self::address).collect())
     }
 
     fn start(&mut self, id: HostId) {
@@ -433,6 +467,7 @@ impl World {
             precision_s: PRECISION_S,
             era_start: ERA_START_UNIX_SECONDS,
             leap_table: client.setup.leap_table.clone(),
+            once: None,
         };
         let mut entropy = Random::stream(seed, &format!("{} entropy {}", client.name, client.starts));
         let entropy = Box::new(move || entropy.bits());
@@ -445,21 +480,26 @@ impl World {
         self.carry_out(id);
     }
 
-    fn act(&mut self, id: HostId, act: Act) {
+    fn act(&mut self, id: HostId, act: &Act) {
         let Some(Host::Client(client)) = self.hosts.get_mut(id) else {
             return;
         };
         match act {
-            Act::Step(by_s) => client.clock.step(by_s),
+            Act::Step(by_s) => client.clock.step(*by_s),
             Act::Sleep => {
                 client.asleep = true;
                 client.clock.fall_asleep();
             }
             Act::Wake(error_s) => {
                 client.asleep = false;
-                client.clock.wake_up(error_s);
+                client.clock.wake_up(*error_s);
             }
-            Act::Refuse(refusing) => client.refusing = refusing,
+            Act::Refuse(refusing) => client.refusing = *refusing,
+            Act::Chronyc(request) => {
+                let bytes = request.encode(1);
+                let peer = ControlPeer::Unix(0);
+                self.tell(id, Input::Control { peer, bytes: &bytes });
+            }
             Act::Terminate => self.tell(id, Input::Terminate),
             Act::Restart => {
                 if let Some((_, frequency_ppm, skew_ppm)) = client.record.drifts.last() {
@@ -686,7 +726,9 @@ impl Client {
                             remote: Some(remote),
                         }
                     }
-                    SocketUse::Server { port, .. } => Socket { port, remote: None },
+                    SocketUse::Server { port, ipv6: false } => Socket { port, remote: None },
+                    // There is no IPv6 in this world.
+                    SocketUse::Server { ipv6: true, .. } => return,
                 };
                 self.sockets.insert(socket, opened);
             }

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use conf::config::{Config, Family, LogKind};
+use conf::config::{Config, Family, LogKind, PathSetting};
 use conf::diagnostic::{Diagnostic, Severity as Weight};
 use engine::io::Severity;
 use engine::{Engine, Options};
@@ -18,7 +18,7 @@ use os::{AddressFamily, Clock, Resolver, Stamping, Waiter, random_u64, reason, s
 use units::UnixTime;
 use wire::ntp::auth::Key;
 
-use crate::args::Arguments;
+use crate::args::{Arguments, Once};
 use crate::confinement;
 use crate::control::ControlSockets;
 use crate::files::{ConfigurationFiles, make_directory, read_drift};
@@ -109,9 +109,6 @@ fn prepare(
     log: &mut Log,
 ) -> Result<Prepared, Fatal> {
     report(problems, log)?;
-    if arguments.once.is_some() {
-        return Err(Fatal("Measuring once (-q, -Q) is not supported".to_owned()));
-    }
     adapt(&mut config, arguments);
     let pid_file = match Identity::path(&config.process.pid_file, identity.pid_file) {
         Some(path) => Some(write_pid_file(path, identity)?),
@@ -162,6 +159,10 @@ fn prepare(
         precision_s,
         era_start: ERA_START_S,
         leap_table,
+        once: arguments.once.map(|once| match once {
+            Once::Set => engine::Once::Set,
+            Once::Log => engine::Once::Log,
+        }),
     };
     Ok(Prepared {
         config,
@@ -294,6 +295,16 @@ fn adapt(config: &mut Config, arguments: &Arguments) {
     if arguments.restart {
         config.initial_step = None;
         config.clock.make_step = config.clock.make_step.filter(|step| step.limit.is_none());
+    }
+    if arguments.once.is_some() {
+        // Nobody is answered by a daemon that ends in some seconds; with -Q it does not even say that it is there.
+        config.server.access.clear();
+        config.server.broadcasts.clear();
+        config.control.port = 0;
+        config.control.socket = PathSetting::Disabled;
+    }
+    if arguments.once == Some(Once::Log) {
+        config.process.pid_file = PathSetting::Disabled;
     }
     if config.logs.dir.is_none() {
         config.logs.kinds.clear();

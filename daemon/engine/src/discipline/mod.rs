@@ -248,6 +248,14 @@ impl Discipline {
             return;
         }
         let remaining_s = self.remaining_s(now, timeline);
+        // What would not be believed of the sources is not believed here either: their next samples decide.
+        let is_believed = self
+            .rules
+            .max_change
+            .is_none_or(|max| remaining_s.abs() <= max.offset_s);
+        if !is_believed {
+            return;
+        }
         if self.may_step(remaining_s) {
             self.step(remaining_s, timeline, timers, out);
         } else {
@@ -292,6 +300,17 @@ impl Discipline {
     /// Replaces the rule for steps; its limit counts from now.
     pub fn set_make_step(&mut self, rule: Option<MakeStep>) {
         self.make_step = rule;
+    }
+
+    /// Sets the clock once and for all: by a step, whatever the rule for steps says.
+    pub fn set_once(
+        &mut self,
+        offset_s: f64,
+        timeline: &mut Timeline,
+        timers: &mut Timers,
+        out: &mut Outbox,
+    ) {
+        self.step(offset_s, timeline, timers, out);
     }
 
     /// Forgets where our time comes from: the clock is no longer synchronised.

@@ -1,6 +1,6 @@
 //! What comes from a source: is it an answer of ours, is it any good, and what does it say.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use units::{Mode, Mono, NtpTimestamp, Stratum};
 use wire::ntp::{Header, KissCode};
@@ -326,7 +326,9 @@ impl Source {
         let Some(ours) = to else { return false };
         let follows_us =
             header.stratum > Stratum::PRIMARY && header.reference_id == crate::source::reference_id(ours);
-        let is_us = self.address == Some(ours)
+        // Another daemon may well answer at an address of ours, on another port or where we do not answer.
+        let own = local.own_port.map(|port| SocketAddr::new(ours, port));
+        let is_us = own.is_some() && self.remote() == own
             || (!header.reference_time.is_zero()
                 && header.stratum > Stratum::PRIMARY
                 && header.reference_time == local.announced.reference_time

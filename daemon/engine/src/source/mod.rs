@@ -154,6 +154,8 @@ pub struct Local {
     pub era_start: i64,
     /// What we tell others of our clock: leap, stratum, precision, reference and root values.
     pub announced: Header,
+    /// The port on which we answer others, if we do: at one of our addresses that is ourselves.
+    pub own_port: Option<u16>,
 }
 
 impl Source {

@@ -21,8 +21,10 @@ const ANSWER_WAIT_S: f64 = 1.0;
 /// The wait between a packet that goes ahead and the next one (`presend`), seconds.
 const AHEAD_S: f64 = 2.0;
 
-/// The interval between requests is up to this share shorter or longer, at random …
+/// An interval that has grown is up to this share longer, at random; …
 const SPREAD: f64 = 0.1;
+/// … at the shortest one, which the operator chose, it is up to this share …
+const SPREAD_AT_SHORTEST: f64 = 0.005;
 /// … and that in a burst up to this share longer.
 const SPREAD_OF_BURST: f64 = 0.02;
 
@@ -391,9 +393,13 @@ fn say_kiss(source: &mut Source, kiss: KissCode, tools: &mut Tools<'_>) {
 /// phase of something that repeats; `random` has 64 random bits.
 fn spread(source: &Source, wait_s: f64, random: u64) -> f64 {
     let share = f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX);
-    if source.polling.burst().is_some() {
-        wait_s * (1.0 + SPREAD_OF_BURST * share)
+    let (shortest, _) = source.polling.limits();
+    let spread = if source.polling.burst().is_some() {
+        SPREAD_OF_BURST
+    } else if source.polling.interval().0 > shortest {
+        SPREAD
     } else {
-        wait_s * (1.0 - SPREAD + 2.0 * SPREAD * share)
-    }
+        SPREAD_AT_SHORTEST
+    };
+    wait_s * (1.0 + spread * share)
 }
