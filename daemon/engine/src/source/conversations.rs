@@ -269,16 +269,23 @@ fn who_follows_us_or_is_us_gives_no_sample() {
     });
     let stage = play(|_| {}, follows, 3.0);
     assert_eq!(stage.source().last_answer.as_ref().unwrap().tests.bits() & 1, 0);
-    let mut stage = Stage::new(
-        config(vec![line(
-            SourceKind::Server,
-            &crate::stage::ours().to_string(),
-            |_| {},
-        )]),
-        well(),
-    );
-    stage.run_until(3.0);
-    assert_eq!((stage.source().counts.valid, stage.source().counts.good), (1, 0));
+    // At our own address it is we who answer, if we answer at all; on another port it is another daemon.
+    let good = |answers: bool, port: u16| {
+        let ours = crate::stage::ours().to_string();
+        let mut config = config(vec![line(SourceKind::Server, &ours, |line| line.port = port)]);
+        if answers {
+            config.server.access.push(conf::config::AccessRule {
+                verdict: conf::config::Verdict::Allow,
+                all: false,
+                subnet: conf::config::Subnet::Everyone,
+            });
+        }
+        let mut stage = Stage::new(config, well());
+        stage.run_until(3.0);
+        assert_eq!(stage.source().counts.valid, 1);
+        stage.source().counts.good
+    };
+    assert_eq!((good(true, 123), good(true, 11_123), good(false, 123)), (0, 1, 1));
 }
 
 #[test]
