@@ -105,18 +105,20 @@ fn requests_are_counted_alike() {
 fn a_client_that_asked_is_listed() {
     same("port 0", |daemon, transcript| {
         let _ = daemon.ask_udp("127.0.0.1", "tracking");
-        let listed = |text: &str| {
-            text.lines()
-                .map(|line| line.split_whitespace().take(7).collect::<Vec<_>>().join(" "))
-                .collect::<Vec<_>>()
-                .join("\n")
-                + "\n"
-        };
         let (text, status) = daemon.ask("clients -r");
-        transcript.add("clients -r", (listed(&text), status));
+        transcript.add("clients -r", (first_words(&text, 7), status));
         let (text, status) = daemon.ask("clients");
-        transcript.add("clients", (listed(&text), status));
+        transcript.add("clients", (first_words(&text, 7), status));
     });
+}
+
+/// So many words of each line: the last ones are ages.
+fn first_words(text: &str, count: usize) -> String {
+    let lines = text.lines().map(|line| {
+        let words: Vec<&str> = line.split_whitespace().take(count).collect();
+        words.join(" ") + "\n"
+    });
+    lines.collect()
 }
 
 #[test]
@@ -137,6 +139,46 @@ fn a_local_reference_is_reported_alike() {
             transcript.add(report, daemon.ask(report));
         }
         transcript.add("tracking", daemon.ask_for_values("tracking"));
+    });
+}
+
+#[test]
+fn clients_that_asked_for_the_time_are_counted_alike() {
+    let config = format!("port {}\nallow\nlocal stratum 5", daemon::free_port());
+    same(&config, |daemon, transcript| {
+        let config = std::fs::read_to_string(daemon.path("conf")).unwrap();
+        let port = config
+            .lines()
+            .find_map(|line| line.strip_prefix("port "))
+            .unwrap();
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        for version in [3_u8, 4, 4] {
+            let mut request = [0; 48];
+            request[0] = version << 3 | 3;
+            request[40..].copy_from_slice(&[version; 8]);
+            socket.send_to(&request, format!("127.0.0.1:{port}")).unwrap();
+            let mut answer = [0; 100];
+            let length = socket.recv(&mut answer).unwrap();
+            // Leap, version, mode, stratum; what is followed; what was sent.
+            let told = format!(
+                "{length} {:?} {:?} {:?}\n",
+                &answer[..2],
+                &answer[12..16],
+                &answer[24..32]
+            );
+            transcript.add("the time", (told, None));
+        }
+        let (text, status) = daemon.ask("clients");
+        transcript.add("clients", (first_words(&text, 3), status));
+        let (text, status) = daemon.ask("serverstats");
+        let lines = text
+            .lines()
+            .filter(|line| !line.starts_with("Command packets received"));
+        transcript.add(
+            "serverstats",
+            (lines.map(|line| format!("{line}\n")).collect(), status),
+        );
     });
 }
 
