@@ -20,6 +20,7 @@ use conf::include::{ReadError, Reader};
 use engine::discipline::leap::LeapTable;
 use engine::io::StampSource;
 use units::{Leap, UnixTime};
+use wire::candm::Request;
 
 use crate::clock::Oscillator;
 use crate::network::{Jitter, Path};
@@ -45,6 +46,7 @@ pub struct Client {
     start_s: f64,
     drift: Option<(f64, f64)>,
     observe: bool,
+    by_name: bool,
     leap_table: Option<LeapTable>,
     stamps: StampSource,
     latency: Jitter,
@@ -61,6 +63,7 @@ impl Client {
             start_s: 1.0,
             drift: None,
             observe: false,
+            by_name: false,
             leap_table: None,
             stamps: StampSource::Kernel,
             latency: Jitter::Constant(0.0),
@@ -120,6 +123,19 @@ impl Client {
         self
     }
 
+    /// Its daemon looks the names up.
+    #[must_use]
+    pub fn by_name(mut self) -> Self {
+        self.by_name = true;
+        self
+    }
+
+    /// Its operator runs chronyc.
+    #[must_use]
+    pub fn chronyc(self, at_s: f64, request: Request) -> Self {
+        self.act_at(at_s, Act::Chronyc(request))
+    }
+
     /// Its daemon only watches.
     #[must_use]
     pub fn observing(mut self) -> Self {
@@ -169,6 +185,8 @@ pub struct Scenario {
     leap: Option<(f64, Leap)>,
     servers: Vec<(String, Server)>,
     clients: Vec<(String, Client)>,
+    pools: Vec<(String, Vec<String>)>,
+    lookups_fail: Vec<(f64, f64)>,
     paths: Vec<(String, String, Path)>,
     expectations: Vec<Expectation>,
 }
@@ -182,6 +200,8 @@ impl Scenario {
             leap: None,
             servers: Vec::new(),
             clients: Vec::new(),
+            pools: Vec::new(),
+            lookups_fail: Vec::new(),
             paths: Vec::new(),
             expectations: Vec::new(),
         }
@@ -239,6 +259,23 @@ impl Scenario {
         self
     }
 
+    /// A name stands for several hosts.
+    #[must_use]
+    pub fn pool(mut self, name: &str, hosts: &[&str]) -> Self {
+        self.pools.push((
+            name.to_owned(),
+            hosts.iter().map(|&host| host.to_owned()).collect(),
+        ));
+        self
+    }
+
+    /// No name is found between these times, seconds.
+    #[must_use]
+    pub fn lookups_fail(mut self, from_s: f64, to_s: f64) -> Self {
+        self.lookups_fail.push((from_s, to_s));
+        self
+    }
+
     /// What must come of it.
     #[must_use]
     pub fn expect(mut self, expectation: Expectation) -> Self {
@@ -267,18 +304,25 @@ impl Scenario {
         for (name, client) in &self.clients {
             world.add_client(name, self.set_up(client));
         }
+        let host = |world: &World, name: &str| {
+            world
+                .host(name)
+                .unwrap_or_else(|| panic!("there is no host {name}"))
+        };
         for (from, to, path) in &self.paths {
-            let host = |name| {
-                world
-                    .host(name)
-                    .unwrap_or_else(|| panic!("there is no host {name}"))
-            };
-            let (from, to) = (host(from), host(to));
+            let (from, to) = (host(&world, from), host(&world, to));
             world.connect(from, to, path.clone());
+        }
+        for (name, hosts) in &self.pools {
+            let hosts = hosts.iter().map(|name| host(&world, name)).collect();
+            world.name(name, hosts);
+        }
+        for (from_s, to_s) in &self.lookups_fail {
+            world.fail_lookups(*from_s, *to_s);
         }
         for (index, (_, client)) in self.clients.iter().enumerate() {
             for (at_s, act) in &client.acts {
-                world.plan(*at_s, first_client + index, *act);
+                world.plan(*at_s, first_client + index, act.clone());
             }
         }
         world.run_until(self.length_s);
@@ -311,6 +355,16 @@ impl Scenario {
             "\n{}\nOne seed alone: SIM_SEED=n cargo test -p sim …\n",
             complaints.join("\n")
         );
+    }
+
+    /// Runs it with one seed and fails if anything expected does not come true.
+    ///
+    /// # Panics
+    /// When it fails; the message has the seed.
+    #[track_caller]
+    pub fn check_one(&self, seed: u64) {
+        let complaints = judge(&self.expectations, &self.run_some(&[seed]));
+        assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
     }
 
     /// Prints everything that one seed does.
@@ -369,7 +423,7 @@ impl Scenario {
 
     fn set_up(&self, client: &Client) -> ClientSetup {
         ClientSetup {
-            config: self.configured(&client.directives),
+            config: self.configured(&client.directives, client.by_name),
             oscillator: client.oscillator.clone(),
             start_s: client.start_s,
             drift: client.drift,
@@ -380,7 +434,7 @@ impl Scenario {
         }
     }
 
-    fn configured(&self, directives: &[String]) -> Config {
+    fn configured(&self, directives: &[String], by_name: bool) -> Config {
         let (mut config, diagnostics) = parse_arguments(directives, &NoFiles);
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
         let names = || {
@@ -390,7 +444,8 @@ impl Scenario {
                 .chain(self.clients.iter().map(|(name, _)| name))
         };
         for source in &mut config.sources {
-            if let SourceName::Name(name) = &source.name
+            if !by_name
+                && let SourceName::Name(name) = &source.name
                 && let Some(host) = names().position(|own| own == name)
             {
                 source.name = SourceName::Address(World::address(host));

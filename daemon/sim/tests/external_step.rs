@@ -16,7 +16,6 @@ fn stepped(by_s: f64, rule: &str) -> Scenario {
 #[test]
 fn a_step_of_a_second_is_taken_back_at_once_where_steps_are_allowed() {
     stepped(1.0, "makestep 0.1 -1")
-        .expect(offset_above(0.9).between(3600.0, 3700.0))
         .expect(steps(1))
         .expect(offset_below(micros(300.0)).within(3600.0 + 70.0))
         .check(100);

@@ -35,7 +35,6 @@ fn a_server_that_is_gone_is_not_hammered() {
 }
 
 #[test]
-#[ignore = "the engine selects only when a sample comes"]
 fn a_server_that_is_gone_is_told_to_the_operator() {
     asking(Path::lan().outage(hours(1.0), hours(4.0)))
         .expect(says("no selectable sources").between(hours(1.0), hours(2.0)))
