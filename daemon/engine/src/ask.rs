@@ -19,6 +19,7 @@ impl Engine {
             precision_s: self.options.precision_s,
             frequency: self.discipline.frequency(),
             skew: self.discipline.skew(),
+            remaining_s: self.discipline.remaining_s(now.mono, &self.timeline),
             era_start: self.options.era_start,
             announced: self.announced(now.mono),
             own_port: self.ports.answering_port(),
@@ -96,6 +97,7 @@ impl Engine {
                 Event::Changed(_) => self.consider(now.mono, None),
                 Event::Removed(id) | Event::Replaced(id) => {
                     self.verdicts.remove(&id);
+                    self.selector.forget(id.0);
                     self.consider(now.mono, None);
                 }
             }

@@ -1,7 +1,8 @@
 //! The engine: one call for what happened, one for what is due, one for what to do.
 
-use conf::config::Config;
 use std::collections::BTreeMap;
+
+use conf::config::Config;
 use units::Mono;
 
 use crate::control::Control;
@@ -138,7 +139,7 @@ impl Engine {
                 self.out
                     .warn(format!("Could not adjust the system clock: {reason}"));
             }
-            Input::Terminate => self.terminate(),
+            Input::Terminate => self.terminate(now),
             Input::Resolved { lookup, answer } => {
                 self.ask(now, |sources, tools| sources.resolved(lookup, answer, tools));
             }
@@ -205,8 +206,11 @@ impl Engine {
     }
 
     /// Ends the daemon's work.
-    pub(crate) fn terminate(&mut self) {
+    pub(crate) fn terminate(&mut self, now: Now) {
         self.write_drift();
+        if self.config.dump_dir.is_some() {
+            self.ask(now, |sources, tools| sources.dump(tools));
+        }
         self.out.push(Output::Exit { status: 0 });
     }
 

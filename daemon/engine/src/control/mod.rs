@@ -78,7 +78,7 @@ impl Engine {
             bytes: answer.bytes,
         });
         if answer.is_last {
-            self.terminate();
+            self.terminate(now);
         }
     }
 }

@@ -103,6 +103,12 @@ impl Selector {
         self.selected = None;
     }
 
+    /// Forgets a source: it is another one from now on.
+    pub fn forget(&mut self, id: u32) {
+        self.memories.remove(&id);
+        self.selected = self.selected.filter(|selected| *selected != id);
+    }
+
     /// Looks at all sources and says which to follow. To be called whenever a source has a new sample or changed
     /// otherwise.
     pub fn select(&mut self, candidates: &[Candidate], rules: &Rules) -> Selection {
@@ -399,7 +405,10 @@ fn is_worth_telling(
         _ if was_following => true,
         Failure::NoMajority { .. } => true,
         // Whatever else keeps sources from being selectable is told at the source.
-        Failure::NoSelectableSources { unreachable } => have_settled && unreachable > 0,
+        Failure::NoSelectableSources { unreachable } => {
+            let have_too_few = || wanted().all(|wanted| wanted.samples < wanted.samples_needed);
+            have_settled && (unreachable > 0 || have_too_few())
+        }
         Failure::NotEnoughSources | Failure::NoRequiredSource => have_settled,
     }
 }

@@ -23,6 +23,10 @@ const RESPONSE_BLUR: f64 = 4.0;
 /// A round trip may seem negative by so many times the dispersion.
 const DELAY_BLUR: f64 = 2.0;
 
+/// Between packets of peers lies a long time, in which the clock may run at a rate that is wrong by so much: the
+/// round trip is known no better.
+const PEER_FREQUENCY_ERROR: f64 = 1e-3;
+
 /// The longest round trip with which intervals below a second are used, seconds.
 const NEAR_S: f64 = 0.01;
 
@@ -82,7 +86,7 @@ impl Source {
         }
         self.counts.arrived(arrival.received.source);
         let received = Moment::of(arrival.received, timeline);
-        let (tests, interleaved) = self.recognise(arrival);
+        let (tests, interleaved, answers_ours) = self.recognise(arrival);
         let mut judgement = Judgement {
             tests,
             interleaved,
@@ -92,7 +96,7 @@ impl Source {
             sampled: false,
         };
         if self.is_peer() {
-            self.remember_peer(arrival, received, tests, interleaved);
+            self.remember_peer(arrival, received, tests, answers_ours);
         }
         if !tests.valid() {
             return Some(judgement);
@@ -104,6 +108,7 @@ impl Source {
         judgement.kiss = header.kiss().filter(|_| header.mode == Mode::Server);
         self.counts.valid = self.counts.valid.saturating_add(1);
         self.unanswered = 0;
+        self.heard_at = Some(now);
         self.is_tentative = false;
         if judgement.tests.synchronised() {
             self.measure(arrival, received, &pending, &mut judgement, now, local, timeline);
@@ -129,8 +134,9 @@ impl Source {
         Some(judgement)
     }
 
-    /// Tests 1 to 7, which need the packet alone; and whether it is interleaved.
-    fn recognise(&self, arrival: &Arrival<'_>) -> (Tests, bool) {
+    /// Tests 1 to 7, which need the packet alone; whether it is interleaved; and whether it answers our last
+    /// packet, be it for the first time or again.
+    fn recognise(&self, arrival: &Arrival<'_>) -> (Tests, bool, bool) {
         let header = arrival.header;
         let origin = header.origin_time;
         let none = (NtpTimestamp::ZERO, NtpTimestamp::ZERO, false);
@@ -147,9 +153,11 @@ impl Source {
         };
         let basic = origin == cookie;
         let interleaved = !basic
+            && self.config.interleaved
             && !interleaved_cookie.is_zero()
             && origin == interleaved_cookie
             && header.transmit_time != header.receive_time;
+        let answers_ours = (basic || interleaved) && !origin.is_zero();
         let matched = (basic || interleaved) && !answered;
         let tests = Tests {
             fresh,
@@ -163,18 +171,20 @@ impl Source {
             distance: exchange::is_distance_sane(header),
             ..Tests::default()
         };
-        (tests, interleaved)
+        (tests, interleaved, answers_ours)
     }
 
     /// Keeps what the next packet to a peer has to bring back.
-    fn remember_peer(&mut self, arrival: &Arrival<'_>, received: Moment, tests: Tests, interleaved: bool) {
+    fn remember_peer(&mut self, arrival: &Arrival<'_>, received: Moment, tests: Tests, answers_ours: bool) {
         let heard = Heard {
             transmit_time: arrival.header.transmit_time,
             receive_time: arrival.header.receive_time,
             received,
         };
         if tests.valid() {
-            self.symmetric.heard(heard, interleaved);
+            self.symmetric.heard(heard);
+        } else if tests.fresh && tests.authentic && answers_ours {
+            self.symmetric.heard_again(heard);
         } else if tests.fresh && tests.authentic {
             self.symmetric.heard_unasked(heard);
         }
@@ -200,13 +210,20 @@ impl Source {
         let precision_s = local
             .precision_s
             .max(2_f64.powi(i32::from(header.precision.clamp(-32, 0))));
-        let measurement = timestamps.measure(
+        let mut measurement = timestamps.measure(
             local.era_start,
-            local.frequency,
+            self.frequency(local),
             local.skew,
             timeline.correction_s(now),
             precision_s,
         );
+        if self.is_peer() && measurement.delay_s < 0.0 {
+            let interval_s = timestamps.received.at.seconds_since(timestamps.sent.at).abs();
+            if -measurement.delay_s < PEER_FREQUENCY_ERROR * interval_s {
+                measurement.dispersion_s += -measurement.delay_s;
+                measurement.delay_s = 0.0;
+            }
+        }
         let tests = &mut judgement.tests;
         tests.delay = acceptable && !pending.ahead && self.is_delay_sane(header, &measurement);
         self.judge_delay(tests, &measurement);
@@ -228,6 +245,15 @@ impl Source {
             judgement.sampled = self.take(header, &measurement, local.frequency);
         } else if !pending.ahead {
             self.polling.unusable();
+        }
+    }
+
+    /// The rate that makes up for the oscillator. Between packets of peers lies a long time, in which it matters
+    /// for the delay, so that what they have shown of it themselves counts more than what is known otherwise.
+    fn frequency(&self, local: &Local) -> f64 {
+        match self.estimator.state() {
+            Some(state) if self.is_peer() && self.estimator.count() > 1 => state.frequency,
+            _ => local.frequency,
         }
     }
 

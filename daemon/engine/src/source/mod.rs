@@ -21,7 +21,7 @@ pub mod symmetric;
 use std::net::{IpAddr, SocketAddr};
 
 use conf::config::{SourceConfig, SourceKind, SourceName};
-use units::{Leap, ReferenceId, Stratum};
+use units::{Leap, Mono, PollInterval, ReferenceId, Stratum};
 use wire::ntp::Header;
 
 use crate::estimate::{Estimator, Prior};
@@ -31,6 +31,9 @@ use crate::source::median::MedianFilter;
 use crate::source::poll::Polling;
 use crate::source::quantile::Quantile;
 use crate::source::symmetric::Symmetric;
+
+/// A peer is late when it was not heard for so many of its intervals.
+const PEER_LATE: f64 = 1.5;
 
 /// A source, by a number that is not used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,6 +112,8 @@ pub struct Source {
     pub past: Option<Past>,
     /// What is to be remembered of a peer.
     pub symmetric: Symmetric,
+    /// When its last valid packet came.
+    heard_at: Option<Mono>,
     /// Requests in a row that were not answered.
     unanswered: u8,
     /// Whether it can be sent to is not known; if not, it is not asked any more.
@@ -150,6 +155,8 @@ pub struct Local {
     pub frequency: f64,
     /// Its error.
     pub skew: f64,
+    /// What is left to correct, true time − system clock, seconds.
+    pub remaining_s: f64,
     /// The first second of the era of remote times, Unix seconds.
     pub era_start: i64,
     /// What we tell others of our clock: leap, stratum, precision, reference and root values.
@@ -183,6 +190,7 @@ impl Source {
             pending: None,
             past: None,
             symmetric: Symmetric::default(),
+            heard_at: None,
             unanswered: 0,
             is_route_in_doubt: false,
             kissed: None,
@@ -233,11 +241,12 @@ impl Source {
         self.address.is_some() && (self.online || self.polling.burst().is_some())
     }
 
-    /// A poll begins, and with it the last one is over; says whether a sample came of that. `frequency` is the
-    /// rate that makes up for the oscillator.
-    pub fn begin_poll(&mut self, frequency: f64) -> bool {
+    /// A poll begins, and with it the last one is over; says whether that was missed, and whether a sample came of
+    /// it. `frequency` is the rate that makes up for the oscillator.
+    pub fn begin_poll(&mut self, now: Mono, frequency: f64) -> (bool, bool) {
         let unanswered = self.pending.as_ref().is_some_and(|pending| !pending.answered);
-        if !self.is_reach_settled {
+        let missed = !self.is_reach_settled && !self.is_peer_in_time(now);
+        if missed {
             self.missed();
         }
         let sampled = self.end_poll(frequency);
@@ -247,7 +256,16 @@ impl Source {
             self.polling.start_poll_burst();
         }
         self.polling.sent(unanswered && self.reach == 0);
-        sampled
+        (missed, sampled)
+    }
+
+    /// Whether this is a peer that asks less often than we do, and is not due yet.
+    fn is_peer_in_time(&self, now: Mono) -> bool {
+        let (true, Some(heard_at), Some(answer)) = (self.is_peer(), self.heard_at, &self.last_answer) else {
+            return false;
+        };
+        let interval_s = PollInterval(answer.header.poll.0.clamp(-7, 17)).as_seconds();
+        now.seconds_since(heard_at) < PEER_LATE * interval_s
     }
 
     /// Forgets all measurements, and what they led to; `prior` is where the next ones begin.

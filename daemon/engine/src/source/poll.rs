@@ -8,6 +8,11 @@ use crate::estimate::Estimator;
 /// How much the interval may grow with each sample, log2.
 const GROWTH: f64 = 0.15;
 
+/// That is for this target of samples; with a smaller one the interval grows faster, …
+const TARGET_USUAL: f64 = 8.0;
+/// … up to so many times.
+const GROWTH_TIMES_MAX: f64 = 6.0;
+
 /// While a source does not answer the interval grows by this with each request, log2.
 const GROWTH_UNANSWERED: f64 = 0.25;
 
@@ -196,7 +201,8 @@ impl Polling {
         // With a larger target of samples less wander is tolerated, so that the memory holds more of them.
         let wander = then.phase_variance.max(state.phase_variance) / (noise_s * noise_s) * self.target / 8.0;
         if wander < 1.0 {
-            self.adjust(GROWTH);
+            // As many samples as are aimed for are taken at each interval.
+            self.adjust(GROWTH * (TARGET_USUAL / self.target).min(GROWTH_TIMES_MAX));
         } else if wander > WANDER_TOO_MUCH {
             self.adjust(-(0.5 * (wander / WANDER_TOO_MUCH).log2()).clamp(0.25, 3.0));
         }

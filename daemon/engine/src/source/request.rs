@@ -141,18 +141,24 @@ impl Source {
             version,
             mode: Mode::SymmetricActive,
             poll: self.polling.interval(),
-            transmit_time: fuzzy(timeline.wall(now).to_ntp(), random),
+            transmit_time: fuzzy(
+                timeline.wall(now).plus_seconds(local.remaining_s).to_ntp(),
+                random,
+            ),
             ..local.announced
+        };
+        // A peer is told true time, also of the past, as far as it is known now: so its intervals are right
+        // while our clock is being corrected.
+        let told = |moment: &Moment| {
+            let wall = moment.told_at(now, timeline, local.frequency);
+            wall.plus_seconds(local.remaining_s).to_ntp()
         };
         if let Some(heard) = &self.symmetric.heard {
             header.origin_time = heard.transmit_time;
-            header.receive_time = fuzzy(
-                heard.received.told_at(now, timeline, local.frequency).to_ntp(),
-                random,
-            );
+            header.receive_time = fuzzy(told(&heard.received), random);
             if let (true, Some(previous)) = (self.may_interleave(), &self.pending) {
                 header.origin_time = heard.receive_time;
-                header.transmit_time = previous.sent.told_at(now, timeline, local.frequency).to_ntp();
+                header.transmit_time = told(&previous.sent);
             }
         }
         if header.receive_time == header.transmit_time {
@@ -163,9 +169,10 @@ impl Source {
     }
 
     /// Whether the next packet to a peer may be interleaved (RFC 9769 §3): it is wanted, the peer was heard since
-    /// our last packet, and that was our only answer to the one before.
+    /// our last packet, and that was our only answer to the one before. Like chronyd this does not follow a peer
+    /// that wants it when we were not told to.
     fn may_interleave(&self) -> bool {
-        (self.config.interleaved || self.symmetric.is_remote_interleaved) && self.symmetric.is_alternating()
+        self.config.interleaved && self.symmetric.is_alternating()
     }
 }
 

@@ -12,8 +12,6 @@ const START_OVER_AFTER: u32 = 2;
 pub struct Symmetric {
     /// The last packet that counted.
     pub heard: Option<Heard>,
-    /// The peer has sent an interleaved packet that was valid.
-    pub is_remote_interleaved: bool,
     /// Packets sent since the last valid one came.
     sent_since_heard: u32,
     /// Packets sent between the last two valid ones that came.
@@ -40,11 +38,15 @@ impl Symmetric {
     }
 
     /// A valid packet came.
-    pub fn heard(&mut self, heard: Heard, interleaved: bool) {
+    pub fn heard(&mut self, heard: Heard) {
         self.heard = Some(heard);
-        self.is_remote_interleaved = interleaved;
         self.is_established = true;
         self.sent_before_heard = std::mem::take(&mut self.sent_since_heard);
+    }
+
+    /// Another answer to the packet that was answered already: what we bring back is newer, and that is all.
+    pub fn heard_again(&mut self, heard: Heard) {
+        self.heard = Some(heard);
     }
 
     /// A packet came that did not answer ours. It may be the first of an association, or of one that the peer

@@ -24,7 +24,7 @@ const AHEAD_S: f64 = 2.0;
 /// An interval that has grown is up to this share longer, at random; …
 const SPREAD: f64 = 0.1;
 /// … at the shortest one, which the operator chose, it is up to this share …
-const SPREAD_AT_SHORTEST: f64 = 0.005;
+const SPREAD_AT_SHORTEST: f64 = 0.02;
 /// … and that in a burst up to this share longer.
 const SPREAD_OF_BURST: f64 = 0.02;
 
@@ -66,14 +66,12 @@ impl Sources {
             return;
         };
         if !ahead {
-            let was_reachable = source.reach != 0;
-            if source.begin_poll(tools.local.frequency) {
-                self.events.push_back(Event::Sampled(id));
+            match source.begin_poll(now, tools.local.frequency) {
+                (_, true) => self.events.push_back(Event::Sampled(id)),
+                (true, false) => self.events.push_back(Event::Changed(id)),
+                (false, false) => {}
             }
             if source.reach == 0 && source.polls >= POLLS_TO_SETTLE {
-                if was_reachable {
-                    self.events.push_back(Event::Changed(id));
-                }
                 self.complain(id, now, tools.out);
             }
         }
@@ -116,7 +114,7 @@ impl Sources {
         if judgement.sampled {
             self.events.push_back(Event::Sampled(id));
             self.log_statistics(id, before, tools);
-        } else if judgement.tests.valid() && !judgement.tests.synchronised() {
+        } else if judgement.tests.valid() && !judgement.ahead {
             self.events.push_back(Event::Changed(id));
         }
         true

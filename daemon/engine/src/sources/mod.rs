@@ -63,7 +63,7 @@ pub struct Entry {
 pub enum Event {
     /// A sample was taken in.
     Sampled(SourceId),
-    /// A source is not reachable any more, or says that it has no time to give.
+    /// A poll of a source brought no sample.
     Changed(SourceId),
     /// A source is gone.
     Removed(SourceId),
