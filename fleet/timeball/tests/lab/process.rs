@@ -161,11 +161,23 @@ impl Process {
         })
     }
 
-    /// Ends it and all it started with SIGKILL, and waits for that.
+    /// Ends it and all it started with SIGKILL, and waits until the last of them holds nothing any more: whoever
+    /// takes its place finds locks and ports free.
     pub fn destroy(&self) {
         if self.alive() {
             signal_group(self.0.group, "KILL");
             let _ = self.0.child.lock().unwrap().wait();
+            eventually(
+                Duration::from_secs(20),
+                &format!("the end of {}", self.title()),
+                || {
+                    if lives(self.0.group) {
+                        Err("it was killed and has not ended".to_owned())
+                    } else {
+                        Ok(())
+                    }
+                },
+            );
         }
     }
 
@@ -175,6 +187,22 @@ impl Process {
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
     }
+}
+
+/// Whether a process of this group still has a thread that runs.
+fn lives(group: u32) -> bool {
+    let group = group.to_string();
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .any(|process| {
+            // `PID (NAME) STATE PARENT GROUP …`; it may end while it is looked at.
+            let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+            let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+            let (state, its_group) = (fields.next(), fields.nth(1));
+            let threads = || fs::read_dir(process.join("task")).map_or(0, Iterator::count);
+            its_group == Some(group.as_str()) && (state != Some("Z") || threads() > 1)
+        })
 }
 
 /// The exit status as a shell would number it.
