@@ -88,6 +88,14 @@ fn an_operators_day() {
     );
     assert_eq!(answer.row("rocky-01")["status"], "ok");
 
+    let running = || -> Vec<Option<u32>> {
+        (1..=12)
+            .map(|n| host(&format!("web-{n:02}")).chronyd_pid())
+            .collect()
+    };
+    let before_any_change = running();
+    assert!(before_any_change.iter().all(Option::is_some));
+
     // --- create, on a label
     let servers = ["--servers", "ntp1.lab,ntp2.lab"];
     let answer = fleet.ntp("create", "group:web", &servers);
@@ -209,6 +217,9 @@ fn an_operators_day() {
     let answer = fleet.ntp("update", "web-03", &servers);
     assert_eq!(answer.status("web-03"), "ok(true)", "{}", answer.stdout);
 
+    // --- all of that without a restart of chronyd
+    assert_eq!(running(), before_any_change);
+
     // --- what another tool managed is taken over, and not left beside
     let answer = fleet.ntp("update", "osapi-01", &["--servers", "ntp2.lab"]);
     assert_eq!(answer.status("osapi-01"), "ok(true)", "{}", answer.stdout);
@@ -243,6 +254,7 @@ fn an_operators_day() {
     assert_eq!(answer.status("web-05"), "ok(true)");
     assert!(sources_of(host("web-05")).is_empty());
     assert_eq!(answer.status("alpine-01"), "skipped");
+    assert_eq!(running(), before_any_change);
 
     // --- the jobs tell the same
     let jobs = fleet.client(&["job", "list", "--json"]);

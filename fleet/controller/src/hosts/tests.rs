@@ -163,3 +163,66 @@ async fn a_rejected_host_is_forgotten_when_the_store_does_not_remember_it() {
     ));
     assert_eq!(hosts.pending().len(), 1);
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_a_host_is_said_with_since_when_until_it_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let hosts = hosts(directory.path(), &["m1"]).await;
+    let report = |state: SyncState, drift: Option<&str>, load: f64, free: u64| {
+        let drift = drift.map(|detail| model::ntp::Drift {
+            kind: model::ntp::DriftKind::Edited,
+            detail: detail.to_owned(),
+        });
+        Box::new(HostReport {
+            ntp: Some(model::ntp::NtpStatus {
+                state,
+                drift,
+                ..Default::default()
+            }),
+            load: [load, 0.0, 0.0],
+            memory_bytes: [1000, free, 1000 - free],
+            ..HostReport::default()
+        })
+    };
+    let hear = |report: Box<HostReport>| -> Vec<(String, String, String)> {
+        hosts.heard("m1", Some(report));
+        let conditions = hosts.find("m1").unwrap().conditions;
+        assert!(conditions.iter().all(|condition| condition.status));
+        conditions
+            .into_iter()
+            .map(|c| (c.kind, c.reason.unwrap(), c.last_transition_time))
+            .collect()
+    };
+    // At the bounds nothing is wrong: twice as much load as processors, a tenth of the memory free.
+    assert_eq!(hear(report(SyncState::Synchronized, None, 2.0, 100)), []);
+    let all = hear(report(
+        SyncState::Unsynchronized,
+        Some("a line was added"),
+        2.01,
+        99,
+    ));
+    let told: Vec<(&str, &str)> = all
+        .iter()
+        .map(|(kind, reason, _)| (kind.as_str(), reason.as_str()))
+        .collect();
+    let wanted = [
+        ("ClockNotSynchronized", "the clock follows no source"),
+        ("ConfigDrift", "a line was added"),
+        ("HighLoad", "load 2.01 on 1 processors"),
+        ("MemoryPressure", "99 of 1000 bytes are free"),
+    ];
+    assert_eq!(told, wanted);
+    let later = hear(report(
+        SyncState::FreeRunning,
+        Some("a line was added"),
+        2.01,
+        100,
+    ));
+    assert_eq!(later[0].0, "ClockFreeRunning");
+    assert_eq!(
+        later[1..],
+        all[1..3],
+        "those that still hold began when they began"
+    );
+    assert_eq!(hear(report(SyncState::Synchronized, None, 0.0, 500)), []);
+}

@@ -209,3 +209,12 @@ async fn fact_keys_have_meanings() {
             .all(|key| key["description"].is_string() && key["builtin"] == Value::Bool(true))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_is_accepted_where_that_is_set() {
+    let lab = Lab::start_with(|settings| settings.auto_accept = true).await;
+    let _agent = lab.pending_agent("web-01").await;
+    assert_eq!(lab.get("/api/agent/web-01").await.expect(200)["state"], "Ready");
+    assert_eq!(lab.get("/api/agent/pending").await.expect(200)["total"], 0);
+    lab.get("/api/node/web-01/ntp").await.expect(200);
+}

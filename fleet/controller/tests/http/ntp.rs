@@ -4,7 +4,7 @@ use model::{Change, Failure, FailureKind, Outcome};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::lab::{Lab, refuses};
+use crate::lab::{Lab, eventually, refuses};
 
 /// A field, and what says that a value is of its type.
 type Typed = (&'static str, fn(&Value) -> bool);
@@ -327,4 +327,28 @@ async fn the_wait_can_be_chosen_within_bounds() {
         .expect(200);
     let order = agent.orders().pop().unwrap();
     assert_eq!(order.not_after_ms - order.issued_ms, 300_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deployed_where_is_kept_with_its_sum() {
+    let lab = Lab::start().await;
+    let agent = lab.agent("web-01").await;
+    let bus = lab.running.controller().bus();
+    let kept = async || {
+        let entry = bus
+            .get(bus::Bucket::FILE_STATE, &agent.machine_id)
+            .await
+            .unwrap()?;
+        Some(serde_json::from_slice::<Value>(&entry.value).unwrap())
+    };
+    assert_eq!(kept().await, None);
+    let servers = json!({"servers": ["ntp1.example.com"]});
+    let job = lab.put("/api/node/web-01/ntp", servers).await.expect(200)["job_id"].clone();
+    eventually(async || kept().await.is_some()).await;
+    let state = kept().await.unwrap();
+    assert_eq!(state["sha256"], "ab".repeat(32));
+    assert_eq!(state["path"], "/etc/chrony/sources.d/timeball.sources");
+    assert_eq!(state["job_id"], job);
+    lab.delete("/api/node/web-01/ntp").await.expect(200);
+    eventually(async || kept().await.is_none()).await;
 }

@@ -232,3 +232,22 @@ async fn an_older_store_is_brought_up_step_by_step() {
         Err(BusError::Newer(_))
     ));
 }
+
+#[tokio::test]
+async fn the_audit_trail_and_the_events_are_kept_for_thirty_days() {
+    let directory = tempfile::tempdir().unwrap();
+    let hands = Hands::new(0, 0, "boot");
+    let bus = Embedded::open_by(&directory.path().join("store.db"), hands.clone()).unwrap();
+    for log in Log::ALL {
+        bus.append(log, Uuid::nil(), Bytes::from_static(b"{}"))
+            .await
+            .unwrap();
+    }
+    for (age_ms, kept) in [(30 * DAY_MS - 1000, 1), (30 * DAY_MS + 1000, 0)] {
+        hands.set(age_ms, 0, "boot");
+        for log in Log::ALL {
+            let page = bus.page(log, 0, 10).await.unwrap();
+            assert_eq!(page.entries.len(), kept, "{} after {age_ms} ms", log.name);
+        }
+    }
+}
