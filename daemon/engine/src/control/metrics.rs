@@ -54,16 +54,31 @@ impl Page {
             "Whether the clock follows a source.",
             synchronised,
         );
-        let usable = engine
-            .verdicts
-            .values()
-            .filter(|verdict| verdict.status.is_selectable())
-            .count();
+        self.gauge(
+            "timeball_clock_free_running_seconds",
+            "How long the clock has gone on alone, because no source can be followed.",
+            free_running_s(engine, tracking, now),
+        );
+        let verdicts = engine.verdicts.values();
+        let usable = verdicts.filter(|verdict| verdict.status.is_selectable()).count();
         self.gauge(
             "timeball_sources_usable",
             "Sources that could be followed.",
             number(usable),
         );
+        let counts = &engine.server.statistics;
+        let name = "timeball_server_requests_total";
+        self.head(
+            name,
+            "NTP requests from those who may ask, by what became of them.",
+            Kind::Counter,
+        );
+        for (result, count) in [
+            ("answered", counts.ntp_hits.saturating_sub(counts.ntp_drops)),
+            ("limited", counts.ntp_drops),
+        ] {
+            let _ = writeln!(self.0, "{name}{{result=\"{result}\"}} {count}");
+        }
     }
 
     fn tracking(&mut self, engine: &Engine, tracking: &Tracking) {
@@ -276,7 +291,8 @@ impl Page {
         }
         let _ = match value {
             f64::INFINITY => writeln!(self.0, " +Inf"),
-            value => writeln!(self.0, " {value}"),
+            // No zero is negative.
+            value => writeln!(self.0, " {}", value + 0.0),
         };
     }
 }
@@ -385,6 +401,17 @@ impl Row {
             ("source_address", self.address.clone()),
             ("source_name", self.name.clone()),
         ]
+    }
+}
+
+/// How long ago the clock was last corrected, if nobody is there who could correct it now, seconds.
+fn free_running_s(engine: &Engine, tracking: &Tracking, now: Mono) -> f64 {
+    let is_followed = engine.verdicts.values().any(|verdict| verdict.status.is_used());
+    match engine.discipline.updated_at() {
+        Some(updated) if tracking.following == Following::Source && !is_followed => {
+            now.seconds_since(updated).max(0.0)
+        }
+        _ => 0.0,
     }
 }
 
@@ -508,9 +535,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_synchronised_clock_has_the_bound_that_everybody_has() {
-        let (mut engine, now) = engine();
+    /// A source says that the clock is half a second behind.
+    fn follow(engine: &mut Engine, now: Now) {
         let update = Update {
             offset_s: 0.5,
             offset_error_s: 1e-5,
@@ -531,6 +557,12 @@ mod tests {
         engine
             .discipline
             .update(now.mono, &update, parts.0, parts.1, parts.2);
+    }
+
+    #[test]
+    fn a_synchronised_clock_has_the_bound_that_everybody_has() {
+        let (mut engine, now) = engine();
+        follow(&mut engine, now);
         let page = text(&engine, now.mono);
         let near = |name: &str, wanted: f64| {
             let value = value(&page, name);
@@ -541,6 +573,7 @@ mod tests {
         };
         near("timeball_clock_error_bound_seconds", 0.513);
         near("timeball_clock_offset_seconds", 0.5);
+        near("timeball_clock_free_running_seconds", 0.0);
         near("chrony_tracking_system_time_seconds", 0.5);
         near("chrony_tracking_last_offset_seconds", -0.5);
         near("chrony_tracking_root_dispersion_seconds", 0.003);
@@ -549,6 +582,17 @@ mod tests {
         assert!(page.contains(
             r#"chrony_tracking_info{tracking_address="192.0.2.1",tracking_name="192.0.2.1",tracking_refid="C0000201"} 1"#
         ));
+    }
+
+    #[test]
+    fn without_sources_the_clock_runs_freely_and_the_bound_grows() {
+        let (mut engine, now) = engine();
+        follow(&mut engine, now);
+        let later = text(&engine, now.mono.plus_seconds(1000.0));
+        let free_s = value(&later, "timeball_clock_free_running_seconds").unwrap();
+        assert!((free_s - 1000.0).abs() < 1e-9);
+        let bound = |page: &str| value(page, "timeball_clock_error_bound_seconds").unwrap();
+        assert!(bound(&later) > bound(&text(&engine, now.mono)) + 1e-3);
     }
 
     #[test]
