@@ -141,7 +141,9 @@ impl Engine {
             }
             Input::Terminate => self.terminate(now),
             Input::Resolved { lookup, answer } => {
-                self.ask(now, |sources, tools| sources.resolved(lookup, answer, tools));
+                if !self.rule_resolved(lookup, &answer) {
+                    self.ask(now, |sources, tools| sources.resolved(lookup, answer, tools));
+                }
             }
             Input::SourceFiles(configs) => {
                 self.ask(now, |sources, tools| sources.directory_read(configs, tools));
@@ -193,7 +195,7 @@ impl Engine {
             self.discipline.start(&mut self.out);
         }
         self.open_for_clients();
-        self.warn_of_names();
+        self.look_up_rules();
         let configured = std::mem::take(&mut self.config.sources);
         self.ask(now, |sources, tools| sources.add_configured(configured, tools));
         if !self.config.source_dirs.is_empty() {

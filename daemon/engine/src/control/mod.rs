@@ -1,9 +1,10 @@
 //! Answering those who operate the daemon: what it can tell, what can be done to it, and in which protocols.
 //!
 //! [`report`] has what the daemon tells and [`operate`] what can be done to its sources, both in the words of no
-//! protocol. [`candm`] is `chronyc`'s protocol, [`metrics`] a page of numbers. [`manual`] keeps the times that
+//! protocol; [`access`] is who may ask. [`candm`] is `chronyc`'s protocol, [`metrics`] a page of numbers. [`manual`] keeps the times that
 //! somebody typed. Nothing here acts upon the world; a reply is an [`Output`] like all else.
 
+pub mod access;
 mod candm;
 pub mod manual;
 pub mod metrics;
@@ -12,11 +13,12 @@ pub mod report;
 
 use std::collections::BTreeSet;
 
-use conf::config::{self, OpenCommand, RateLimit, Subnet};
+use conf::config::{self, OpenCommand, RateLimit};
 
 use crate::Engine;
 use crate::io::{ControlPeer, Now, Output};
 use crate::server::access::Access;
+use access::NamedRule;
 use manual::Manual;
 
 /// What the command protocol depends on beside the engine's parts.
@@ -30,11 +32,12 @@ pub struct Control {
     rate_limit: Option<RateLimit>,
     /// Typed times.
     pub(crate) manual: Manual,
+    /// Rules whose names have no address yet.
+    named_rules: Vec<NamedRule>,
 }
 
 impl Control {
-    /// Begins with the rules of the configuration. Those about names have no effect: see
-    /// [`Engine::warn_of_names`].
+    /// Begins with the rules of the configuration. Those about names come later, with the addresses of the names.
     pub fn new(config: &config::Control) -> Self {
         let mut access = Access::new();
         for rule in &config.access {
@@ -46,28 +49,12 @@ impl Control {
             open: config.open_commands.clone(),
             rate_limit: config.rate_limit,
             manual: Manual::new(config.manual),
+            named_rules: Vec::new(),
         }
     }
 }
 
 impl Engine {
-    /// Says which rules about who may ask are about a name, and have no effect.
-    pub(crate) fn warn_of_names(&mut self) {
-        for rule in self
-            .config
-            .server
-            .access
-            .iter()
-            .chain(&self.config.control.access)
-        {
-            if let Subnet::Name(name) = &rule.subnet {
-                self.out.warn(format!(
-                    "Could not look up {name}: the rule about it has no effect"
-                ));
-            }
-        }
-    }
-
     /// Takes in a request of the command protocol; the reply, if there is one, is an output.
     pub(crate) fn control(&mut self, now: Now, peer: ControlPeer, bytes: &[u8]) {
         let Some(answer) = candm::answer(self, now, &peer, bytes) else {

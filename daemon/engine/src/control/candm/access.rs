@@ -5,16 +5,8 @@ use wire::candm::{Address, Reply, Status};
 
 use super::Outcome;
 use crate::Engine;
+use crate::control::access::Whom;
 use crate::server::access::AccessError;
-
-/// Whom a rule is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whom {
-    /// Those who ask for the time (`allow`, `deny`).
-    NtpClients,
-    /// Those who ask for reports over UDP (`cmdallow`, `cmddeny`).
-    Commanders,
-}
 
 /// Takes one more rule; with `all` it replaces those inside of its subnet.
 pub(super) fn set(
@@ -29,17 +21,10 @@ pub(super) fn set(
         all,
         subnet: read(subnet).ok_or(Status::BadSubnet)?,
     };
-    let taken = match whom {
-        Whom::NtpClients => engine.server.access.set(&rule),
-        Whom::Commanders => engine.control.access.set(&rule),
-    };
-    taken.map_err(|error| match error {
+    engine.set_access(whom, &rule).map_err(|error| match error {
         AccessError::Length | AccessError::Name => Status::BadSubnet,
         AccessError::Full => Status::Failed,
     })?;
-    if whom == Whom::NtpClients {
-        engine.open_for_clients();
-    }
     engine.out.info(told(whom, &rule));
     Ok(())
 }

@@ -19,11 +19,11 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-use access::Whom;
 use conf::config::Verdict;
 use wire::candm::{Command, Header, RefusalReason, Reply, ReplyType, Request, RequestError, Status};
 
 use crate::Engine;
+use crate::control::access::Whom;
 use crate::control::operate::Setting;
 use crate::io::{ControlPeer, Now, Output};
 use crate::server::client_log::Service;

@@ -45,11 +45,7 @@ impl Bench {
     fn with(config: Config, observe: bool) -> Self {
         let options = Options {
             observe,
-            drift: None,
-            precision_s: 1e-7,
-            era_start: START,
-            leap_table: None,
-            once: None,
+            ..Self::options()
         };
         let engine = Engine::new(config, options, now(0.0), Box::new(|| 0x5555_5555_5555_5555));
         let mut bench = Self {
@@ -60,6 +56,17 @@ impl Bench {
         };
         bench.outputs();
         bench
+    }
+
+    fn options() -> Options {
+        Options {
+            observe: false,
+            drift: None,
+            precision_s: 1e-7,
+            era_start: START,
+            leap_table: None,
+            once: None,
+        }
     }
 
     /// One server that answers nothing, at 192.0.2.1, and one at 2001:db8::1.

@@ -4,6 +4,7 @@ use conf::config::{AccessRule, Control, OpenCommand, RateLimit, Subnet, Verdict}
 use wire::candm::{Address, ClientAccessQuery};
 
 use super::*;
+use crate::io::LookupError;
 
 #[test]
 fn datagrams_are_accepted_in_chronyds_order() {
@@ -359,4 +360,58 @@ fn without_a_client_log_there_are_no_clients() {
         reset: false,
     };
     bench.refused(&Request::ClientAccesses(query), Status::Inactive);
+}
+
+#[test]
+fn rules_about_names_count_when_the_names_have_addresses() {
+    let rule = |name: &str| AccessRule {
+        verdict: Verdict::Allow,
+        all: false,
+        subnet: Subnet::Name(name.to_owned()),
+    };
+    let mut config = Config::default();
+    config.control.access = vec![rule("friend.example.net"), rule("nobody.example.net")];
+    config.server.access = vec![rule("client.example.net")];
+    let options = Options {
+        observe: true,
+        ..Bench::options()
+    };
+    let mut bench = Bench {
+        engine: Engine::new(config, options, now(0.0), Box::new(|| 1)),
+        seconds: 0.0,
+        stepped_s: 0.0,
+        waiting: Vec::new(),
+    };
+    let asked: Vec<_> = bench
+        .outputs()
+        .into_iter()
+        .filter_map(|output| match output {
+            Output::Resolve { lookup, name } => Some((lookup, name)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked.len(), 3);
+    let friend = udp("192.0.2.5:9");
+    assert_eq!(bench.ask_as(&friend, &Request::Activity), Got::Nothing);
+    for (lookup, name) in asked {
+        let answer = match name.as_str() {
+            "friend.example.net" => Ok(vec![ip("192.0.2.5"), ip("192.0.2.6")]),
+            "client.example.net" => Ok(vec![ip("2001:db8::5")]),
+            _ => Err(LookupError::NotFound),
+        };
+        bench
+            .engine
+            .handle_input(bench.now(), Input::Resolved { lookup, answer });
+    }
+    assert!(matches!(bench.ask_as(&friend, &Request::Activity), Got::Reply(_)));
+    assert_eq!(
+        bench.ask_as(&udp("192.0.2.6:9"), &Request::Activity),
+        Got::Nothing
+    );
+    let client = Request::AccessCheck(ip("2001:db8::5").into());
+    assert_eq!(bench.ask(&client), Got::Reply(Reply::AccessAllowed));
+    assert_eq!(
+        bench.log(),
+        ["Could not look up nobody.example.net: the rule about it has no effect"]
+    );
 }
