@@ -30,7 +30,7 @@ mod time;
 pub use clock::{Clock, ClockError, FREQUENCY_MAX_PPM, Reading};
 pub use errno::reason;
 pub use poll::{Ready, Token, Waiter, Watch};
-pub use random::random_u64;
+pub use random::Random;
 pub use resolver::{ADDRESSES_MAX, AddressFamily, Answer, LookupError, Resolver, look_up};
 pub use socket::{
     DATAGRAM_LENGTH_MAX, Received, SOCKET_PATH_MAX, Stamping, Transmitted, UdpOptions, UdpSocket, UnixPeer,

@@ -14,7 +14,7 @@ use engine::{Engine, Options};
 use os::background::{Detached, detach, inherit};
 use os::pid_file::PidFile;
 use os::privileges::{self, User};
-use os::{AddressFamily, Clock, Resolver, Stamping, Waiter, random_u64, reason, signals};
+use os::{AddressFamily, Clock, Random, Resolver, Stamping, Waiter, reason, signals};
 use units::UnixTime;
 use wire::ntp::auth::Key;
 
@@ -182,7 +182,8 @@ impl Prepared {
     fn run(self, log: Log, announcements: Announcements, name: &str) -> u8 {
         let now = now(&self.clock);
         // Without random numbers nothing can be asked in a way that others cannot answer for the server.
-        let entropy = Box::new(|| random_u64().unwrap_or_default());
+        let mut random = Random::default();
+        let entropy = Box::new(move || random.take().unwrap_or_default());
         let mut hands = Hands {
             clock: self.clock,
             waiter: self.waiter,

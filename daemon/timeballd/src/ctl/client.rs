@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use os::{AddressFamily, look_up, random_u64};
+use os::{AddressFamily, Random, look_up};
 use units::rounding::low_u32;
 use wire::candm::{REPLY_LENGTH_MAX, Reply, ReplyError, Request};
 
@@ -41,9 +41,10 @@ pub(crate) enum CtlError {
 }
 
 /// A conversation.
-#[derive(Debug)]
 pub(crate) struct Client {
     transport: Transport,
+    /// Each request has a number that nobody can foresee.
+    random: Random,
 }
 
 #[derive(Debug)]
@@ -70,7 +71,10 @@ impl Client {
     pub(crate) fn connect(hosts: &[String], port: u16) -> Result<Self, CtlError> {
         for host in hosts {
             let Ok(transport) = open(host, port) else { continue };
-            let mut client = Self { transport };
+            let mut client = Self {
+                transport,
+                random: Random::default(),
+            };
             match client.ask(&Request::NSources) {
                 Err(CtlError::NoAnswer) => {}
                 // Whatever it says, it is there.
@@ -87,7 +91,7 @@ impl Client {
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Reply, CtlError> {
         let mut wait = FIRST_WAIT;
         for _ in 0..ATTEMPTS {
-            let sequence = low_u32(random_u64().map_err(|_| CtlError::NoAnswer)?.cast_signed());
+            let sequence = low_u32(self.random.take().map_err(|_| CtlError::NoAnswer)?.cast_signed());
             match self.exchange(request, sequence, wait) {
                 Ok(reply) => return reply.map_err(CtlError::Refused),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
