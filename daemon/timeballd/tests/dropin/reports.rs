@@ -17,12 +17,13 @@ server nosuchname.invalid offline
 pool nosuchpool.invalid maxsources 2 offline";
 
 /// Every report there is.
-const REPORTS: [&str; 28] = [
+const REPORTS: [&str; 29] = [
     "tracking",
     "sources",
     "sources -a",
     "sources -v",
     "sourcestats",
+    "sourcestats -v",
     "sourcestats -a",
     "selectdata",
     "selectdata -a",
