@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use units::{Mode, Mono, NtpTimestamp, Stratum};
+use units::{Mode, Mono, NtpTimestamp, ReferenceId, Stratum};
 use wire::ntp::{Header, KissCode};
 
 use crate::estimate::Sample;
@@ -356,6 +356,8 @@ impl Source {
         let own = local.own_port.map(|port| SocketAddr::new(ours, port));
         let is_us = own.is_some() && self.remote() == own
             || (!header.reference_time.is_zero()
+                // Local references look all the same.
+                && header.reference_id != ReferenceId::LOCAL
                 && header.stratum > Stratum::PRIMARY
                 && header.reference_time == local.announced.reference_time
                 && header.reference_id == local.announced.reference_id

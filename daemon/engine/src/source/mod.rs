@@ -7,6 +7,8 @@
 
 pub mod answer;
 #[cfg(test)]
+mod between_peers;
+#[cfg(test)]
 mod conversations;
 pub mod dump;
 pub mod exchange;
@@ -102,7 +104,7 @@ pub struct Source {
     pub reach: u8,
     /// How many polls there were, up to 8, for the width of `reach`.
     pub polls: u8,
-    /// How many polls there were since it is not reachable, the one under way included.
+    /// How many polls were missed since it is not reachable, the one that made it so included.
     pub unreachable_polls: u32,
     /// The socket of the request under way, if it is not shared.
     pub socket: Option<SocketId>,
@@ -316,8 +318,7 @@ impl Source {
         self.reach <<= 1;
         self.polls = (self.polls + 1).min(8);
         if self.reach == 0 {
-            // The first time this is the poll that was missed and the one that begins.
-            self.unreachable_polls = self.unreachable_polls.saturating_add(1).max(2);
+            self.unreachable_polls = self.unreachable_polls.saturating_add(1);
             self.polling.set_near(false);
         }
     }
