@@ -210,9 +210,7 @@ impl Engine {
     /// Ends the daemon's work.
     pub(crate) fn terminate(&mut self, now: Now) {
         self.write_drift();
-        if self.config.dump_dir.is_some() {
-            self.ask(now, |sources, tools| sources.dump(tools));
-        }
+        self.ask(now, |sources, tools| sources.dump(tools));
         self.out.push(Output::Exit { status: 0 });
     }
 

@@ -20,8 +20,8 @@ use crate::outbox::Outbox;
 use crate::timeline::Timeline;
 use crate::timer::{Timer, Timers};
 
-/// The frequency error that is assumed before anything is known, as a part: that of a bad quartz.
-pub const FREQUENCY_ERROR_UNKNOWN: f64 = 30e-6;
+/// The frequency error that is assumed before anything is known, as a part: that of the worst quartz in use.
+pub const FREQUENCY_ERROR_UNKNOWN: f64 = 100e-6;
 
 /// The weight of the newest offset in the running mean of their squares.
 const RMS_WEIGHT: f64 = 0.1;
