@@ -80,7 +80,8 @@ pub struct Tracking {
     pub reference: Option<Reference>,
     /// What is still to be corrected, true time − system clock, seconds.
     pub remaining_s: f64,
-    /// The offset of the last update, true time − system clock, seconds.
+    /// The offset of the last update beyond what was being corrected already, true time − where the clock was
+    /// heading, seconds.
     pub last_offset_s: f64,
     /// The running root mean square of these, seconds.
     pub rms_offset_s: f64,
@@ -190,12 +191,13 @@ impl Discipline {
         if let Some(verdict) = self.refuse(offset_s, out) {
             return verdict;
         }
+        let news_s = offset_s - self.remaining_s(now, timeline);
         self.target = Some(Target {
             at: timeline.oscillator(now),
             phase_s: offset_s + timeline.correction_s(now),
             frequency: update.frequency,
         });
-        self.note(now, update);
+        self.note(now, update, news_s);
         if update.frequency_error * 1e6 < self.rules.max_update_skew_ppm {
             let limit = self.rules.max_drift_ppm / 1e6;
             self.frequency = update.frequency.clamp(-limit, limit);
@@ -205,7 +207,7 @@ impl Discipline {
         if offset_s.abs() > self.rules.log_change_s {
             out.warn(format!("System clock wrong by {offset_s:.6} seconds"));
         }
-        if self.may_step(offset_s) {
+        if self.may_step(offset_s, out) {
             self.step(offset_s, timeline, timers, out);
             Verdict::Stepped
         } else {
@@ -256,7 +258,7 @@ impl Discipline {
         if !is_believed {
             return;
         }
-        if self.may_step(remaining_s) {
+        if self.may_step(remaining_s, out) {
             self.step(remaining_s, timeline, timers, out);
         } else {
             self.slew_remaining(now, timeline, timers, out);
@@ -409,13 +411,13 @@ impl Discipline {
         Some(Verdict::Ignored)
     }
 
-    /// Keeps what reports tell of updates.
-    fn note(&mut self, now: Mono, update: &Update) {
-        self.note_offset(now, update.offset_s);
+    /// Keeps what reports tell of updates; `news_s` is the offset beyond what was being corrected already, seconds.
+    fn note(&mut self, now: Mono, update: &Update, news_s: f64) {
+        self.note_offset(now, news_s);
         self.reference = Some(update.reference);
     }
 
-    /// Keeps what reports tell of offsets, true time − system clock, seconds.
+    /// Keeps what reports tell of offsets, true time − where the clock was heading, seconds.
     fn note_offset(&mut self, now: Mono, offset_s: f64) {
         self.update_interval_s = self.updated_at.map_or(0.0, |last| now.seconds_since(last));
         self.updated_at = Some(now);
@@ -431,10 +433,7 @@ impl Discipline {
 
     /// Whether an offset is to be stepped: it is above the threshold, and the rule still holds. Its limit counts
     /// updates, whether they step or not.
-    fn may_step(&mut self, offset_s: f64) -> bool {
-        if self.observe {
-            return false;
-        }
+    fn may_step(&mut self, offset_s: f64, out: &mut Outbox) -> bool {
         let Some(rule) = self.make_step else { return false };
         let allowed = match rule.limit {
             None => true,
@@ -447,7 +446,11 @@ impl Discipline {
                 true
             }
         };
-        allowed && offset_s.abs() > rule.threshold_s
+        let is_wanted = allowed && offset_s.abs() > rule.threshold_s;
+        if is_wanted && self.observe {
+            out.warn("Could not step system clock");
+        }
+        is_wanted && !self.observe
     }
 
     fn step(&mut self, by_s: f64, timeline: &mut Timeline, timers: &mut Timers, out: &mut Outbox) {

@@ -264,3 +264,25 @@ fn times_are_typed_only_when_that_is_allowed() {
         Got::Refusal(Status::Failed)
     );
 }
+
+#[test]
+fn a_clock_that_may_not_be_touched_has_news_once() {
+    let mut config = Config::default();
+    config.clock.make_step = Some(conf::config::MakeStep {
+        threshold_s: 0.1,
+        limit: Some(2),
+    });
+    let mut bench = Bench::with(config, true);
+    for expected_s in [-0.5, 0.0, 0.0] {
+        assert_eq!(update(&mut bench, 0.5), Verdict::Slewed);
+        let tracking = tracking(&mut bench);
+        near(tracking.current_correction_s, 0.5, 1e-6);
+        near(tracking.last_offset_s, expected_s, 1e-6);
+    }
+    // As often as the rule would have let it step.
+    let refusals = bench
+        .log()
+        .into_iter()
+        .filter(|line| line == "Could not step system clock");
+    assert_eq!(refusals.count(), 2);
+}
