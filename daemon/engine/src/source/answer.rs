@@ -110,6 +110,7 @@ impl Source {
         self.unanswered = 0;
         self.heard_at = Some(now);
         self.is_tentative = false;
+        self.is_route_in_doubt = false;
         if judgement.tests.synchronised() {
             self.measure(arrival, received, &pending, &mut judgement, now, local, timeline);
         } else if !pending.ahead {

@@ -385,6 +385,14 @@ fn a_source_that_cannot_be_sent_to_goes_offline_if_it_was_told_to() {
 }
 
 #[test]
+fn an_answer_ends_the_doubt_whether_there_is_a_route() {
+    let mut stage = Stage::new(config(vec![server("192.0.2.1")]), well());
+    stage.act(|sources, tools| sources.on_or_offline(tools));
+    stage.run_until(64.6);
+    assert!(!stage.source().is_route_in_doubt && stage.source().online);
+}
+
+#[test]
 fn a_removed_source_leaves_nothing_behind() {
     let mut stage = Stage::new(config(vec![server("192.0.2.1")]), silence());
     stage.run_until(1.0);
