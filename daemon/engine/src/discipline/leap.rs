@@ -95,8 +95,10 @@ impl Leaps {
             .last
             .is_some_and(|last| now.seconds_since(last).abs() < DEAF_AFTER_S);
         let announced = match self.table.as_ref().and_then(|table| table.leap(now)) {
+            // The clock may read the last second of the day once more.
+            _ if deaf => Leap::Normal,
             Some(leap) => leap,
-            None if deaf || !is_last_day_of_month(now) => Leap::Normal,
+            None if !is_last_day_of_month(now) => Leap::Normal,
             None => from_sources,
         };
         let announced = if announced == Leap::Unsynchronised {
