@@ -93,3 +93,32 @@ fn one_liar_of_three_announces_in_vain() {
         .expect(offset_below(micros(300.0)).within(minutes(5.0)))
         .check(100);
 }
+
+/// Asked so often that the clock is updated in the second that comes twice.
+#[track_caller]
+fn is_made_once(leap: Leap, rule: &str) {
+    let client = Client::asking("server time iburst minpoll -1 maxpoll -1")
+        .also("makestep 1 3")
+        .also(rule);
+    Scenario::of_hours(0.3)
+        .hours_before_leap(0.15, leap)
+        .server(
+            "time",
+            Server::ideal()
+                .announcing(0.0, leap)
+                .announcing(540.0, Leap::Normal),
+        )
+        .path("time", Path::lan())
+        .client(client.leap_file(leap))
+        .expect(offset_below(millis(1.0)).between(minutes(5.0), 537.0))
+        .expect(offset_below(millis(1.0)).within(540.0 + 60.0))
+        .check(4);
+}
+
+#[test]
+fn in_whatever_way_it_is_made_once() {
+    for rule in ["leapsecmode system", "leapsecmode step", "leapsecmode slew"] {
+        is_made_once(Leap::Insert, rule);
+        is_made_once(Leap::Delete, rule);
+    }
+}
