@@ -21,7 +21,7 @@ const ANSWER_WAIT_S: f64 = 1.0;
 /// The wait between a packet that goes ahead and the next one (`presend`), seconds.
 const AHEAD_S: f64 = 2.0;
 
-/// An interval that has grown is up to this share longer, at random; …
+/// An interval that has grown is within this share, half of it shorter and half of it longer, at random; …
 const SPREAD: f64 = 0.1;
 /// … at the shortest one, which the operator chose, it is up to this share …
 const SPREAD_AT_SHORTEST: f64 = 0.02;
@@ -392,12 +392,11 @@ fn say_kiss(source: &mut Source, kiss: KissCode, tools: &mut Tools<'_>) {
 fn spread(source: &Source, wait_s: f64, random: u64) -> f64 {
     let share = f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX);
     let (shortest, _) = source.polling.limits();
-    let spread = if source.polling.burst().is_some() {
-        SPREAD_OF_BURST
+    if source.polling.burst().is_some() {
+        wait_s * (1.0 + SPREAD_OF_BURST * share)
     } else if source.polling.interval().0 > shortest {
-        SPREAD
+        wait_s * (1.0 + SPREAD * (share - 0.5))
     } else {
-        SPREAD_AT_SHORTEST
-    };
-    wait_s * (1.0 + spread * share)
+        wait_s * (1.0 + SPREAD_AT_SHORTEST * share)
+    }
 }
