@@ -1,8 +1,8 @@
 //! Samples of one source → where the oscillator is and how fast it runs.
 //!
 //! [`Estimator`] holds the latest samples of a source and what older ones left behind. Each new [`Sample`] is
-//! weighed by what its delay says ([`noise`]), a [`bank`] of filters learns the noise of the path and the wander
-//! of the oscillator, and [`change`] notices when the oscillator begins to run at another rate. Nothing here
+//! weighed by what its delay says (`noise`), a `bank` of filters learns the noise of the path and the wander
+//! of the oscillator, and `change` notices when the oscillator begins to run at another rate. Nothing here
 //! knows of clocks that are steered or of packets. The model and the measurements that led to it are in
 //! `docs/design.md`.
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Source`] composes its packets ([`request`]) and judges what comes back ([`answer`], [`exchange`]); a good
 //! measurement goes through the median filter ([`median`]), if there is one, into the
-//! [`Estimator`](crate::estimate::Estimator). [`poll`] says when the next one is due. Nothing here knows other
+//! [`Estimator`]. [`poll`] says when the next one is due. Nothing here knows other
 //! sources, names or sockets; those are in [`sources`](crate::sources).
 
 pub mod answer;
