@@ -183,10 +183,6 @@ fn every_error_has_the_text_of_chronyd_and_its_place() {
             "E 1:13 Could not parse maxchange directive at line 1 in file /main",
         ),
         (
-            "fallbackdrift 2 1",
-            "W 1:15 fallbackdrift directive has no effect at line 1 in file /main",
-        ),
-        (
             "initstepslew x",
             "E 1:14 Could not parse initstepslew directive at line 1 in file /main",
         ),
@@ -230,10 +226,6 @@ fn every_error_has_the_text_of_chronyd_and_its_place() {
         ),
         // Set up.
         ("allow 1.2.3/33", "E 1:7 Bad subnet in 1.2.3.0/33"),
-        (
-            "rtcfile /x\nrtcsync",
-            "E 1:1 rtcfile directive cannot be used with rtcsync",
-        ),
         (
             "noclientlog\nratelimit",
             "E 2:1 Rate limiting cannot be enabled with noclientlog",
@@ -287,11 +279,23 @@ fn an_error_in_another_file_is_cited_there_with_a_caret() {
 }
 
 #[test]
+fn a_directive_without_effect_is_said_before_it_is_left_out() {
+    assert_eq!(
+        check("fallbackdrift 2 1").1,
+        [
+            "W 1:15 fallbackdrift directive has no effect at line 1 in file /main",
+            "W 1:1 fallbackdrift directive is not supported at line 1 in file /main",
+        ]
+    );
+}
+
+#[test]
 fn what_cannot_be_set_up_comes_last_and_in_the_order_of_chronyd() {
     let text = "ratelimit\nallow 1.2.3.4/300\nrtcfile /x\nrtcsync\nnoclientlog\nfoo";
     assert_eq!(
         check(text).1,
         [
+            "W 3:1 rtcfile directive is not supported at line 3 in file /main",
             "E 6:1 Invalid directive foo at line 6 in file /main",
             "E 3:1 rtcfile directive cannot be used with rtcsync",
             "E 2:7 Bad subnet in 1.2.3.4/300",
