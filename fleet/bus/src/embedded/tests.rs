@@ -1,7 +1,6 @@
 //! What is special to the store in one file; what every bus does is in [`crate::contract`].
 
 use std::sync::Mutex;
-use std::time::Instant;
 
 use futures::StreamExt;
 
@@ -9,7 +8,6 @@ use super::*;
 use crate::contract;
 
 mod damage;
-mod measure;
 mod time;
 
 struct InOneFile;
