@@ -9,7 +9,7 @@ use engine::io::{ClockCommand, Input, Output, SocketUse};
 use os::{ClockError, Token, UdpOptions, UdpSocket, Watch, reason};
 
 use crate::files::{ConfigurationFiles, take_dumps, write_drift, write_dump};
-use crate::keys::Keys;
+use crate::keys;
 use crate::log::Log;
 use crate::run::{Daemon, Hands};
 
@@ -84,7 +84,7 @@ impl Daemon {
                 self.tell(Input::SourceFiles(sources));
             }
             Output::ReadKeys => {
-                let keys = Keys::load(hands.config.key_file.as_deref(), &mut hands.log);
+                let keys = keys::load(hands.config.key_file.as_deref(), &mut hands.log);
                 self.tell(Input::Keys(keys));
             }
             Output::CycleLogs => hands.log_files.close(),

@@ -23,7 +23,7 @@ use crate::confinement;
 use crate::control::ControlSockets;
 use crate::files::{ConfigurationFiles, make_directory, read_drift};
 use crate::identity::{FEATURES, Identity};
-use crate::keys::Keys;
+use crate::keys;
 use crate::leap_files;
 use crate::log::{Log, threshold};
 use crate::log_files::LogFiles;
@@ -128,7 +128,7 @@ fn prepare(
     make_directories(&config, socket, user, log);
     let mut control = ControlSockets::open(&config.control, log);
     let metrics = open_metrics(&config, log);
-    let keys = Keys::load(config.key_file.as_deref(), log);
+    let keys = keys::load(config.key_file.as_deref(), log);
     set_scheduling(arguments, &config, log);
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
     confinement::enter(user, identity, arguments, &config, log).map_err(Fatal)?;
