@@ -281,11 +281,15 @@ fn an_error_in_another_file_is_cited_there_with_a_caret() {
 #[test]
 fn a_directive_without_effect_is_said_before_it_is_left_out() {
     assert_eq!(
-        check("fallbackdrift 2 1").1,
+        check("mailonchange root nan").1,
         [
-            "W 1:15 fallbackdrift directive has no effect at line 1 in file /main",
-            "W 1:1 fallbackdrift directive is not supported at line 1 in file /main",
+            "W 1:19 mailonchange directive has no effect at line 1 in file /main",
+            "W 1:1 mailonchange directive is not supported at line 1 in file /main",
         ]
+    );
+    assert_eq!(
+        check("fallbackdrift 2 1").1,
+        ["W 1:15 fallbackdrift directive has no effect at line 1 in file /main"]
     );
 }
 

@@ -6,10 +6,12 @@ use conf::config::Config;
 use units::Mono;
 
 use crate::control::Control;
+use crate::discipline::fallback::FallbackFrequencies;
 use crate::discipline::leap::{LeapTable, Leaps};
 use crate::discipline::local::LocalReference;
 use crate::discipline::{self, Discipline};
 use crate::estimate::Prior;
+use crate::initial::InitialMeasurement;
 use crate::io::{Input, Now, Output};
 use crate::keyring::Keyring;
 use crate::outbox::Outbox;
@@ -49,9 +51,6 @@ pub enum Once {
     Log,
 }
 
-/// How long a daemon that measures once looks for a source, seconds.
-const ONCE_S: f64 = 20.0;
-
 /// Random numbers that nobody can foresee.
 pub type Entropy = Box<dyn FnMut() -> u64>;
 
@@ -73,8 +72,11 @@ pub struct Engine {
     /// What the last selection found about each source.
     pub(crate) verdicts: BTreeMap<SourceId, select::Verdict>,
     pub(crate) local: LocalReference,
+    pub(crate) fallback: FallbackFrequencies,
     pub(crate) leaps: Leaps,
     pub(crate) tai_offset_s: Option<i32>,
+    /// The first measurement, as long as it is made.
+    pub(crate) initial: Option<InitialMeasurement>,
 }
 
 impl Engine {
@@ -98,8 +100,10 @@ impl Engine {
             selector: Selector::new(),
             verdicts: BTreeMap::new(),
             local: LocalReference::new(config.local, now.mono),
+            fallback: FallbackFrequencies::new(config.clock.fallback_drift),
             leaps: Leaps::new(config.leap.mode, options.leap_table.clone()),
             tai_offset_s: None,
+            initial: None,
             options,
             config,
         };
@@ -167,13 +171,11 @@ impl Engine {
                 Timer::Poll(id) => self.ask(now, |sources, tools| sources.poll(id, tools)),
                 Timer::GiveUp(id) => self.ask(now, |sources, tools| sources.give_up(id, tools)),
                 Timer::Resolve => self.ask(now, Sources::resolve_due),
-                Timer::Once => {
-                    self.out.warn("No suitable source for synchronisation");
-                    self.out.push(Output::Exit { status: 1 });
-                }
+                Timer::Initial => self.initial_due(now),
                 Timer::SlewEnd => self.discipline.slew_end(&mut self.out),
                 Timer::Leap => self.pass_leap(now.mono),
                 Timer::Drift => self.write_drift(),
+                Timer::Fallback => self.fall_back(now.mono),
                 Timer::Status => self.tell_kernel(now.mono),
                 Timer::Local => {}
             }
@@ -196,13 +198,15 @@ impl Engine {
         }
         self.open_for_clients();
         self.look_up_rules();
+        self.begin(now);
+    }
+
+    /// Adds the sources of the configuration, and says that the daemon is ready.
+    pub(crate) fn begin_normal_operation(&mut self, now: Now) {
         let configured = std::mem::take(&mut self.config.sources);
         self.ask(now, |sources, tools| sources.add_configured(configured, tools));
         if !self.config.source_dirs.is_empty() {
             self.out.push(Output::ReadSourceFiles);
-        }
-        if self.options.once.is_some() {
-            self.timers.set(Timer::Once, now.mono.plus_seconds(ONCE_S));
         }
         self.out.push(Output::Ready);
     }

@@ -13,6 +13,7 @@ pub mod control;
 pub mod discipline;
 mod engine;
 pub mod estimate;
+mod initial;
 pub mod io;
 pub mod keyring;
 pub mod outbox;

@@ -29,7 +29,9 @@ impl Engine {
         for source in self.sources.values_mut() {
             source.updated = false;
         }
-        for message in &selection.messages {
+        // What is measured once and first is not followed, and what comes of it is said as a whole.
+        let is_passing = self.options.once.is_some() || self.is_measuring_first();
+        for message in selection.messages.iter().filter(|_| !is_passing) {
             let severity = match message.severity {
                 select::Severity::Info => Severity::Info,
                 select::Severity::Warning => Severity::Warning,
@@ -55,6 +57,9 @@ impl Engine {
             // with a bound that grows.
             _ if matches!(selection.failure, Some(select::Failure::NoMajority { .. })) => self.lose(now),
             _ => {}
+        }
+        if is_passing && best.is_none() {
+            self.give_up_if_settled(now);
         }
     }
 
@@ -197,6 +202,10 @@ impl Engine {
             self.finish_once(once, combined.offset_s);
             return;
         }
+        if self.is_measuring_first() {
+            self.finish_initial(now, combined.offset_s);
+            return;
+        }
         let verdict =
             self.discipline
                 .update(now, &update, &mut self.timeline, &mut self.timers, &mut self.out);
@@ -209,6 +218,9 @@ impl Engine {
         self.announce_leap(now, combined.leap);
         self.tell_kernel(now);
         self.write_tracking(now, combined);
+        if let Some(due) = self.fallback.updated(now, self.discipline.frequency()) {
+            self.timers.set(Timer::Fallback, due);
+        }
         if let (Some(drift), None) = (&self.config.clock.drift_file, self.timers.get(Timer::Drift)) {
             self.timers.set(Timer::Drift, now.plus_seconds(drift.interval_s));
         }
@@ -226,13 +238,28 @@ impl Engine {
             self.discipline
                 .set_once(offset_s, &mut self.timeline, &mut self.timers, &mut self.out);
         }
-        self.timers.stop(Timer::Once);
         self.out.push(Output::Exit { status: 0 });
     }
 
     /// No source can be followed.
     fn lose(&mut self, now: Mono) {
         if self.discipline.reference().is_some() {
+            self.write_tracking_of_loss(now);
+            self.discipline.lose_reference();
+            self.tell_kernel(now);
+        }
+    }
+
+    /// Nothing has come from the sources for so long that the frequency of the last update is not trusted any more.
+    pub fn fall_back(&mut self, now: Mono) {
+        let (frequency, next) = self.fallback.fall_back();
+        if let Some(due) = next {
+            self.timers.set(Timer::Fallback, due);
+        }
+        if let Some(frequency) = frequency {
+            self.discipline
+                .fall_back(now, frequency, &self.timeline, &mut self.out);
+            self.write_tracking_of_loss(now);
             self.discipline.lose_reference();
             self.tell_kernel(now);
         }
@@ -368,6 +395,31 @@ impl Engine {
         );
         self.out.line(LogFile::Tracking, line);
     }
+
+    /// A line of tracking.log that says that the clock follows nobody from now on.
+    fn write_tracking_of_loss(&mut self, now: Mono) {
+        if !self.config.logs.kinds.contains(&conf::config::LogKind::Tracking) {
+            return;
+        }
+        let tracking = self.discipline.tracking(now, &self.timeline);
+        let root_delay_s = tracking.reference.map_or(1.0, |reference| reference.root_delay_s);
+        let line = format!(
+            "{} {:<15} {:>2} {:>10.3} {:>10.3} {} ? {:>2} {} {} {} {} {}",
+            self.timeline.wall(now).date_time(),
+            "0.0.0.0",
+            0,
+            -tracking.frequency * 1e6,
+            tracking.skew * 1e6,
+            scientific(0.0),
+            0,
+            scientific(0.0),
+            scientific(tracking.remaining_s),
+            scientific(root_delay_s),
+            scientific(tracking.root_dispersion_s),
+            scientific(root_delay_s / 2.0 + tracking.root_dispersion_s),
+        );
+        self.out.line(LogFile::Tracking, line);
+    }
 }
 
 /// C's `%10.3e`.
@@ -384,7 +436,47 @@ pub(crate) fn scientific(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use conf::config::{Config, FallbackDrift, LogKind};
+
     use super::scientific;
+    use crate::stage::{Server, Stage, line, well};
+
+    #[test]
+    fn on_an_average_frequency_the_clock_is_not_synchronised() {
+        let mut left = 40;
+        let mut server = well();
+        let falls_silent: Server = Box::new(move |to, bytes, came| {
+            left -= 1;
+            if left > 0 {
+                server(to, bytes, came)
+            } else {
+                Vec::new()
+            }
+        });
+        let mut config = Config {
+            sources: vec![line(conf::config::SourceKind::Server, "192.0.2.1", |source| {
+                source.min_poll = 2;
+                source.max_poll = 2;
+            })],
+            ..Config::default()
+        };
+        config.clock.fallback_drift = Some(FallbackDrift { min: 6, max: 8 });
+        config.logs.kinds.insert(LogKind::Tracking);
+        let mut stage = Stage::new(config, falls_silent);
+        stage.run_until(200.0);
+        assert!(stage.engine.discipline.reference().is_some());
+        stage.run_until(250.0);
+        assert!(stage.engine.discipline.reference().is_none());
+        let losses = |stage: &Stage| {
+            let lines = stage.lines.iter();
+            lines
+                .filter(|(_, line)| line.contains(" 0.0.0.0          0 "))
+                .count()
+        };
+        assert_eq!(losses(&stage), 1);
+        stage.run_until(2000.0);
+        assert_eq!(losses(&stage), 2, "nobody has 256 seconds to average");
+    }
 
     #[test]
     fn numbers_look_like_those_of_c() {

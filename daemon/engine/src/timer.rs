@@ -21,10 +21,12 @@ pub enum Timer {
     Leap,
     /// The drift file is written, if the clock was updated since.
     Drift,
+    /// Nothing came from the sources for so long that an average frequency is used.
+    Fallback,
     /// The state of the local reference is looked at again.
     Local,
-    /// A daemon that is to measure once has found no source.
-    Once,
+    /// The first measurement waits no longer for names, or is over.
+    Initial,
     /// The kernel's idea of the error bound is renewed.
     Status,
 }

@@ -451,6 +451,11 @@ impl Scenario {
                 source.name = SourceName::Address(World::address(host));
             }
         }
+        for server in config.initial_step.iter_mut().flat_map(|step| &mut step.servers) {
+            if !by_name && let Some(host) = names().position(|own| own == server) {
+                *server = World::address(host).to_string();
+            }
+        }
         config
     }
 }

@@ -118,7 +118,7 @@ pub struct DriftFile {
 /// Says over which times the frequency is averaged for when sources are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FallbackDrift {
-    /// The shortest time, log2 s.
+    /// The shortest time, log2 s, at least 1.
     pub min: i8,
     /// The longest time, log2 s, not below `min`.
     pub max: i8,

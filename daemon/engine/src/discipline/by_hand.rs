@@ -21,6 +21,16 @@ impl Discipline {
         self.command_rate(out);
     }
 
+    /// Follows this frequency from now on (as a part; positive: the oscillator is slow), from where the clock is
+    /// heading now.
+    pub fn fall_back(&mut self, now: Mono, frequency: f64, timeline: &Timeline, out: &mut Outbox) {
+        let mut target = self.target_at(now, timeline);
+        target.frequency = self.set_frequency(frequency);
+        self.target = Some(target);
+        self.residual_frequency = 0.0;
+        self.command_rate(out);
+    }
+
     /// Takes true time to be so many seconds later than was known, and slews (`doffset`, with the other sign).
     pub fn add_offset_s(
         &mut self,

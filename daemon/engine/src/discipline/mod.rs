@@ -5,6 +5,7 @@
 //! without sources, and knows at every moment how far the clock can be off.
 
 mod by_hand;
+pub mod fallback;
 pub mod leap;
 pub mod local;
 mod slew;
@@ -454,6 +455,20 @@ impl Discipline {
     }
 
     fn step(&mut self, by_s: f64, timeline: &mut Timeline, timers: &mut Timers, out: &mut Outbox) {
+        self.step_quietly(by_s, timeline, timers, out);
+        if !self.observe && by_s != 0.0 {
+            out.warn(format!("System clock was stepped by {by_s:.6} seconds"));
+        }
+    }
+
+    /// Steps the clock, which somebody else says.
+    pub(crate) fn step_quietly(
+        &mut self,
+        by_s: f64,
+        timeline: &mut Timeline,
+        timers: &mut Timers,
+        out: &mut Outbox,
+    ) {
         self.slew = None;
         timers.stop(Timer::SlewEnd);
         self.command_rate(out);
@@ -465,7 +480,6 @@ impl Discipline {
         if let Some(reference) = &mut self.reference {
             reference.time = reference.time.plus_seconds(by_s);
         }
-        out.warn(format!("System clock was stepped by {by_s:.6} seconds"));
     }
 
     fn command_rate(&self, out: &mut Outbox) {

@@ -117,6 +117,14 @@ impl Sources {
         }
     }
 
+    /// Removes all sources, which is not said.
+    pub(crate) fn remove_all(&mut self, tools: &mut Tools<'_>) {
+        self.entries.clear();
+        for id in self.keys().copied().collect::<Vec<_>>() {
+            self.take_out(id, tools);
+        }
+    }
+
     /// Removes all sources of an entry.
     pub(super) fn remove_entry(&mut self, entry: EntryId, tools: &mut Tools<'_>) {
         let Some(removed) = self.entries.remove(&entry) else {

@@ -204,7 +204,8 @@ fn fallback_drift(statement: &mut Statement<'_, '_>, config: &mut Config) -> Res
         let message = "fallbackdrift directive has no effect".to_owned();
         statement.warn(1, message, "the first number is the lesser one");
     }
-    let is_off = min > max || (min, max) == (0, 0);
+    // With an interval of 2^0 seconds or less it is off.
+    let is_off = min > max || min <= 0;
     config.clock.fallback_drift = (!is_off).then_some(FallbackDrift { min, max });
     Ok(())
 }
