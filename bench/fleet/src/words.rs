@@ -100,6 +100,7 @@ pub(crate) fn status(number: usize, beat: u32) -> NtpStatus {
     NtpStatus {
         state: SyncState::Synchronized,
         service: "chrony".to_owned(),
+        service_version: Some("4.3".to_owned()),
         stratum: Some(3),
         offset_s: Some(0.000_003_422 + wobble),
         error_bound_s: Some(0.003_218_874 + wobble),

@@ -27,7 +27,7 @@ mod settings;
 
 pub use host::Host;
 pub use identity::{IdentityError, Pins};
-pub use local::{adopt, fingerprint, forget_controller, perform, perform_on, status};
+pub use local::{adopt, fingerprint, forget_controller, perform, perform_on, status, time_service_runs};
 pub use providers::ntp::AdoptReport;
 pub use run::{AgentError, run, run_on};
-pub use settings::{Apply, Chrony, Container, Settings};
+pub use settings::{Apply, Container, Observer, Service, Settings, TimeService};

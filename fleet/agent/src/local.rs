@@ -55,6 +55,12 @@ pub fn status(settings: &Settings) -> Outcome {
     Providers::select(&host, &facts, settings).status()
 }
 
+/// Whether a time service runs on this machine that an agent can ask, whatever the machine's distribution. May block
+/// for some seconds.
+pub fn time_service_runs(settings: &Settings) -> bool {
+    crate::providers::ntp::any_runs(&(Arc::new(RealHost) as Arc<dyn Host>), settings)
+}
+
 /// Performs one operation on this machine without a controller, with the same care as for one: journalled,
 /// verified, undone when it fails. No agent may run with the same state. May block for some seconds.
 ///

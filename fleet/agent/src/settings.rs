@@ -25,8 +25,12 @@ pub struct Settings {
     pub hostname: Option<String>,
     /// Whether this is a container, where the clock belongs to somebody else.
     pub container: Container,
+    /// The time service that is managed.
+    pub service: Service,
     /// How to reach and configure chrony.
-    pub chrony: Chrony,
+    pub chrony: TimeService,
+    /// How to reach and configure timeballd.
+    pub timeballd: TimeService,
     /// How often to report, when that is more often than the controller asks for.
     pub heartbeat: Option<Duration>,
 }
@@ -45,7 +49,9 @@ impl Settings {
             labels: Labels::default(),
             hostname: None,
             container: Container::Auto,
-            chrony: Chrony::default(),
+            service: Service::default(),
+            chrony: TimeService::default(),
+            timeballd: TimeService::default(),
             heartbeat: None,
         }
     }
@@ -63,34 +69,77 @@ pub enum Container {
     Container,
 }
 
-/// How to reach and configure chrony on this host.
+/// Which time service of the host is managed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Service {
+    /// The one that runs; two that run are an error.
+    #[default]
+    Auto,
+    /// chrony, whatever else runs.
+    Chrony,
+    /// timeballd, whatever else runs.
+    Timeballd,
+    /// A timeballd that only observes, whatever else runs.
+    Observer(Observer),
+}
+
+/// A timeballd with a directory of its own that observes the clock and never sets it (`-x`), on a host where no time
+/// service runs. Whoever starts it writes its configuration; it belongs to the agent's user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observer {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Its program.
+    pub program: PathBuf,
+}
+
+impl Observer {
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.directory.join("timeballd.conf")
+    }
+
+    /// Its command socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join("timeballd.sock")
+    }
+
+    /// The file with its process id.
+    pub fn pid_file(&self) -> PathBuf {
+        self.directory.join("timeballd.pid")
+    }
+
+    /// The directory of its managed sources. It is as lasting as the data of which it is a part.
+    pub fn source_dir(&self) -> PathBuf {
+        self.directory.join("sources.d")
+    }
+}
+
+/// How to reach and configure a time service on this host.
 #[derive(Clone, Debug)]
-pub struct Chrony {
-    /// chronyd's configuration file; as the distribution has it when absent.
+pub struct TimeService {
+    /// The daemon's configuration file; the usual one when absent.
     pub config: Option<PathBuf>,
-    /// chronyd's command socket; as its configuration says when absent.
+    /// The daemon's command socket; as its configuration says when absent.
     pub socket: Option<PathBuf>,
-    /// Where chronyd answers those who are not root, when its configuration does not say another port.
+    /// Where the daemon answers those who are not root, when its configuration does not say another port.
     pub udp: Option<SocketAddr>,
     /// Where the managed servers are put.
     pub apply: Apply,
-    /// Command that restarts chronyd, program first; `systemctl restart` and its unit when absent.
+    /// Command that restarts the daemon, program first; `systemctl restart` and its unit when absent.
     pub restart_command: Option<Vec<String>>,
-    /// How long chronyd may take to have what it was told to load.
+    /// How long the daemon may take to have what it was told to load.
     pub reload_timeout: Duration,
 }
 
-impl Chrony {
-    /// Where chronyd answers those who are not root (chrony.conf(5), `cmdport`).
+impl TimeService {
+    /// Where daemons answer those who are not root (chrony.conf(5), `cmdport`).
     pub const UDP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 323);
-
-    /// chronyd's command socket (chrony.conf(5), `bindcmdaddress`).
-    pub const SOCKET: &str = "/run/chrony/chronyd.sock";
 }
 
-impl Default for Chrony {
+impl Default for TimeService {
     fn default() -> Self {
-        Chrony {
+        TimeService {
             config: None,
             socket: None,
             udp: None,
@@ -109,6 +158,6 @@ pub enum Apply {
     Auto,
     /// A file in a `sourcedir`, applied by reloading the sources.
     Sourcedir,
-    /// A file in a `confdir`, applied by restarting chronyd.
+    /// A file in a `confdir`, applied by restarting the daemon.
     Confdir,
 }

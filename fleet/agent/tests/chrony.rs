@@ -1,5 +1,6 @@
-//! The provider against the real chronyd: a private one with its own files, which never touches the clock.
-//! Needs root and Debian's chrony.
+//! The provider against the real chronyd and the real timeballd, the same tests for both: a private daemon with its
+//! own files, which never touches the clock. Needs root, Debian's chrony, and timeballd as `cargo build` leaves it
+//! beside the tests.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -10,12 +11,46 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use agent::{Apply, Container, Settings};
+use agent::{Apply, Container, Service, Settings, TimeService};
 use model::ntp::{DriftKind, NtpStatus, SyncState};
 use model::{Failure, FailureKind, HostResult, Operation, Outcome, Servers};
 
-/// A directory of its own with a chronyd that has nothing to do with the machine's.
+/// A time daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Daemon {
+    Chronyd,
+    Timeballd,
+}
+
+impl Daemon {
+    fn name(self) -> &'static str {
+        match self {
+            Daemon::Chronyd => "chronyd",
+            Daemon::Timeballd => "timeballd",
+        }
+    }
+
+    /// What is started: Debian's chronyd, and the timeballd that was built with these tests.
+    fn program(self) -> String {
+        match self {
+            Daemon::Chronyd => "chronyd".to_owned(),
+            Daemon::Timeballd => {
+                let test = std::env::current_exe().unwrap();
+                let program = test.ancestors().nth(2).unwrap().join("timeballd");
+                assert!(
+                    program.is_file(),
+                    "{} is not there: build it with `cargo build -p timeballd`",
+                    program.display()
+                );
+                program.display().to_string()
+            }
+        }
+    }
+}
+
+/// A directory of its own with a daemon that has nothing to do with the machine's.
 struct Lab {
+    daemon: Daemon,
     directory: tempfile::TempDir,
     settings: Settings,
 }
@@ -24,11 +59,11 @@ struct Lab {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Lab {
-    /// Starts chronyd with these lines in its configuration; `DIR` is the lab's directory.
-    fn start(lines: &str) -> Self {
+    /// Starts the daemon with these lines in its configuration; `DIR` is the lab's directory.
+    fn start(daemon: Daemon, lines: &str) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
-            "this test runs chronyd and needs root"
+            "this test runs a time daemon and needs root"
         );
         // Not below /tmp, which does not last: the agent would refuse to put anything there.
         let directory = tempfile::Builder::new()
@@ -42,32 +77,49 @@ impl Lab {
         // chronyd disables its socket in a directory that others can enter.
         fs::set_permissions(path("run"), Permissions::from_mode(0o700)).unwrap();
         let dir = directory.path().display().to_string();
-        let own = format!(
-            "bindcmdaddress {dir}/run/chronyd.sock\npidfile {dir}/run/chronyd.pid\nport 0\ncmdport 0"
-        );
+        let own =
+            format!("bindcmdaddress {dir}/run/daemon.sock\npidfile {dir}/run/daemon.pid\nport 0\ncmdport 0");
         fs::write(
-            path("chrony.conf"),
+            path("daemon.conf"),
             format!("{own}\n{}\n", lines.replace("DIR", &dir)),
         )
         .unwrap();
-        let chronyd = format!(
-            "chronyd -x -u root -f {dir}/chrony.conf -l {dir}/log </dev/null >/dev/null 2>{dir}/stderr"
+        let program = daemon.program();
+        let start = format!(
+            "{program} -x -u root -f {dir}/daemon.conf -l {dir}/log </dev/null >/dev/null 2>{dir}/stderr"
         );
         let script = format!(
             "[ ! -e {dir}/fail ] || {{ echo 'Job failed.' >&2; exit 1; }}\n\
-             pid=$(cat {dir}/run/chronyd.pid 2>/dev/null) && kill \"$pid\"\n\
+             pid=$(cat {dir}/run/daemon.pid 2>/dev/null) && kill \"$pid\"\n\
              while [ -n \"$pid\" ] && grep -qs '^State:.*[^Z] (' /proc/$pid/status; do sleep 0.02; done\n\
-             {chronyd} || {{ cat {dir}/stderr; exit 1; }}\n"
+             {start} || {{ cat {dir}/stderr; exit 1; }}\n"
         );
         fs::write(path("restart"), script).unwrap();
         let mut settings = Settings::new("controller.invalid:1");
         settings.state = path("state");
         settings.container = Container::Host;
-        settings.chrony.config = Some(path("chrony.conf"));
-        settings.chrony.restart_command = Some(vec!["sh".into(), path("restart").display().to_string()]);
-        let lab = Lab { directory, settings };
+        settings.service = match daemon {
+            Daemon::Chronyd => Service::Chrony,
+            Daemon::Timeballd => Service::Timeballd,
+        };
+        let mut lab = Lab {
+            daemon,
+            directory,
+            settings,
+        };
+        let (config, restart) = (lab.path("daemon.conf"), lab.path("restart"));
+        lab.service().config = Some(config);
+        lab.service().restart_command = Some(vec!["sh".into(), restart.display().to_string()]);
         lab.restart();
         lab
+    }
+
+    /// How the agent reaches and configures the daemon.
+    fn service(&mut self) -> &mut TimeService {
+        match self.daemon {
+            Daemon::Chronyd => &mut self.settings.chrony,
+            Daemon::Timeballd => &mut self.settings.timeballd,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -84,7 +136,7 @@ impl Lab {
     }
 
     fn stop(&self) {
-        let Ok(pid) = fs::read_to_string(self.path("run/chronyd.pid")) else {
+        let Ok(pid) = fs::read_to_string(self.path("run/daemon.pid")) else {
             return;
         };
         let killed = Command::new("kill")
@@ -95,7 +147,7 @@ impl Lab {
         if killed.success() {
             let status = format!("/proc/{}/status", pid.trim());
             let ended = || !fs::read_to_string(&status).is_ok_and(|text| !text.contains("(zombie)"));
-            eventually("chronyd ends", ended);
+            eventually("the daemon ends", ended);
         }
     }
 
@@ -122,7 +174,7 @@ impl Lab {
         }
     }
 
-    /// Names of chronyd's sources as chronyc shows them, sorted.
+    /// Names of the daemon's sources as chronyc shows them, sorted.
     fn chronyc_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self
             .chronyc(&["-N", "-c", "sources", "-a"])
@@ -137,7 +189,7 @@ impl Lab {
     fn chronyc(&self, args: &[&str]) -> String {
         let output = Command::new("chronyc")
             .arg("-h")
-            .arg(self.path("run/chronyd.sock"))
+            .arg(self.path("run/daemon.sock"))
             .args(args)
             .output()
             .unwrap();
@@ -145,7 +197,7 @@ impl Lab {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// What is in the directories that the agent writes to, chronyd's own files left out.
+    /// What is in the directories that the agent writes to, the daemon's own files left out.
     fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
         for directory in ["sources.d", "conf.d", "run"] {
@@ -154,7 +206,7 @@ impl Lab {
                 files.push(format!("{directory}/{name}"));
             }
         }
-        files.retain(|file| !file.starts_with("run/chronyd."));
+        files.retain(|file| !file.starts_with("run/daemon."));
         files.sort();
         files
     }
@@ -200,13 +252,44 @@ fn assert_unchanged(outcome: &Outcome) {
     assert!(matches!(outcome, Outcome::Unchanged(_)), "{outcome:?}");
 }
 
-#[test]
-fn servers_are_created_updated_and_deleted_and_chronyd_has_them() {
-    let lab = Lab::start("server main.invalid\nsourcedir DIR/sources.d");
+/// Makes tests of what must hold for either daemon.
+macro_rules! for_both {
+    ($($test:ident,)+) => {
+        mod chronyd {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Daemon::Chronyd);
+            })+
+        }
+        mod timeballd {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Daemon::Timeballd);
+            })+
+        }
+    };
+}
+
+for_both! {
+    an_address_may_be_written_in_any_form,
+    a_report_says_which_daemon_it_is_from,
+    servers_are_created_updated_and_deleted_and_the_daemon_has_them,
+    a_synchronised_clock_is_reported_as_chronyc_reports_it,
+    hand_edits_are_drift_and_overwritten_by_an_update_only,
+    a_name_of_the_hosts_own_files_stays_when_it_is_no_longer_managed,
+    what_the_daemon_does_not_take_is_undone,
+    without_the_daemon_nothing_is_touched,
+    a_confdir_is_used_by_restarting_the_daemon_and_a_failed_restart_is_told,
+    osapis_files_are_taken_over,
+    a_symbolic_link_at_the_managed_path_is_refused,
+}
+
+fn servers_are_created_updated_and_deleted_and_the_daemon_has_them(daemon: Daemon) {
+    let lab = Lab::start(daemon, "server main.invalid\nsourcedir DIR/sources.d");
     let status = lab.get();
     assert!(!status.managed && status.drift.is_none());
     assert_eq!(status.servers, ["main.invalid"]);
-    let at = lab.path("chrony.conf");
+    let at = lab.path("daemon.conf");
     assert_eq!(
         status.other_servers,
         [format!("server main.invalid ({}:5)", at.display())]
@@ -265,22 +348,21 @@ fn servers_are_created_updated_and_deleted_and_chronyd_has_them() {
     assert_eq!(failure(lab.delete()).kind, FailureKind::NotManaged);
 }
 
-#[test]
-fn a_synchronised_clock_is_reported_as_chronyc_reports_it() {
-    let upstream = Lab::start("local stratum 5\nallow 127.0.0.1");
+fn a_synchronised_clock_is_reported_as_chronyc_reports_it(daemon: Daemon) {
+    let upstream = Lab::start(daemon, "local stratum 5\nallow 127.0.0.1");
     let free = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
-    let conf = fs::read_to_string(upstream.path("chrony.conf")).unwrap();
+    let conf = fs::read_to_string(upstream.path("daemon.conf")).unwrap();
     let conf = conf.replace("\nport 0\n", &format!("\nport {port}\n"));
-    fs::write(upstream.path("chrony.conf"), conf).unwrap();
+    fs::write(upstream.path("daemon.conf"), conf).unwrap();
     upstream.restart();
     let status = upstream.get();
     assert_eq!(status.state, SyncState::Unsynchronized);
     let local = |note: &String| note.contains("stratum 5");
     assert!(status.notes.iter().any(local), "{:?}", status.notes);
 
-    let lab = Lab::start("sourcedir DIR/sources.d");
+    let lab = Lab::start(daemon, "sourcedir DIR/sources.d");
     changed(lab.create(&[&format!("127.0.0.1+port={port}+minpoll=0+maxpoll=0")]));
     eventually("the clock is synchronised", || {
         lab.get().state == SyncState::Synchronized
@@ -322,9 +404,8 @@ fn a_synchronised_clock_is_reported_as_chronyc_reports_it() {
     );
 }
 
-#[test]
-fn hand_edits_are_drift_and_overwritten_by_an_update_only() {
-    let lab = Lab::start("sourcedir DIR/sources.d");
+fn hand_edits_are_drift_and_overwritten_by_an_update_only(daemon: Daemon) {
+    let lab = Lab::start(daemon, "sourcedir DIR/sources.d");
     changed(lab.create(&["a.invalid"]));
     let written = fs::read_to_string(lab.managed()).unwrap();
 
@@ -355,12 +436,11 @@ fn hand_edits_are_drift_and_overwritten_by_an_update_only() {
     assert_eq!(lab.chronyc_names(), ["a.invalid"]);
 }
 
-#[test]
-fn a_name_of_the_hosts_own_files_stays_when_it_is_no_longer_managed() {
-    let lab = Lab::start("server both.invalid\nsourcedir DIR/sources.d");
+fn a_name_of_the_hosts_own_files_stays_when_it_is_no_longer_managed(daemon: Daemon) {
+    let lab = Lab::start(daemon, "server both.invalid\nsourcedir DIR/sources.d");
     let notes = changed(lab.create(&["both.invalid", "a.invalid"]));
     assert!(
-        notes[0].contains("both.invalid") && notes[0].contains("chrony.conf:5"),
+        notes[0].contains("both.invalid") && notes[0].contains("daemon.conf:5"),
         "{notes:?}"
     );
     changed(lab.update(&["a.invalid"]));
@@ -368,35 +448,73 @@ fn a_name_of_the_hosts_own_files_stays_when_it_is_no_longer_managed() {
     assert_eq!(lab.chronyc_names(), ["both.invalid"]);
 }
 
-#[test]
-fn what_chronyd_does_not_take_is_undone() {
-    // chronyd takes no second source with the address of another, and says so in its log only.
-    let mut lab = Lab::start("server 2001:DB8:0::1\nsourcedir DIR/sources.d");
-    lab.settings.chrony.reload_timeout = Duration::from_millis(500);
-    let failed = failure(lab.create(&["a.invalid", "2001:db8::1"]));
+fn what_the_daemon_does_not_take_is_undone(daemon: Daemon) {
+    // chronyd takes no second source with the address of another, and timeballd none with NTS; both say so in their
+    // log only.
+    let (bad, name) = match daemon {
+        Daemon::Chronyd => ("2001:db8::1", "2001:db8::1"),
+        Daemon::Timeballd => ("nts.invalid+nts", "nts.invalid"),
+    };
+    let mut lab = Lab::start(daemon, "server 2001:DB8:0::1\nsourcedir DIR/sources.d");
+    let main = lab.chronyc_names();
+    lab.service().reload_timeout = Duration::from_millis(500);
+    let failed = failure(lab.create(&["a.invalid", bad]));
     assert_eq!(failed.kind, FailureKind::DaemonRefused);
     assert_eq!(failed.rolled_back, Some(true));
     assert!(
-        failed.error.contains("did not take 2001:db8::1"),
+        failed
+            .error
+            .contains(&format!("{} did not take {name}", daemon.name())),
         "{}",
         failed.error
     );
-    assert_eq!(lab.chronyc_names(), ["2001:DB8:0::1"]);
+    assert_eq!(lab.chronyc_names(), main);
     assert_eq!(lab.files(), [""; 0]);
     assert!(!lab.get().managed);
 
     changed(lab.create(&["a.invalid"]));
     let before = fs::read_to_string(lab.managed()).unwrap();
-    let failed = failure(lab.update(&["b.invalid", "2001:db8::1"]));
+    let failed = failure(lab.update(&["b.invalid", bad]));
     assert_eq!(failed.rolled_back, Some(true));
-    assert_eq!(lab.chronyc_names(), ["2001:DB8:0::1", "a.invalid"]);
+    assert_eq!(lab.chronyc_names(), [main[0].as_str(), "a.invalid"]);
     assert_eq!(fs::read_to_string(lab.managed()).unwrap(), before);
     assert!(lab.get().drift.is_none());
 }
 
+fn an_address_may_be_written_in_any_form(daemon: Daemon) {
+    let lab = Lab::start(daemon, "sourcedir DIR/sources.d");
+    changed(lab.create(&["2001:DB8:0::1"]));
+    assert_unchanged(&lab.update(&["2001:DB8:0::1"]));
+    let status = lab.get();
+    assert!(status.drift.is_none(), "{:?}", status.drift);
+    changed(lab.delete());
+    assert_eq!(lab.chronyc_names(), [""; 0]);
+}
+
+fn a_report_says_which_daemon_it_is_from(daemon: Daemon) {
+    let lab = Lab::start(daemon, "sourcedir DIR/sources.d");
+    let status = lab.get();
+    let name = match daemon {
+        Daemon::Chronyd => "chrony",
+        Daemon::Timeballd => "timeballd",
+    };
+    assert_eq!(status.service, name);
+}
+
 #[test]
-fn without_chronyd_nothing_is_touched() {
-    let lab = Lab::start("sourcedir DIR/sources.d");
+fn chronys_version_is_that_of_its_program() {
+    let lab = Lab::start(Daemon::Chronyd, "sourcedir DIR/sources.d");
+    let version = lab.get().service_version.unwrap();
+    let output = Command::new("chronyd").arg("--version").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains(&format!(" version {version} ")),
+        "{said}: {version}"
+    );
+}
+
+fn without_the_daemon_nothing_is_touched(daemon: Daemon) {
+    let lab = Lab::start(daemon, "sourcedir DIR/sources.d");
     changed(lab.create(&["a.invalid"]));
     let before = fs::read_to_string(lab.managed()).unwrap();
     lab.stop();
@@ -412,12 +530,11 @@ fn without_chronyd_nothing_is_touched() {
     assert_eq!(lab.files(), ["sources.d/timeball.sources"]);
 }
 
-#[test]
-fn a_confdir_is_used_by_restarting_chronyd_and_a_failed_restart_is_told() {
-    let mut lab = Lab::start("confdir DIR/conf.d\nsourcedir DIR/sources.d");
-    lab.settings.chrony.apply = Apply::Confdir;
+fn a_confdir_is_used_by_restarting_the_daemon_and_a_failed_restart_is_told(daemon: Daemon) {
+    let mut lab = Lab::start(daemon, "confdir DIR/conf.d\nsourcedir DIR/sources.d");
+    lab.service().apply = Apply::Confdir;
     let path = lab.path("conf.d/timeball.conf");
-    let pid = || fs::read_to_string(lab.path("run/chronyd.pid")).unwrap();
+    let pid = || fs::read_to_string(lab.path("run/daemon.pid")).unwrap();
     let before = pid();
     changed(lab.create(&["a.invalid"]));
     assert_ne!(pid(), before);
@@ -434,15 +551,14 @@ fn a_confdir_is_used_by_restarting_chronyd_and_a_failed_restart_is_told() {
     fs::remove_file(lab.path("fail")).unwrap();
 
     // Back to the source directory: the file moves there.
-    lab.settings.chrony.apply = Apply::Auto;
+    lab.service().apply = Apply::Auto;
     changed(lab.update(&["b.invalid"]));
     assert_eq!(lab.files(), ["sources.d/timeball.sources"]);
     assert_eq!(lab.chronyc_names(), ["b.invalid"]);
 }
 
-#[test]
-fn osapis_files_are_taken_over() {
-    let lab = Lab::start("confdir DIR/conf.d\nsourcedir DIR/sources.d");
+fn osapis_files_are_taken_over(daemon: Daemon) {
+    let lab = Lab::start(daemon, "confdir DIR/conf.d\nsourcedir DIR/sources.d");
     let osapi = lab.path("sources.d/osapi-ntp.sources");
     fs::write(osapi, "server a.invalid iburst\n").unwrap();
     lab.chronyc(&["reload", "sources"]);
@@ -474,7 +590,7 @@ fn osapis_files_are_taken_over() {
 
 #[test]
 fn a_host_without_a_place_is_told_and_adopted() {
-    let lab = Lab::start("server main.invalid\nsourcedir /run/chrony-dhcp");
+    let lab = Lab::start(Daemon::Chronyd, "server main.invalid\nsourcedir /run/chrony-dhcp");
     let failed = failure(lab.create(&["a.invalid"]));
     assert_eq!(failed.kind, FailureKind::NoPlace);
     assert!(
@@ -486,25 +602,24 @@ fn a_host_without_a_place_is_told_and_adopted() {
         Path::new("/etc/chrony/sources.d").exists(),
         "Debian's package has it"
     );
-    let before = fs::read_to_string(lab.path("chrony.conf")).unwrap();
+    let before = fs::read_to_string(lab.path("daemon.conf")).unwrap();
 
     fs::write(lab.path("fail"), "").unwrap();
     assert!(agent::adopt(&lab.settings).is_err());
-    assert_eq!(fs::read_to_string(lab.path("chrony.conf")).unwrap(), before);
+    assert_eq!(fs::read_to_string(lab.path("daemon.conf")).unwrap(), before);
     fs::remove_file(lab.path("fail")).unwrap();
 
     let report = agent::adopt(&lab.settings).unwrap();
     assert!(report.changed);
     assert_eq!(fs::read_to_string(report.backup.unwrap()).unwrap(), before);
-    let after = fs::read_to_string(lab.path("chrony.conf")).unwrap();
+    let after = fs::read_to_string(lab.path("daemon.conf")).unwrap();
     assert!(after.contains("\nsourcedir /etc/chrony/sources.d\n"), "{after}");
     assert_eq!(lab.chronyc_names(), ["main.invalid"]);
     assert!(!agent::adopt(&lab.settings).unwrap().changed);
 }
 
-#[test]
-fn a_symbolic_link_at_the_managed_path_is_refused() {
-    let lab = Lab::start("sourcedir DIR/sources.d");
+fn a_symbolic_link_at_the_managed_path_is_refused(daemon: Daemon) {
+    let lab = Lab::start(daemon, "sourcedir DIR/sources.d");
     fs::write(lab.path("precious"), "precious\n").unwrap();
     std::os::unix::fs::symlink(lab.path("precious"), lab.managed()).unwrap();
     let failed = failure(lab.update(&["a.invalid"]));

@@ -13,8 +13,11 @@ use crate::{HostResult, Outcome, Server};
 pub struct NtpStatus {
     /// State of the clock.
     pub state: SyncState,
-    /// The time service that was asked, such as `chrony`.
+    /// The time service that was asked: `chrony` or `timeballd`.
     pub service: String,
+    /// The version of the service; absent when its program does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_version: Option<String>,
     /// Stratum of this host, 1 to 15; absent when not synchronised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stratum: Option<u8>,
@@ -69,6 +72,16 @@ pub struct NtpStatus {
     /// What else the operator should know, such as a file that could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+impl NtpStatus {
+    /// The time service with its version, as far as it is known: `chrony 4.3`.
+    pub fn service_text(&self) -> String {
+        match &self.service_version {
+            Some(version) => format!("{} {version}", self.service),
+            None => self.service.clone(),
+        }
+    }
 }
 
 /// Reads the servers that this version understands. One with an option of a newer version is left out; its name
@@ -344,6 +357,17 @@ mod tests {
         assert_eq!(json["servers"], serde_json::json!(["ntp1.lab"]));
         assert_eq!(json["status"], "ok");
         assert!(json.get("error").is_none());
+    }
+
+    #[test]
+    fn a_service_is_called_with_its_version_where_that_is_known() {
+        let mut status = NtpStatus {
+            service: "timeballd".into(),
+            ..NtpStatus::default()
+        };
+        assert_eq!(status.service_text(), "timeballd");
+        status.service_version = Some("0.1.0".into());
+        assert_eq!(status.service_text(), "timeballd 0.1.0");
     }
 
     #[test]

@@ -127,6 +127,8 @@ pub enum FailureKind {
     NoPlace,
     /// The time daemon does not run or does not answer.
     DaemonUnreachable,
+    /// Two time services run on the host, and nobody said which one is meant.
+    Conflict,
     /// The time daemon refused, or did not take the change over.
     DaemonRefused,
     /// A file could not be read or written.

@@ -60,7 +60,7 @@ impl Control for Local {
 
     fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
         self.socket.set_read_timeout(Some(at_least_a_moment(limit)))?;
-        self.socket.recv(buffer).map_err(timed_out)
+        uninterrupted(|| self.socket.recv(buffer)).map_err(timed_out)
     }
 }
 
@@ -71,7 +71,17 @@ impl Control for UdpSocket {
 
     fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
         self.set_read_timeout(Some(at_least_a_moment(limit)))?;
-        self.recv(buffer).map_err(timed_out)
+        uninterrupted(|| self.recv(buffer)).map_err(timed_out)
+    }
+}
+
+/// Receives; a signal to the process is no reason to give up.
+fn uninterrupted(mut receive: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match receive() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 

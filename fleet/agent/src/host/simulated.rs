@@ -38,6 +38,9 @@ struct Machine {
 pub struct SimulatedChrony {
     /// Whether it runs.
     pub running: bool,
+    /// The sockets at which it answers, chronyd's own at first. With that of another daemon it stands for that one,
+    /// too.
+    pub sockets: BTreeSet<PathBuf>,
     /// Names of its sources, in order, each with whether it comes from a `sourcedir`.
     pub sources: Vec<(String, bool)>,
     /// Names it does not take, as a real one does not take a line it cannot read.
@@ -52,8 +55,9 @@ pub struct SimulatedChrony {
     pub failing_restarts: u32,
 }
 
-/// chronyd's configuration on the simulated machine.
+/// chronyd's configuration on the simulated machine, and its socket.
 const CONFIG: &str = "/etc/chrony/chrony.conf";
+const SOCKET: &str = "/run/chrony/chronyd.sock";
 
 impl SimulatedHost {
     /// Makes a machine with this id (32 hex digits) and name; chronyd runs with Debian's configuration.
@@ -63,6 +67,7 @@ impl SimulatedHost {
             directories: BTreeSet::from([PathBuf::from("/")]),
             chrony: SimulatedChrony {
                 running: true,
+                sockets: BTreeSet::from([PathBuf::from(SOCKET)]),
                 ..SimulatedChrony::default()
             },
             now: Duration::from_secs(3600),
@@ -419,7 +424,11 @@ impl Host for SimulatedHost {
     fn open_control(&self, address: &ControlAddress) -> io::Result<Box<dyn Control>> {
         let machine = self.lock();
         let may_write = matches!(address, ControlAddress::Socket(_));
-        if !machine.chrony.running {
+        let listens = match address {
+            ControlAddress::Socket(path) => machine.chrony.sockets.contains(path),
+            ControlAddress::Udp(_) => true,
+        };
+        if !(machine.chrony.running && listens) {
             return Err(io::ErrorKind::NotFound.into());
         }
         if may_write && !machine.root {

@@ -70,7 +70,7 @@ pub(crate) fn page(agent: &AgentInfo, printer: Printer) -> String {
                 agent
                     .ntp
                     .as_ref()
-                    .map(|ntp| ntp.service.clone())
+                    .map(model::ntp::NtpStatus::service_text)
                     .unwrap_or_default()
             ),
             (

@@ -66,12 +66,19 @@ pub(crate) const AGENT_TOKEN_FILE: &str = "agent.enrolment_token_file";
 pub(crate) const AGENT_TOKEN: &str = "agent.enrolment_token";
 pub(crate) const AGENT_HOSTNAME: &str = "agent.hostname";
 pub(crate) const AGENT_CONTAINER: &str = "agent.container";
+pub(crate) const AGENT_SERVICE: &str = "agent.service";
 pub(crate) const CHRONY_CONFIG: &str = "agent.chrony.config";
 pub(crate) const CHRONY_SOCKET: &str = "agent.chrony.socket";
 pub(crate) const CHRONY_UDP: &str = "agent.chrony.udp";
 pub(crate) const CHRONY_APPLY: &str = "agent.chrony.apply";
 pub(crate) const CHRONY_RESTART: &str = "agent.chrony.restart_command";
 pub(crate) const CHRONY_RELOAD_TIMEOUT: &str = "agent.chrony.reload_timeout";
+pub(crate) const TIMEBALLD_CONFIG: &str = "agent.timeballd.config";
+pub(crate) const TIMEBALLD_SOCKET: &str = "agent.timeballd.socket";
+pub(crate) const TIMEBALLD_UDP: &str = "agent.timeballd.udp";
+pub(crate) const TIMEBALLD_APPLY: &str = "agent.timeballd.apply";
+pub(crate) const TIMEBALLD_RESTART: &str = "agent.timeballd.restart_command";
+pub(crate) const TIMEBALLD_RELOAD_TIMEOUT: &str = "agent.timeballd.reload_timeout";
 pub(crate) const AGENT_LABELS: &str = "agent.labels.<name>";
 
 /// Every setting, grouped as in the file.
@@ -291,6 +298,14 @@ pub(crate) const KEYS: &[Key] = &[
         alias: None,
     },
     Key {
+        path: AGENT_SERVICE,
+        env: Some("TIMEBALL_AGENT_SERVICE"),
+        form: Form::Text,
+        default: "`auto`",
+        about: "The time service that is managed: `chrony`, `timeballd`, or `auto`: the one that runs; two that run are an error.",
+        alias: None,
+    },
+    Key {
         path: CHRONY_CONFIG,
         env: Some("TIMEBALL_AGENT_CHRONY_CONFIG"),
         form: Form::Path,
@@ -336,6 +351,54 @@ pub(crate) const KEYS: &[Key] = &[
         form: Form::Text,
         default: "`5s`",
         about: "How long chronyd may take to have what it was told to load.",
+        alias: None,
+    },
+    Key {
+        path: TIMEBALLD_CONFIG,
+        env: Some("TIMEBALL_AGENT_TIMEBALLD_CONFIG"),
+        form: Form::Path,
+        default: "`/etc/timeball/timeballd.conf`",
+        about: "timeballd's configuration file.",
+        alias: None,
+    },
+    Key {
+        path: TIMEBALLD_SOCKET,
+        env: Some("TIMEBALL_AGENT_TIMEBALLD_SOCKET"),
+        form: Form::Path,
+        default: "as timeballd's configuration says",
+        about: "timeballd's command socket.",
+        alias: None,
+    },
+    Key {
+        path: TIMEBALLD_UDP,
+        env: Some("TIMEBALL_AGENT_TIMEBALLD_UDP"),
+        form: Form::Text,
+        default: "`127.0.0.1:323`, or the port that timeballd's configuration says",
+        about: "Where timeballd answers those who are not root.",
+        alias: None,
+    },
+    Key {
+        path: TIMEBALLD_APPLY,
+        env: Some("TIMEBALL_AGENT_TIMEBALLD_APPLY"),
+        form: Form::Text,
+        default: "`auto`",
+        about: "Where the managed servers are put: `sourcedir` (applied by reloading the sources), `confdir` (applied by restarting timeballd), or `auto`: the first of the two that lasts.",
+        alias: None,
+    },
+    Key {
+        path: TIMEBALLD_RESTART,
+        env: None,
+        form: Form::List,
+        default: "`[systemctl, restart, timeballd]`",
+        about: "Command that restarts timeballd, program first.",
+        alias: None,
+    },
+    Key {
+        path: TIMEBALLD_RELOAD_TIMEOUT,
+        env: Some("TIMEBALL_AGENT_TIMEBALLD_RELOAD_TIMEOUT"),
+        form: Form::Text,
+        default: "`5s`",
+        about: "How long timeballd may take to have what it was told to load.",
         alias: None,
     },
 ];

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use agent::{Apply, Container};
+use agent::{Apply, Container, Service, TimeService};
 use clap::{Args, Subcommand};
 use link::EnrolmentToken;
 use model::{Label, Labels};
@@ -46,9 +46,10 @@ pub(crate) struct AgentArgs {
 /// What is done for the agent on its host.
 #[derive(Debug, Subcommand)]
 enum AgentCommand {
-    /// Make this host's chrony read managed files; a backup is kept
+    /// Make this host's time service read managed files; a backup is kept
     #[command(
-        after_long_help = "Needed only where chronyd's configuration names no directory for sources.\n\n\
+        after_long_help = "Needed only where the configuration of chronyd or timeballd names no directory for \
+                                 sources.\n\n\
                                  Example:\n  timeball agent adopt"
     )]
     Adopt,
@@ -178,11 +179,55 @@ pub(crate) fn local(globals: &Globals, settings: &Settings) -> Result<agent::Set
             _ => Err("write auto, host or container"),
         },
     )?;
-    let chrony = &mut wanted.chrony;
-    chrony.config = settings.find(table::CHRONY_CONFIG).map(|found| found.path());
-    chrony.socket = settings.find(table::CHRONY_SOCKET).map(|found| found.path());
-    chrony.udp = settings
-        .find(table::CHRONY_UDP)
+    take(
+        &mut wanted.service,
+        settings.find(table::AGENT_SERVICE),
+        |text| match text {
+            "auto" => Ok(Service::Auto),
+            "chrony" => Ok(Service::Chrony),
+            "timeballd" => Ok(Service::Timeballd),
+            _ => Err("write auto, chrony or timeballd"),
+        },
+    )?;
+    read_service(&mut wanted.chrony, &CHRONY, settings)?;
+    read_service(&mut wanted.timeballd, &TIMEBALLD, settings)?;
+    Ok(wanted)
+}
+
+/// The settings of one time service.
+struct Keys {
+    config: &'static str,
+    socket: &'static str,
+    udp: &'static str,
+    apply: &'static str,
+    restart: &'static str,
+    reload_timeout: &'static str,
+}
+
+const CHRONY: Keys = Keys {
+    config: table::CHRONY_CONFIG,
+    socket: table::CHRONY_SOCKET,
+    udp: table::CHRONY_UDP,
+    apply: table::CHRONY_APPLY,
+    restart: table::CHRONY_RESTART,
+    reload_timeout: table::CHRONY_RELOAD_TIMEOUT,
+};
+
+const TIMEBALLD: Keys = Keys {
+    config: table::TIMEBALLD_CONFIG,
+    socket: table::TIMEBALLD_SOCKET,
+    udp: table::TIMEBALLD_UDP,
+    apply: table::TIMEBALLD_APPLY,
+    restart: table::TIMEBALLD_RESTART,
+    reload_timeout: table::TIMEBALLD_RELOAD_TIMEOUT,
+};
+
+/// Takes over what is said about a time service.
+fn read_service(service: &mut TimeService, keys: &Keys, settings: &Settings) -> Result<(), Failure> {
+    service.config = settings.find(keys.config).map(|found| found.path());
+    service.socket = settings.find(keys.socket).map(|found| found.path());
+    service.udp = settings
+        .find(keys.udp)
         .map(|found| {
             found.read(|text| {
                 text.parse()
@@ -190,23 +235,18 @@ pub(crate) fn local(globals: &Globals, settings: &Settings) -> Result<agent::Set
             })
         })
         .transpose()?;
-    chrony.restart_command = settings.list(table::CHRONY_RESTART);
+    service.restart_command = settings.list(keys.restart);
     take(
-        &mut chrony.reload_timeout,
-        settings.find(table::CHRONY_RELOAD_TIMEOUT),
+        &mut service.reload_timeout,
+        settings.find(keys.reload_timeout),
         duration,
     )?;
-    take(
-        &mut chrony.apply,
-        settings.find(table::CHRONY_APPLY),
-        |text| match text {
-            "auto" => Ok(Apply::Auto),
-            "sourcedir" => Ok(Apply::Sourcedir),
-            "confdir" => Ok(Apply::Confdir),
-            _ => Err("write auto, sourcedir or confdir"),
-        },
-    )?;
-    Ok(wanted)
+    take(&mut service.apply, settings.find(keys.apply), |text| match text {
+        "auto" => Ok(Apply::Auto),
+        "sourcedir" => Ok(Apply::Sourcedir),
+        "confdir" => Ok(Apply::Confdir),
+        _ => Err("write auto, sourcedir or confdir"),
+    })
 }
 
 /// The enrolment token, from the flag's file, the environment or the settings.

@@ -11,10 +11,13 @@ use model::{Outcome, Servers};
 use super::Ledger;
 use crate::host::Host;
 use crate::journal::Plan;
-use crate::settings::Settings;
+use crate::settings::{Service, Settings};
 
 mod chrony;
+mod services;
 mod unsupported;
+
+use services::{Family, Services};
 
 /// What the agent can do with a time service. Every call may block.
 pub(crate) trait NtpProvider: Send + Sync {
@@ -56,12 +59,13 @@ pub struct AdoptReport {
 }
 
 /// Families that are supported.
-const SUPPORTED: &str = "debian and rhel, with chrony";
+const SUPPORTED: &str = "debian and rhel, with chrony or timeballd";
 
 /// Chooses the provider for a host with these facts.
 pub(super) fn select(host: &Arc<dyn Host>, facts: &HostFacts, settings: &Settings) -> Box<dyn NtpProvider> {
     let family = facts.os_family.as_str();
-    if facts.containerized {
+    let observes = matches!(settings.service, Service::Observer(_));
+    if facts.containerized && !observes {
         return Box::new(unsupported::Unsupported {
             reason: format!(
                 "this host is a container (family {family}): its clock belongs to the machine below; supported \
@@ -69,8 +73,10 @@ pub(super) fn select(host: &Arc<dyn Host>, facts: &HostFacts, settings: &Setting
             ),
         });
     }
-    match chrony::Family::of(family) {
-        Some(family) => Box::new(chrony::ChronyProvider::new(Arc::clone(host), family, settings)),
+    // timeballd is the same everywhere.
+    let of_timeballd = (observes || settings.service == Service::Timeballd).then_some(Family::Debian);
+    match Family::of(family).or(of_timeballd) {
+        Some(family) => Box::new(Services::new(host, family, settings)),
         None => Box::new(unsupported::Unsupported {
             reason: format!(
                 "operation not supported on this OS family ({}); supported are {SUPPORTED}",
@@ -78,6 +84,13 @@ pub(super) fn select(host: &Arc<dyn Host>, facts: &HostFacts, settings: &Setting
             ),
         }),
     }
+}
+
+/// Whether a time service runs that the agent can ask, wherever a distribution may have it.
+pub(crate) fn any_runs(host: &Arc<dyn Host>, settings: &Settings) -> bool {
+    [Family::Debian, Family::Rhel]
+        .into_iter()
+        .any(|family| Services::new(host, family, settings).any_runs())
 }
 
 /// Lets the parsers of configuration files read a host's files.

@@ -136,7 +136,7 @@ fn condition(condition: &Condition) -> Told {
 }
 
 fn clock_fields(ntp: &NtpStatus) -> Vec<Field> {
-    let mut fields = vec![Field::text("Time service", &ntp.service)];
+    let mut fields = vec![Field::text("Time service", &ntp.service_text())];
     let mut quantity = |name, quantity: Option<Quantity>| {
         fields.extend(quantity.map(|q| Field {
             name,

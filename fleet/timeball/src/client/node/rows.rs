@@ -212,7 +212,7 @@ fn wide_cells(row: &NtpStatusEntry) -> Vec<Cell> {
                     DriftKind::Unknown => "differs",
                 }),
         ),
-        Cell::from(detail.map(|detail| detail.service.as_str())),
+        Cell::from(detail.map(NtpStatus::service_text).as_deref()),
         Cell::from(row.machine_id.as_deref()),
     ]
 }

@@ -1,4 +1,4 @@
-//! Adopting a host: its chrony is made to read a directory for managed files.
+//! Adopting a host: its daemon is made to read a directory for managed files.
 
 use std::path::{Path, PathBuf};
 
@@ -9,15 +9,8 @@ use crate::host::Access;
 use crate::journal::{Effect, Names};
 use crate::providers::ntp::{AdoptReport, HostReader};
 
-/// The directory that is added, on every family.
-pub(super) const DIRECTORY: &str = "/etc/chrony/sources.d";
-
-/// What is added to chronyd's configuration.
-const LINES: &str =
-    "\n# Added by timeball: a directory for managed time sources.\nsourcedir /etc/chrony/sources.d\n";
-
 impl ChronyProvider {
-    /// Adds a `sourcedir` to chronyd's configuration when there is none that lasts, and restarts chronyd.
+    /// Adds a `sourcedir` to the daemon's configuration when there is none that lasts, and restarts the daemon.
     pub(super) fn make_place(&self) -> Result<AdoptReport, String> {
         let config = self.config();
         let conf = self.scan(&config);
@@ -39,9 +32,10 @@ impl ChronyProvider {
         }
         let former = self.host.read(&config).map_err(|error| {
             format!(
-                "cannot read {}: {error}; is chrony installed? (`{}`)",
+                "cannot read {}: {error}; is {} installed? ({})",
                 config.display(),
-                self.family.install()
+                self.service.name,
+                self.service.install
             )
         })?;
         let backup = self.back_up(&config, &former)?;
@@ -49,15 +43,18 @@ impl ChronyProvider {
         if !next.ends_with(b"\n") {
             next.push(b'\n');
         }
-        next.extend_from_slice(LINES.as_bytes());
+        let directory = self.service.source_dir;
+        let lines =
+            format!("\n# Added by timeball: a directory for managed time sources.\nsourcedir {directory}\n");
+        next.extend_from_slice(lines.as_bytes());
         self.change(&config, &former, &next)?;
         Ok(AdoptReport {
             changed: true,
-            directory: PathBuf::from(DIRECTORY),
+            directory: PathBuf::from(directory),
             notes: vec![
-                format!("added `sourcedir {DIRECTORY}` to {}", config.display()),
+                format!("added `sourcedir {directory}` to {}", config.display()),
                 format!("the file as it was is kept as {}", backup.display()),
-                "restarted chronyd, which answers".to_owned(),
+                format!("restarted {}, which answers", self.service.daemon),
             ],
             config,
             backup: Some(backup),
@@ -79,9 +76,10 @@ impl ChronyProvider {
 
     fn change(&self, config: &Path, former: &[u8], next: &[u8]) -> Result<(), String> {
         let cannot = |path: &Path, error: std::io::Error| format!("cannot write {}: {error}", path.display());
+        let directory = Path::new(self.service.source_dir);
         self.host
-            .make_directory(Path::new(DIRECTORY), Access::Public)
-            .map_err(|error| cannot(Path::new(DIRECTORY), error))?;
+            .make_directory(directory, Access::Public)
+            .map_err(|error| cannot(directory, error))?;
         self.host
             .replace(config, next, Access::Kept)
             .map_err(|error| cannot(config, error))?;

@@ -14,13 +14,13 @@ use crate::host::{Access, CommandOutput};
 use crate::journal::{Content, Effect, FileChange, Names, Plan};
 use crate::providers::ntp::HostReader;
 
-/// How long a restart of chronyd may take.
+/// How long a restart of the daemon may take.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How long a restarted chronyd may take until it answers and has its sources, at least.
+/// How long a restarted daemon may take until it answers and has its sources, at least.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// First and longest wait between two looks at chronyd's sources.
+/// First and longest wait between two looks at the daemon's sources.
 const LOOK_FIRST: Duration = Duration::from_millis(10);
 const LOOK_LONGEST: Duration = Duration::from_millis(250);
 
@@ -30,13 +30,13 @@ pub(super) enum StepError {
     /// A file could not be changed.
     #[error("cannot write {path}: {source}")]
     File { path: PathBuf, source: io::Error },
-    /// chronyd did not answer or refused.
+    /// The daemon did not answer or refused.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
-    /// chronyd could not be restarted.
+    /// The daemon could not be restarted.
     #[error("`{command}` failed: {reason}")]
     Restart { command: String, reason: String },
-    /// chronyd answers, but has not what it should have.
+    /// The daemon answers, but has not what it should have.
     #[error("{0}")]
     NotTaken(String),
 }
@@ -59,7 +59,7 @@ impl ChronyProvider {
         };
         let untouched = |change: &FileChange| self.holds(&change.path, change.former.as_ref());
         if matches!(error, StepError::File { .. }) && plan.files.iter().all(untouched) {
-            // Nothing changed, and chronyd was not told anything.
+            // Nothing changed, and the daemon was not told anything.
             return Err(Failure::new(error.kind(), error.to_string()));
         }
         let (rolled_back, how) = match self.undo(plan) {
@@ -95,13 +95,14 @@ impl ChronyProvider {
         let effect = self
             .take_effect(back.effect)
             .and_then(|()| self.verify(&back.next, back.effect));
+        let daemon = self.service.daemon;
         match effect {
             Ok(()) => Ok("the former configuration is in force again".to_owned()),
-            Err(StepError::Daemon(DaemonError::Unreachable { .. })) => {
-                Ok("the former file is in place again, and chronyd reads it when it starts".to_owned())
-            }
+            Err(StepError::Daemon(DaemonError::Unreachable { .. })) => Ok(format!(
+                "the former file is in place again, and {daemon} reads it when it starts"
+            )),
             Err(error) => Err(format!(
-                "the former file is in place again, but chronyd did not take it back: {error}"
+                "the former file is in place again, but {daemon} did not take it back: {error}"
             )),
         }
     }
@@ -145,7 +146,7 @@ impl ChronyProvider {
         }
     }
 
-    /// Restarts chronyd.
+    /// Restarts the daemon.
     pub(super) fn restart(&self) -> Result<(), StepError> {
         let command = self.restart_command();
         let failed = |reason: String| StepError::Restart {
@@ -162,7 +163,7 @@ impl ChronyProvider {
         Err(failed(told(&output)))
     }
 
-    /// Waits until chronyd has these names and not those: it skips lines it cannot read without a word, so
+    /// Waits until the daemon has these names and not those: it skips lines it cannot read without a word, so
     /// that only a look at its sources tells.
     pub(super) fn verify(&self, names: &Names, effect: Effect) -> Result<(), StepError> {
         let patience = match effect {
@@ -204,13 +205,14 @@ impl ChronyProvider {
             faults.push(format!("still has {}", lingering.join(", ")));
         }
         Err(StepError::NotTaken(format!(
-            "chronyd {}; its log says why",
+            "{} {}; its log says why",
+            self.service.daemon,
             faults.join(" and ")
         )))
     }
 
-    /// chronyd's configuration as it is at this moment.
-    fn conf_now(&self) -> ChronyConf {
+    /// The daemon's configuration as it is at this moment.
+    pub(super) fn conf_now(&self) -> ChronyConf {
         scan(&self.config().to_string_lossy(), &HostReader(&*self.host)).0
     }
 }

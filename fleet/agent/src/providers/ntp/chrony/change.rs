@@ -68,9 +68,10 @@ impl ChronyProvider {
         self.carry_out_or_undo(&plan)?;
         let mut notes = notes;
         if written {
-            notes.push(
-                "the file was as asked, but chronyd did not have it; it was made to load it".to_owned(),
-            );
+            let daemon = self.service.daemon;
+            notes.push(format!(
+                "the file was as asked, but {daemon} did not have it; it was made to load it"
+            ));
         }
         Ok(Outcome::Changed(change(notes)))
     }
@@ -195,7 +196,7 @@ impl ChronyProvider {
             })
     }
 
-    /// Lets chronyd's own checker look at a file that could keep it from starting.
+    /// Lets the daemon's own checker look at a file that could keep it from starting.
     fn check(&self, wanted: &Wanted) -> Result<(), Failure> {
         const TIME: std::time::Duration = std::time::Duration::from_secs(10);
         if wanted.place != Place::Confdir {
@@ -206,7 +207,8 @@ impl ChronyProvider {
             self.host
                 .replace(&copy, content, crate::host::Access::Private)
                 .ok()?;
-            let command = ["chronyd", "-p", "-f", &copy.to_string_lossy()].map(str::to_owned);
+            let program = self.program();
+            let command = [&program, "-p", "-f", &copy.to_string_lossy()].map(str::to_owned);
             self.host.run(&command, TIME).ok()
         };
         // chronyd before 4.1 has no such check; then the restart is the check.
@@ -217,7 +219,11 @@ impl ChronyProvider {
         match checked {
             Some(output) if !output.success => Err(Failure::new(
                 FailureKind::DaemonRefused,
-                format!("chronyd would not start with these servers: {}", told(&output)),
+                format!(
+                    "{} would not start with these servers: {}",
+                    self.service.daemon,
+                    told(&output)
+                ),
             )),
             _ => Ok(()),
         }
@@ -291,20 +297,21 @@ fn effect(survey: &Survey, wanted: Option<&Wanted>) -> Effect {
     }
 }
 
-/// The names chronyd must have with these servers: them, and of the former managed ones only those that
+/// The names the daemon must have with these servers: them, and of the former managed ones only those that
 /// other files of the host name, too.
 fn next_names(survey: &Survey, servers: &[Server]) -> Names {
-    let present: Vec<String> = servers.iter().map(|server| server.name().to_owned()).collect();
-    let elsewhere: Vec<&str> = survey
+    let called = survey.service.called;
+    let present: Vec<String> = servers.iter().map(|server| called(server.name())).collect();
+    let elsewhere: Vec<String> = survey
         .others()
-        .map(|other| other.source.name().as_str())
+        .map(|other| called(other.source.name().as_str()))
         .collect();
     let mut absent = survey.managed_names();
-    absent.retain(|name| !present.contains(name) && !elsewhere.contains(&name.as_str()));
+    absent.retain(|name| !present.contains(name) && !elsewhere.contains(name));
     Names { present, absent }
 }
 
-/// The names chronyd must have when a change is undone: those of the managed ones that it had, and none that
+/// The names the daemon must have when a change is undone: those of the managed ones that it had, and none that
 /// it did not have.
 fn former_names(survey: &Survey, next: &Names, loaded: &[String]) -> Names {
     let had = |name: &String| loaded.contains(name);
@@ -312,7 +319,7 @@ fn former_names(survey: &Survey, next: &Names, loaded: &[String]) -> Names {
         .managed
         .iter()
         .flat_map(ManagedFile::sources)
-        .map(|source| source.name().to_string())
+        .map(|source| (survey.service.called)(source.name().as_str()))
         .collect();
     let mut present = on_disk.clone();
     present.retain(had);
@@ -331,10 +338,12 @@ fn notes(survey: &Survey, servers: &[Server]) -> Vec<String> {
     let named_elsewhere = survey.others().filter_map(|other| {
         let name = other.source.name().as_str();
         let at = &other.origin.span;
-        servers.iter().any(|server| server.name() == name).then(|| {
+        let called = survey.service.called;
+        let is_it = |server: &Server| called(server.name()) == called(name);
+        servers.iter().any(is_it).then(|| {
             format!(
-                "{name} is named in {}:{}, too; chronyd goes by that line",
-                at.file, at.line
+                "{name} is named in {}:{}, too; {} goes by that line",
+                at.file, at.line, survey.service.daemon
             )
         })
     });

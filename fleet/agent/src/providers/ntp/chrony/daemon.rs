@@ -1,4 +1,4 @@
-//! chronyd, asked through its command protocol.
+//! The daemon, asked through chrony's command protocol.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,43 +12,44 @@ use wire::candm::{Address, REPLY_LENGTH_MAX, Reply, ReplyError, Request, SourceD
 
 use super::ChronyProvider;
 use crate::host::{Control, ControlAddress};
-use crate::settings::Chrony;
+use crate::settings::TimeService;
 
-/// How long chronyd may take for one answer.
+/// How long the daemon may take for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often a request is sent before chronyd counts as unreachable.
+/// How often a request is sent before the daemon counts as unreachable.
 const ATTEMPTS: usize = 3;
 
-/// Most sources that are asked for; chronyd itself takes thousands.
+/// Most sources that are asked for; daemons take thousands.
 const SOURCES_MAX: u32 = 256;
 
-/// An open conversation with chronyd.
+/// An open conversation with the daemon.
 pub(super) struct Daemon {
     control: Box<dyn Control>,
     address: ControlAddress,
 }
 
-/// Why chronyd did not do what was asked.
+/// Why the daemon did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DaemonError {
     /// It does not run, or the agent may not talk to it.
-    #[error("chronyd does not answer at {address}: {reason}; {remedy}")]
+    #[error("{daemon} does not answer at {address}: {reason}; {remedy}")]
     Unreachable {
+        daemon: &'static str,
         address: String,
         reason: String,
         remedy: String,
     },
     /// It refused, in its own words.
-    #[error("chronyd answered: {0}")]
-    Refused(ReplyError),
+    #[error("{daemon} answered: {error}")]
+    Refused { daemon: &'static str, error: ReplyError },
 }
 
 impl DaemonError {
     pub(super) fn kind(&self) -> FailureKind {
         match self {
             DaemonError::Unreachable { .. } => FailureKind::DaemonUnreachable,
-            DaemonError::Refused(_) => FailureKind::DaemonRefused,
+            DaemonError::Refused { .. } => FailureKind::DaemonRefused,
         }
     }
 }
@@ -71,29 +72,27 @@ impl ChronyProvider {
     pub(super) fn daemon(&self, conf: &ChronyConf) -> Result<Daemon, DaemonError> {
         let Some(socket) = self.socket(conf) else {
             return Err(DaemonError::Unreachable {
+                daemon: self.service.daemon,
                 address: "its command socket".to_owned(),
                 reason: "its configuration disables the socket (bindcmdaddress /)".to_owned(),
-                remedy: "remove that line and restart chronyd".to_owned(),
+                remedy: "remove that line and restart it".to_owned(),
             });
         };
         self.open(ControlAddress::Socket(socket))
     }
 
-    /// Opens a conversation for reports: through the socket as root, else or when that fails through UDP.
+    /// Opens a conversation for reports: through the socket as root or when the daemon is the agent's own, through UDP
+    /// as somebody else or when there is no socket. Never through UDP because the socket does not answer: there it
+    /// could be another daemon that does.
     pub(super) fn reporting_daemon(&self, conf: &ChronyConf) -> Result<Daemon, DaemonError> {
-        let socket = self.socket(conf).filter(|_| self.host.is_root());
-        let first = socket.map(|path| self.open(ControlAddress::Socket(path)));
-        match (first, self.udp(conf)) {
-            (Some(Ok(daemon)), _) => Ok(daemon),
-            (Some(Err(error)), Some(udp)) => {
-                let mut daemon = self.open(ControlAddress::Udp(udp)).map_err(|_| error)?;
-                // Opening a UDP socket says nothing about who is there.
-                daemon.ask(self, &Request::NSources)?;
-                Ok(daemon)
-            }
-            (Some(Err(error)), None) => Err(error),
-            (None, Some(udp)) => self.open(ControlAddress::Udp(udp)),
-            (None, None) => Err(DaemonError::Unreachable {
+        let may_enter = self.host.is_root() || self.observer.is_some();
+        if let Some(socket) = self.socket(conf).filter(|_| may_enter) {
+            return self.open(ControlAddress::Socket(socket));
+        }
+        match self.udp(conf) {
+            Some(udp) => self.open(ControlAddress::Udp(udp)),
+            None => Err(DaemonError::Unreachable {
+                daemon: self.service.daemon,
                 address: "its UDP port".to_owned(),
                 reason: "its configuration closes the port (cmdport 0)".to_owned(),
                 remedy: "run the agent as root".to_owned(),
@@ -111,40 +110,65 @@ impl ChronyProvider {
     fn unreachable(&self, address: &ControlAddress, error: &io::Error) -> DaemonError {
         let remedy = if self.host.kind(&self.config()).is_err() {
             format!(
-                "{} does not exist: is chrony installed? (`{}`)",
+                "{} does not exist: is {} installed? ({})",
                 self.config().display(),
-                self.family.install()
+                self.service.name,
+                self.service.install
             )
         } else if error.kind() == io::ErrorKind::PermissionDenied {
             "run the agent as root".to_owned()
         } else {
-            format!("is it running? (`systemctl status {}`)", self.family.unit())
+            self.is_it_running()
         };
         DaemonError::Unreachable {
+            daemon: self.service.daemon,
             address: address.to_string(),
             reason: error.to_string(),
             remedy,
         }
     }
 
-    /// chronyd's socket in the file system, unless it has none.
+    fn is_it_running(&self) -> String {
+        match &self.observer {
+            Some(observer) => format!(
+                "`timeball up` starts it and logs what it says; try `{} -x -d -f {}`",
+                observer.program.display(),
+                observer.config().display()
+            ),
+            None => format!("is it running? (`systemctl status {}`)", self.service.unit),
+        }
+    }
+
+    fn refused(&self, error: ReplyError) -> DaemonError {
+        DaemonError::Refused {
+            daemon: self.service.daemon,
+            error,
+        }
+    }
+
+    /// An answer that belongs to another question.
+    pub(super) fn unexpected(&self) -> DaemonError {
+        self.refused(ReplyError::InvalidField("answer"))
+    }
+
+    /// The daemon's socket in the file system, unless it has none.
     pub(super) fn socket(&self, conf: &ChronyConf) -> Option<PathBuf> {
         if let Some(path) = &self.settings.socket {
             return Some(path.clone());
         }
         match &conf.command_socket {
-            CommandSocket::Default => Some(PathBuf::from(Chrony::SOCKET)),
+            CommandSocket::Default => Some(PathBuf::from(self.service.socket)),
             CommandSocket::Path(path) => Some(PathBuf::from(path)),
             CommandSocket::Disabled => None,
         }
     }
 
-    /// Where chronyd answers on UDP, unless it does not.
+    /// Where the daemon answers on UDP, unless it does not.
     fn udp(&self, conf: &ChronyConf) -> Option<SocketAddr> {
         if let Some(address) = self.settings.udp {
             return Some(address);
         }
-        let port = conf.command_port.unwrap_or(Chrony::UDP.port());
+        let port = conf.command_port.unwrap_or(TimeService::UDP.port());
         let address = match conf.command_addresses.first() {
             Some(address) if !address.is_unspecified() => *address,
             Some(_) | None => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -154,7 +178,7 @@ impl ChronyProvider {
 }
 
 impl Daemon {
-    /// Asks chronyd, at most three times with a second of patience each.
+    /// Asks the daemon, at most three times with a second of patience each.
     pub(super) fn ask(&mut self, provider: &ChronyProvider, request: &Request) -> Result<Reply, DaemonError> {
         let mut last = io::Error::from(io::ErrorKind::TimedOut);
         for _ in 0..ATTEMPTS {
@@ -163,7 +187,7 @@ impl Daemon {
                 return Err(provider.unreachable(&self.address, &error));
             }
             match self.answer(provider, request, sequence) {
-                Ok(answer) => return answer.map_err(DaemonError::Refused),
+                Ok(answer) => return answer.map_err(|error| provider.refused(error)),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => last = error,
                 Err(error) => return Err(provider.unreachable(&self.address, &error)),
             }
@@ -199,7 +223,7 @@ impl Daemon {
         provider: &ChronyProvider,
     ) -> Result<(Vec<NamedSource>, bool), DaemonError> {
         let Reply::NSources(count) = self.ask(provider, &Request::NSources)? else {
-            return Err(unexpected());
+            return Err(provider.unexpected());
         };
         let mut sources = Vec::new();
         for index in 0..count.min(SOURCES_MAX) {
@@ -208,9 +232,12 @@ impl Daemon {
                     let name = self.name_of(provider, &data)?;
                     sources.push(NamedSource { data, name });
                 }
-                Ok(_) => return Err(unexpected()),
+                Ok(_) => return Err(provider.unexpected()),
                 // Sources can go while they are counted.
-                Err(DaemonError::Refused(ReplyError::Status(Status::NoSuchSource))) => break,
+                Err(DaemonError::Refused {
+                    error: ReplyError::Status(Status::NoSuchSource),
+                    ..
+                }) => break,
                 Err(error) => return Err(error),
             }
         }
@@ -230,9 +257,9 @@ impl Daemon {
         }
         match self.ask(provider, &Request::NtpSourceName(data.address)) {
             Ok(Reply::NtpSourceName(name)) => Ok(Some(name.to_string())),
-            Ok(_) => Err(unexpected()),
+            Ok(_) => Err(provider.unexpected()),
             // chrony before 4.0 does not know the request; a source can go; a strange name is no name.
-            Err(DaemonError::Refused(_)) => Ok(None),
+            Err(DaemonError::Refused { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -245,8 +272,4 @@ impl Daemon {
         names.dedup();
         Ok(names)
     }
-}
-
-fn unexpected() -> DaemonError {
-    DaemonError::Refused(ReplyError::InvalidField("answer"))
 }

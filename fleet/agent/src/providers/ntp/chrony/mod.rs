@@ -1,20 +1,22 @@
-//! chrony: asks chronyd through its own command protocol, and manages a file of servers beside the host's
-//! own configuration.
+//! chrony and timeballd: asks the daemon through chrony's command protocol, and manages a file of servers beside
+//! the host's own configuration. What differs between the daemons is a table, [`service`].
 //!
 //! Every change follows one path: survey what is there, decide, plan, write the plan down, carry it out,
 //! verify with the daemon, record. A step that fails undoes the plan.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use model::{Outcome, Servers};
+use wire::candm::Request;
 
 use super::{AdoptReport, NtpProvider};
 use crate::host::Host;
 use crate::journal::Plan;
 use crate::providers::Ledger;
-use crate::settings::{Chrony, Settings};
+use crate::settings::{Observer, TimeService};
 
 mod adopt;
 mod apply;
@@ -22,83 +24,112 @@ mod change;
 mod daemon;
 mod lines;
 mod recover;
+pub(super) mod service;
 mod status;
 mod survey;
+mod version;
 
 #[cfg(test)]
 mod tests;
 
-/// The provider for hosts with chrony.
+use daemon::DaemonError;
+use service::Service;
+use version::KnownVersion;
+
+/// The provider for a daemon that is configured and asked as chronyd is.
 pub(crate) struct ChronyProvider {
     host: Arc<dyn Host>,
-    family: Family,
-    settings: Chrony,
+    service: &'static Service,
+    settings: TimeService,
+    /// Where the daemon only observes, and belongs to the agent's user.
+    observer: Option<Observer>,
     /// The agent's record of what it wrote.
     record: PathBuf,
     /// Since when, since boot, no source has been usable; absent while one is.
     unusable_since: Mutex<Option<Duration>>,
-}
-
-/// Families of distributions, which differ in paths and names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Family {
-    Debian,
-    Rhel,
-}
-
-impl Family {
-    pub(crate) fn of(name: &str) -> Option<Self> {
-        match name {
-            "debian" => Some(Family::Debian),
-            "rhel" => Some(Family::Rhel),
-            _ => None,
-        }
-    }
-
-    /// chronyd's configuration file.
-    fn config(self) -> &'static str {
-        match self {
-            Family::Debian => "/etc/chrony/chrony.conf",
-            Family::Rhel => "/etc/chrony.conf",
-        }
-    }
-
-    /// systemd's name for chronyd.
-    fn unit(self) -> &'static str {
-        match self {
-            Family::Debian => "chrony",
-            Family::Rhel => "chronyd",
-        }
-    }
-
-    /// How chrony is installed.
-    fn install(self) -> &'static str {
-        match self {
-            Family::Debian => "apt-get install chrony",
-            Family::Rhel => "dnf install chrony",
-        }
-    }
+    version: Mutex<Option<KnownVersion>>,
 }
 
 impl ChronyProvider {
-    pub(crate) fn new(host: Arc<dyn Host>, family: Family, settings: &Settings) -> Self {
+    pub(crate) fn new(
+        host: Arc<dyn Host>,
+        service: &'static Service,
+        settings: TimeService,
+        state: &Path,
+    ) -> Self {
         ChronyProvider {
             host,
-            family,
-            settings: settings.chrony.clone(),
-            record: settings.state.join("ntp.json"),
+            service,
+            settings,
+            observer: None,
+            record: state.join(service.record),
             unusable_since: Mutex::new(None),
+            version: Mutex::new(None),
         }
     }
 
+    /// The provider for a timeballd that only observes.
+    pub(crate) fn observing(host: Arc<dyn Host>, observer: &Observer, state: &Path) -> Self {
+        let settings = TimeService {
+            config: Some(observer.config()),
+            socket: Some(observer.socket()),
+            ..TimeService::default()
+        };
+        ChronyProvider {
+            observer: Some(observer.clone()),
+            ..ChronyProvider::new(host, &service::OBSERVER, settings, state)
+        }
+    }
+
+    /// The service it is for.
+    pub(super) fn service(&self) -> &'static Service {
+        self.service
+    }
+
+    /// Whether the plan is one of this provider's.
+    pub(super) fn made(&self, plan: &Plan) -> bool {
+        plan.record.path == self.record
+    }
+
+    /// Whether the host shows signs of the service.
+    pub(super) fn is_there(&self) -> bool {
+        self.host.kind(&self.config()).is_ok() || self.has_socket()
+    }
+
+    /// Whether the service has its socket, or at least the socket's directory, which others than root cannot enter;
+    /// systemd removes it with the service.
+    pub(super) fn has_socket(&self) -> bool {
+        let socket = self.settings.socket.clone();
+        let socket = socket.unwrap_or_else(|| PathBuf::from(self.service.socket));
+        let absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+        !self.host.kind(&socket).is_err_and(absent)
+    }
+
+    /// Whether the service answers, whatever it says. To others than root it answers through UDP, where it may be
+    /// another daemon that does.
+    pub(super) fn answers(&self) -> bool {
+        let conf = self.conf_now();
+        let daemon = match self.tells_apart() {
+            true => self.daemon(&conf),
+            false => self.reporting_daemon(&conf),
+        };
+        let answer = daemon.and_then(|mut daemon| daemon.ask(self, &Request::NSources));
+        !matches!(answer, Err(DaemonError::Unreachable { .. }))
+    }
+
+    /// Whether an answer is known to be this service's own: only root reaches the daemons' sockets.
+    pub(super) fn tells_apart(&self) -> bool {
+        self.host.is_root()
+    }
+
     fn config(&self) -> PathBuf {
-        let usual = PathBuf::from(self.family.config());
+        let usual = PathBuf::from(self.service.config);
         self.settings.config.clone().unwrap_or(usual)
     }
 
     fn restart_command(&self) -> Vec<String> {
         let usual = || {
-            ["systemctl", "restart", self.family.unit()]
+            ["systemctl", "restart", self.service.unit]
                 .map(str::to_owned)
                 .to_vec()
         };

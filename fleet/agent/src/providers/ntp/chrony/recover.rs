@@ -1,4 +1,4 @@
-//! Interrupted changes: finished when everything is in place and chronyd takes it, else undone.
+//! Interrupted changes: finished when everything is in place and the daemon takes it, else undone.
 
 use model::{Change, Failure, FailureKind, Outcome};
 
@@ -9,7 +9,7 @@ use crate::journal::{Effect, FileChange, Names, Plan};
 impl ChronyProvider {
     /// Finishes or undoes a change in the middle of which the agent was stopped.
     pub(super) fn finish_or_undo(&self, plan: &Plan) -> Outcome {
-        // After a power failure chronyd starts at the same time; what it has read is known when it answers.
+        // After a power failure the daemon starts at the same time; what it has read is known when it answers.
         // When it does not run at all, it will read what is left here.
         let _ = self.verify(&Names::default(), Effect::Reload);
         let is_next = |change: &FileChange| self.holds(&change.path, change.next.as_ref());

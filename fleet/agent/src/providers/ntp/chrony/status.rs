@@ -1,11 +1,11 @@
-//! Status: what chronyd and the host's files say, in the fleet's words.
+//! Status: what the daemon and the host's files say, in the fleet's words.
 
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use model::ntp::{Drift, DriftKind, NtpStatus, SourceStatus, SyncState};
 use model::{Outcome, Server};
-use wire::candm::{Leap, ReferenceId, Reply, ReplyError, Request, SourceMode, SourceState, Tracking};
+use wire::candm::{Leap, ReferenceId, Reply, Request, SourceMode, SourceState, Tracking};
 
 use super::ChronyProvider;
 use super::daemon::{Daemon, DaemonError, NamedSource};
@@ -34,7 +34,8 @@ impl ChronyProvider {
         let state = self.state(&tracking, &sources);
         let mut status = NtpStatus {
             state,
-            service: "chrony".to_owned(),
+            service: self.service.name.to_owned(),
+            service_version: self.version(&survey.conf),
             leap: Some(leap(tracking.leap).to_owned()),
             frequency_ppm: Some(tracking.frequency_ppm),
             current_source: current_source(&tracking, &sources),
@@ -44,23 +45,29 @@ impl ChronyProvider {
         };
         if state != SyncState::Unsynchronized {
             status.stratum = u8::try_from(tracking.stratum).ok().filter(|stratum| *stratum > 0);
-            // chronyd's sign is ours: positive while the system clock is behind.
+            // The daemon's sign is ours: positive while the system clock is behind.
             status.offset_s = Some(tracking.current_correction_s);
             status.error_bound_s = Some(tracking.error_bound_s());
             status.root_delay_s = Some(tracking.root_delay_s);
             status.root_dispersion_s = Some(tracking.root_dispersion_s);
             status.skew_ppm = Some(tracking.skew_ppm);
         }
+        if self.observer.is_some() {
+            status
+                .notes
+                .push("timeballd only observes (-x): nothing here sets this clock".to_owned());
+        }
+        let daemon_name = self.service.daemon;
         if tracking.reference_id == ReferenceId::LOCAL {
             let stratum = tracking.stratum;
             status.notes.push(format!(
-                "chronyd serves its own clock as stratum {stratum} (local)"
+                "{daemon_name} serves its own clock as stratum {stratum} (local)"
             ));
         }
         if cut {
             status
                 .notes
-                .push("chronyd has more sources than are shown".to_owned());
+                .push(format!("{daemon_name} has more sources than are shown"));
         }
         add_configuration(&mut status, survey, &sources);
         Ok(status)
@@ -69,7 +76,7 @@ impl ChronyProvider {
     fn tracking(&self, daemon: &mut Daemon) -> Result<Tracking, DaemonError> {
         match daemon.ask(self, &Request::Tracking)? {
             Reply::Tracking(tracking) => Ok(tracking),
-            _ => Err(DaemonError::Refused(ReplyError::InvalidField("answer"))),
+            _ => Err(self.unexpected()),
         }
     }
 
@@ -101,7 +108,7 @@ impl ChronyProvider {
     }
 }
 
-/// Whether chronyd could follow the source, and the source answers.
+/// Whether the daemon could follow the source, and the source answers.
 fn is_usable(source: &NamedSource) -> bool {
     let selectable = match source.data.state {
         SourceState::Selected | SourceState::Combined | SourceState::NotCombined => true,
@@ -192,7 +199,7 @@ fn source_status(source: &NamedSource) -> SourceStatus {
         poll: i8::try_from(data.poll_log2_s).unwrap_or(i8::MAX),
         reach: u8::try_from(data.reachability & 0xff).unwrap_or(u8::MAX),
         last_sample_s: data.since_sample_s,
-        // chronyd's offsets of sources are positive when the local clock is ahead; ours when it is behind.
+        // The daemon's offsets of sources are positive when the local clock is ahead; ours when it is behind.
         offset_s: 0.0 - data.adjusted_offset_s,
         error_s: data.offset_error_s,
     }
@@ -284,7 +291,7 @@ fn drift(survey: &Survey, sources: &[NamedSource]) -> Option<Drift> {
         .managed
         .iter()
         .flat_map(|file| file.sources())
-        .map(|source| source.name().to_string())
+        .map(|source| (survey.service.called)(source.name().as_str()))
         .filter(|name| !sources.iter().any(|source| source.name.as_ref() == Some(name)))
         .collect();
     if missing.is_empty() {
@@ -293,7 +300,8 @@ fn drift(survey: &Survey, sources: &[NamedSource]) -> Option<Drift> {
     Some(Drift {
         kind: DriftKind::NotLoaded,
         detail: format!(
-            "chronyd does not have {}; update makes it load them",
+            "{} does not have {}; update makes it load them",
+            survey.service.daemon,
             missing.join(", ")
         ),
     })
@@ -302,14 +310,15 @@ fn drift(survey: &Survey, sources: &[NamedSource]) -> Option<Drift> {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::path::Path;
     use std::sync::Arc;
 
     use wire::candm::{Address, SourceData, Timespec};
 
     use super::*;
     use crate::host::{Host, SimulatedHost};
-    use crate::providers::ntp::chrony::Family;
-    use crate::settings::Settings;
+    use crate::providers::ntp::chrony::service::CHRONY_OF_DEBIAN;
+    use crate::settings::TimeService;
 
     fn tracking(reference: u32, leap: Leap) -> Tracking {
         Tracking {
@@ -362,7 +371,13 @@ mod tests {
     #[test]
     fn states_follow_from_reference_and_sources() {
         let host = SimulatedHost::new("", "h");
-        let provider = ChronyProvider::new(Arc::new(host.clone()), Family::Debian, &Settings::new("c:1"));
+        let state = Path::new("/var/lib/timeball/agent");
+        let provider = ChronyProvider::new(
+            Arc::new(host.clone()),
+            &CHRONY_OF_DEBIAN,
+            TimeService::default(),
+            state,
+        );
         let followed = |leap| tracking(0x7f00_0001, leap);
         let state = |tracking: &Tracking, sources: &[NamedSource]| provider.state(tracking, sources);
         let normal = followed(Leap::Normal);

@@ -1,4 +1,4 @@
-//! What is there now: chronyd's configuration, the managed files, and the agent's record of what it wrote.
+//! What is there now: the daemon's configuration, the managed files, and the agent's record of what it wrote.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,11 @@ use conf::diagnostic::{Diagnostic, Severity};
 use model::{Failure, FailureKind, Server};
 use serde::{Deserialize, Serialize};
 
+use super::service::Service;
 use super::{ChronyProvider, lines};
 use crate::digest::sha256_hex;
 use crate::providers::ntp::HostReader;
-use crate::settings::Apply;
+use crate::settings::{Apply, Observer};
 
 /// Name of the managed file in a `sourcedir`.
 const SOURCES: &str = "timeball.sources";
@@ -28,6 +29,7 @@ const MANAGED_BYTES_MAX: usize = 64 * 1024;
 
 /// What is there now.
 pub(super) struct Survey {
+    pub(super) service: &'static Service,
     pub(super) config: PathBuf,
     pub(super) conf: ChronyConf,
     pub(super) diagnostics: Vec<Diagnostic>,
@@ -39,6 +41,8 @@ pub(super) struct Survey {
     /// What could not be read.
     pub(super) faults: Vec<String>,
     socket: Option<PathBuf>,
+    /// The directory of an observing daemon's sources.
+    own_directory: Option<PathBuf>,
 }
 
 /// What the agent wrote last.
@@ -76,7 +80,7 @@ pub(super) enum Maker {
     Osapi,
 }
 
-/// Where a managed file is, and so how chronyd takes it over.
+/// Where a managed file is, and so how the daemon takes it over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// In a `sourcedir`: by reloading the sources.
@@ -100,7 +104,9 @@ impl ChronyProvider {
         let config = self.config();
         let (conf, diagnostics) = scan(&config.to_string_lossy(), &HostReader(&*self.host));
         let mut survey = Survey {
+            service: self.service,
             socket: self.socket(&conf),
+            own_directory: self.observer.as_ref().map(Observer::source_dir),
             config,
             conf,
             diagnostics,
@@ -204,12 +210,13 @@ impl Survey {
         })
     }
 
-    /// Names of the servers that the managed files name now or the agent wrote last.
+    /// Names of the servers that the managed files name now or the agent wrote last, as the daemon calls them.
     pub(super) fn managed_names(&self) -> Vec<String> {
+        let called = self.service.called;
         let written = self.record.iter().flat_map(|record| &record.servers);
-        let mut names: Vec<String> = written.map(|server| server.name().to_owned()).collect();
+        let mut names: Vec<String> = written.map(|server| called(server.name())).collect();
         for file in &self.managed {
-            names.extend(file.sources().iter().map(|source| source.name().to_string()));
+            names.extend(file.sources().iter().map(|source| called(source.name().as_str())));
         }
         names.sort_unstable();
         names.dedup();
@@ -218,6 +225,9 @@ impl Survey {
 
     /// Where the managed file belongs.
     pub(super) fn target(&self, apply: Apply) -> Result<(PathBuf, Place), Failure> {
+        if let Some(directory) = &self.own_directory {
+            return Ok((directory.join(SOURCES), Place::Sourcedir));
+        }
         let placement = place(&self.conf);
         let file = |directory: &Directory, name: &str| Path::new(&directory.path).join(name);
         let sourcedir = placement
@@ -233,21 +243,22 @@ impl Survey {
         };
         found.map_err(|reason| {
             let line = match apply {
-                Apply::Confdir => "confdir /etc/chrony/conf.d".to_owned(),
-                Apply::Auto | Apply::Sourcedir => format!("sourcedir {}", super::adopt::DIRECTORY),
+                Apply::Confdir => format!("confdir {}", self.service.conf_dir),
+                Apply::Auto | Apply::Sourcedir => format!("sourcedir {}", self.service.source_dir),
             };
             Failure::new(
                 FailureKind::NoPlace,
                 format!(
                     "there is no place for managed servers: {reason}; add the line `{line}` to {} and restart \
-                     chronyd, or run `timeball agent adopt` on the host, which does that",
-                    self.config.display()
+                     {}, or run `timeball agent adopt` on the host, which does that",
+                    self.config.display(),
+                    self.service.daemon
                 ),
             )
         })
     }
 
-    /// What chronyd would not start with, and what could not be read, for the operator.
+    /// What the daemon would not start with, and what could not be read, for the operator.
     pub(super) fn notes(&self) -> Vec<String> {
         const DIAGNOSTICS_SHOWN: usize = 3;
         let errors = self

@@ -1,0 +1,259 @@
+//! The time services that a host may have, and which of them it runs: asked anew for every operation, because an
+//! administrator can put one in the place of another at any time.
+
+use std::sync::Arc;
+
+use model::{Failure, FailureKind, Outcome, Servers};
+
+use super::chrony::ChronyProvider;
+use super::chrony::service::{CHRONY_OF_DEBIAN, CHRONY_OF_RHEL, TIMEBALLD};
+use super::{AdoptReport, NtpProvider};
+use crate::host::Host;
+use crate::journal::Plan;
+use crate::providers::Ledger;
+use crate::settings::{Service, Settings};
+
+/// Families of distributions whose time services are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    Debian,
+    Rhel,
+}
+
+impl Family {
+    pub(super) fn of(name: &str) -> Option<Self> {
+        match name {
+            "debian" => Some(Family::Debian),
+            "rhel" => Some(Family::Rhel),
+            _ => None,
+        }
+    }
+}
+
+/// The time services that a host may have.
+pub(super) struct Services {
+    /// The one that is meant when none of them is there.
+    first: ChronyProvider,
+    others: Vec<ChronyProvider>,
+}
+
+impl Services {
+    /// Knows the services of a host of this family, or the only one that the settings allow.
+    pub(super) fn new(host: &Arc<dyn Host>, family: Family, settings: &Settings) -> Self {
+        let chrony = match family {
+            Family::Debian => &CHRONY_OF_DEBIAN,
+            Family::Rhel => &CHRONY_OF_RHEL,
+        };
+        let chrony = ChronyProvider::new(Arc::clone(host), chrony, settings.chrony.clone(), &settings.state);
+        let timeballd = ChronyProvider::new(
+            Arc::clone(host),
+            &TIMEBALLD,
+            settings.timeballd.clone(),
+            &settings.state,
+        );
+        let (first, others) = match &settings.service {
+            Service::Auto => (chrony, vec![timeballd]),
+            Service::Chrony => (chrony, Vec::new()),
+            Service::Timeballd => (timeballd, Vec::new()),
+            Service::Observer(observer) => {
+                let observed = ChronyProvider::observing(Arc::clone(host), observer, &settings.state);
+                (observed, Vec::new())
+            }
+        };
+        Services { first, others }
+    }
+
+    /// Whether one of them runs. To others than root a service that keeps them out counts as one that runs.
+    pub(super) fn any_runs(&self) -> bool {
+        self.all()
+            .any(|service| service.answers() || (!service.tells_apart() && service.has_socket()))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &ChronyProvider> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The service that the host runs. Where there are signs of one only, or of none, nobody is asked.
+    fn running(&self) -> Result<&ChronyProvider, Failure> {
+        let there: Vec<&ChronyProvider> = self.all().filter(|service| service.is_there()).collect();
+        match there.as_slice() {
+            [] => return Ok(&self.first),
+            [only] => return Ok(only),
+            _ => {}
+        }
+        let answering: Vec<&ChronyProvider> = there
+            .iter()
+            .copied()
+            .filter(|service| service.answers())
+            .collect();
+        match answering.as_slice() {
+            [] => Ok(there.first().copied().unwrap_or(&self.first)),
+            [only] => Ok(only),
+            [first, second, ..] if self.first.tells_apart() => Err(two(first, second)),
+            [first, ..] => {
+                let with_socket = answering.iter().copied().find(|service| service.has_socket());
+                Ok(with_socket.unwrap_or(first))
+            }
+        }
+    }
+}
+
+/// Two daemons steer one clock; which of them to believe and to change is not for the agent to guess.
+fn two(first: &ChronyProvider, second: &ChronyProvider) -> Failure {
+    let (one, other) = (first.service(), second.service());
+    Failure::new(
+        FailureKind::Conflict,
+        format!(
+            "two time services run on this host, {one} and {other}, and both steer its clock: end one, such as \
+             with `systemctl disable --now {unit}`; if one of them only observes (-x), name the one that keeps the \
+             clock: `agent.service: {name}` in the agent's timeball.yaml",
+            one = one.daemon,
+            other = other.daemon,
+            unit = one.unit,
+            name = other.name,
+        ),
+    )
+}
+
+impl NtpProvider for Services {
+    fn status(&self) -> Outcome {
+        self.running().map_or_else(Outcome::Failed, NtpProvider::status)
+    }
+
+    fn create(&self, servers: &Servers, ledger: &mut dyn Ledger) -> Outcome {
+        self.running()
+            .map_or_else(Outcome::Failed, |service| service.create(servers, ledger))
+    }
+
+    fn update(&self, servers: &Servers, ledger: &mut dyn Ledger) -> Outcome {
+        self.running()
+            .map_or_else(Outcome::Failed, |service| service.update(servers, ledger))
+    }
+
+    fn delete(&self, ledger: &mut dyn Ledger) -> Outcome {
+        self.running()
+            .map_or_else(Outcome::Failed, |service| service.delete(ledger))
+    }
+
+    /// The plan's record says whose files were being changed, whichever service runs now.
+    fn recover(&self, plan: &Plan) -> Outcome {
+        self.all()
+            .find(|service| service.made(plan))
+            .unwrap_or(&self.first)
+            .recover(plan)
+    }
+
+    fn adopt(&self) -> Result<AdoptReport, String> {
+        self.running().map_err(|failure| failure.error)?.adopt()
+    }
+
+    fn sweep(&self) {
+        for service in self.all() {
+            service.sweep();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use model::Operation;
+    use model::ntp::NtpStatus;
+
+    use super::*;
+    use crate::host::SimulatedHost;
+
+    fn perform(host: &SimulatedHost, settings: &Settings, operation: &Operation) -> Outcome {
+        let host: Arc<dyn Host> = Arc::new(host.clone());
+        crate::perform_on(&host, settings, operation).unwrap().outcome
+    }
+
+    fn get(host: &SimulatedHost, service: Service) -> Result<NtpStatus, Failure> {
+        let mut settings = Settings::new("c:1");
+        settings.service = service;
+        match perform(host, &settings, &Operation::NtpGet) {
+            Outcome::Status(status) => Ok(*status),
+            Outcome::Failed(failure) => Err(failure),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn host(services: &[&str]) -> SimulatedHost {
+        let host = SimulatedHost::new(&"0".repeat(32), "h");
+        host.write(TIMEBALLD.config, "server a\nsourcedir /etc/timeball/sources.d\n");
+        let sockets = services.iter().map(|socket| Path::new(socket).to_owned());
+        host.with_chrony(|chrony| chrony.sockets = sockets.collect());
+        host
+    }
+
+    #[test]
+    fn the_service_that_answers_is_taken() {
+        for (sockets, expected) in [
+            (&[CHRONY_OF_DEBIAN.socket][..], "chrony"),
+            (&[TIMEBALLD.socket], "timeballd"),
+        ] {
+            assert_eq!(get(&host(sockets), Service::Auto).unwrap().service, expected);
+        }
+        // The settings have the last word.
+        let failure = get(&host(&[CHRONY_OF_DEBIAN.socket]), Service::Timeballd).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::DaemonUnreachable);
+        assert!(
+            failure.error.starts_with("timeballd does not answer"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn a_host_without_signs_of_timeballd_is_one_of_chrony() {
+        let host = host(&[]);
+        host.delete(TIMEBALLD.config);
+        let failure = get(&host, Service::Auto).unwrap_err();
+        assert!(failure.error.starts_with("chronyd does not answer"), "{failure}");
+        host.write(TIMEBALLD.config, "");
+        host.delete(CHRONY_OF_DEBIAN.config);
+        let failure = get(&host, Service::Auto).unwrap_err();
+        assert!(
+            failure.error.starts_with("timeballd does not answer"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn two_services_at_once_are_an_error_until_one_is_named() {
+        let host = host(&[CHRONY_OF_DEBIAN.socket, TIMEBALLD.socket]);
+        let failure = get(&host, Service::Auto).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Conflict);
+        assert!(
+            failure.error.contains("systemctl disable --now chrony`")
+                && failure.error.contains("agent.service: timeballd"),
+            "{failure}"
+        );
+        let before = host.paths();
+        let servers = Servers::new(vec!["b".parse().unwrap()]).unwrap();
+        let created = perform(&host, &Settings::new("c:1"), &Operation::NtpCreate(servers));
+        assert!(matches!(created, Outcome::Failed(failure) if failure.kind == FailureKind::Conflict));
+        let written: Vec<_> = host
+            .paths()
+            .into_iter()
+            .filter(|path| !before.contains(path))
+            .collect();
+        assert!(
+            written.iter().all(|path| path.starts_with("/var/lib/timeball")),
+            "{written:?}"
+        );
+        assert_eq!(get(&host, Service::Timeballd).unwrap().service, "timeballd");
+        assert_eq!(get(&host, Service::Chrony).unwrap().service, "chrony");
+    }
+
+    #[test]
+    fn another_user_than_root_takes_what_answers() {
+        let host = host(&[CHRONY_OF_DEBIAN.socket]);
+        host.set_root(false);
+        let status = get(&host, Service::Auto).unwrap();
+        assert_eq!(status.service, "chrony");
+        host.delete(CHRONY_OF_DEBIAN.config);
+        host.with_chrony(|chrony| chrony.sockets = [TIMEBALLD.socket.into()].into());
+        assert_eq!(get(&host, Service::Auto).unwrap().service, "timeballd");
+    }
+}
