@@ -16,6 +16,7 @@ use crate::start::agent::AgentArgs;
 use crate::start::controller::ControllerArgs;
 use crate::start::up::UpArgs;
 use crate::token::TokenCommand;
+use crate::wait::{self, WaitArgs};
 use crate::{start, token};
 
 /// The right time for a fleet of machines, and the proof of it.
@@ -103,6 +104,8 @@ pub(crate) enum Command {
     /// Look at configurations of time daemons
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Wait until this host's clock is right
+    Wait(WaitArgs),
     /// Print the version
     #[command(after_long_help = "Example:\n  timeball version")]
     Version,
@@ -124,6 +127,7 @@ pub(crate) fn run() -> Ending {
         Command::Controller(args) => start::controller::run(args, globals, &settings()?),
         Command::Agent(args) => start::agent::run(args, globals, &settings()?),
         Command::Config(command) => config::run(command, globals),
+        Command::Wait(args) => wait::run(args, globals),
         Command::Version => version(globals),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

@@ -16,6 +16,7 @@ mod settings;
 mod start;
 mod text;
 mod token;
+mod wait;
 
 use std::process::ExitCode;
 
