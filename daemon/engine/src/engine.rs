@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use conf::config::Config;
-use units::Mono;
+use units::{Leap, Mono};
 
 use crate::control::Control;
 use crate::discipline::fallback::FallbackFrequencies;
@@ -75,6 +75,8 @@ pub struct Engine {
     pub(crate) fallback: FallbackFrequencies,
     pub(crate) leaps: Leaps,
     pub(crate) tai_offset_s: Option<i32>,
+    /// The leap second of which the kernel was told.
+    pub(crate) told_leap: Leap,
     /// The first measurement, as long as it is made.
     pub(crate) initial: Option<InitialMeasurement>,
 }
@@ -87,7 +89,8 @@ impl Engine {
             None => (0.0, discipline::FREQUENCY_ERROR_UNKNOWN),
         };
         let mut engine = Self {
-            discipline: Discipline::new(config.clock.clone(), options.observe, frequency, skew),
+            discipline: Discipline::new(config.clock.clone(), options.observe, frequency, skew)
+                .smoothing(config.server.smoothing),
             timeline: Timeline::new(now, 0.0),
             timers: Timers::default(),
             sources: Sources::new(&config, now.mono),
@@ -103,6 +106,7 @@ impl Engine {
             fallback: FallbackFrequencies::new(config.clock.fallback_drift),
             leaps: Leaps::new(config.leap.mode, options.leap_table.clone()),
             tai_offset_s: None,
+            told_leap: Leap::Normal,
             initial: None,
             options,
             config,

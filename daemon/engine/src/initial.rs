@@ -95,7 +95,7 @@ impl Engine {
             self.out.warn("Could not step system clock");
         } else {
             self.discipline
-                .step_quietly(offset_s, &mut self.timeline, &mut self.timers, &mut self.out);
+                .step_quietly(now, offset_s, &mut self.timeline, &mut self.timers, &mut self.out);
             self.move_origin();
         }
         self.timers.set(Timer::Initial, now.plus_seconds(PAUSE_S));

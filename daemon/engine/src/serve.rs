@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use conf::config::{ClientLog as ClientLogRule, Config};
+use conf::config::{ClientLog as ClientLogRule, Config, LeapMode};
 use units::rounding::nearest_i64;
 use units::{Leap, Mono, NtpShort, ReferenceId, Stratum, UnixTime};
 use wire::ntp::{DATAGRAM_LENGTH_MAX, Datagram, Packet};
@@ -115,7 +115,7 @@ impl Engine {
         if !self.ports.is_server(socket) {
             return;
         }
-        let remaining_s = self.discipline.remaining_s(now.mono, &self.timeline);
+        let remaining_s = self.served_after_s(now.mono);
         let state = self.server_state(now.mono);
         let [random, ..] = (self.entropy)().to_le_bytes();
         let question = Question {
@@ -149,7 +149,7 @@ impl Engine {
     /// Learns when an answer left.
     pub fn answered(&mut self, now: Mono, sent: Stamp, bytes: &[u8]) {
         if let Ok(packet) = Packet::decode(bytes) {
-            let remaining_s = self.discipline.remaining_s(now, &self.timeline);
+            let remaining_s = self.served_after_s(now);
             self.server.sent(
                 &packet.header,
                 sent.at.plus_seconds(remaining_s).to_ntp(),
@@ -158,8 +158,39 @@ impl Engine {
         }
     }
 
-    fn server_state(&self, now: Mono) -> ServerState {
+    /// By how much served time is ahead of the system clock, seconds: what is left to correct, and what keeps it
+    /// smooth.
+    pub(crate) fn served_after_s(&self, now: Mono) -> f64 {
+        self.discipline.remaining_s(now, &self.timeline)
+            + self.discipline.smoothing_offset_s(now, &self.timeline)
+    }
+
+    /// What clients are told about the clock. Time that is not our best says so in its reference identifier.
+    pub(crate) fn served_to_clients(&self, now: Mono) -> Served {
         let served = self.served(now);
+        let offset_s = self.discipline.smoothing_offset_s(now, &self.timeline);
+        Served {
+            leap: match served.leap {
+                Leap::Insert | Leap::Delete if self.is_smearing() => Leap::Normal,
+                leap => leap,
+            },
+            reference_id: if offset_s.abs() > self.options.precision_s {
+                ReferenceId::SMOOTHED
+            } else {
+                served.reference_id
+            },
+            reference_time: served.reference_time.plus_seconds(offset_s),
+            ..served
+        }
+    }
+
+    /// Whether clients are led through leap seconds without knowing.
+    fn is_smearing(&self) -> bool {
+        self.discipline.smears() && self.leaps.mode() == LeapMode::Slew
+    }
+
+    fn server_state(&self, now: Mono) -> ServerState {
+        let served = self.served_to_clients(now);
         let precision = self.precision();
         let poll_min = self.server.poll_min();
         if served.leap == Leap::Unsynchronised {

@@ -199,7 +199,7 @@ impl Engine {
             reference,
         };
         if let Some(once) = self.options.once {
-            self.finish_once(once, combined.offset_s);
+            self.finish_once(now, once, combined.offset_s);
             return;
         }
         if self.is_measuring_first() {
@@ -227,7 +227,7 @@ impl Engine {
     }
 
     /// A daemon that measures once has its measurement.
-    fn finish_once(&mut self, once: Once, offset_s: f64) {
+    fn finish_once(&mut self, now: Mono, once: Once, offset_s: f64) {
         let done = match once {
             Once::Set => "step",
             Once::Log => "ignored",
@@ -236,7 +236,7 @@ impl Engine {
             .info(format!("System clock wrong by {offset_s:.6} seconds ({done})"));
         if once == Once::Set {
             self.discipline
-                .set_once(offset_s, &mut self.timeline, &mut self.timers, &mut self.out);
+                .set_once(now, offset_s, &mut self.timeline, &mut self.timers, &mut self.out);
         }
         self.out.push(Output::Exit { status: 0 });
     }
@@ -300,15 +300,25 @@ impl Engine {
     pub fn pass_leap(&mut self, now: Mono) {
         use conf::config::LeapMode;
         let by_s = self.leaps.pass(self.timeline.wall(now));
-        if by_s == 0.0 || self.leaps.mode() == LeapMode::Ignore {
+        if by_s == 0.0 {
             return;
+        }
+        if self.leaps.mode() == LeapMode::Ignore {
+            self.out.info("Ignoring leap second");
+            return;
+        }
+        if self.leaps.mode() == LeapMode::Slew {
+            self.out.info("Adjusting system clock for leap second");
+            self.discipline.leap_slowly(now, by_s, &self.timeline);
         }
         self.sources.shift(by_s);
         self.discipline.shift(by_s);
         match self.leaps.mode() {
             // The kernel has moved the clock, or does it in this second; it is seen like any step.
             LeapMode::System | LeapMode::Ignore => {}
-            LeapMode::Step => self.discipline.leap_step(by_s, &mut self.timeline, &mut self.out),
+            LeapMode::Step => self
+                .discipline
+                .leap_step(now, by_s, &mut self.timeline, &mut self.out),
             LeapMode::Slew => {
                 self.discipline
                     .slew_remaining(now, &self.timeline, &mut self.timers, &mut self.out);
@@ -326,7 +336,18 @@ impl Engine {
             conf::config::LeapMode::System => self.leaps.pending(),
             _ => Leap::Normal,
         };
+        if self.told_leap != leap {
+            self.told_leap = leap;
+            let what = match leap {
+                Leap::Insert => "insert",
+                Leap::Delete => "delete",
+                Leap::Normal | Leap::Unsynchronised => "not insert/delete",
+            };
+            self.out
+                .info(format!("System clock status set to {what} leap second"));
+        }
         if let Some(offset_s) = self.leaps.tai_offset_s(wall)
+            && self.leaps.mode() == conf::config::LeapMode::System
             && self.tai_offset_s != Some(offset_s)
         {
             self.tai_offset_s = Some(offset_s);

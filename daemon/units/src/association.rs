@@ -163,6 +163,10 @@ impl ReferenceId {
     /// The id of a clock that serves its own time (chrony's `local` directive), 127.127.1.1.
     pub const LOCAL: Self = Self(0x7f7f_0101);
 
+    /// The id of a clock whose served time is kept smooth (chrony's `smoothtime` directive) and is not its best
+    /// now, 127.127.1.255.
+    pub const SMOOTHED: Self = Self(0x7f7f_01ff);
+
     /// Returns the id of an IPv4 source.
     #[must_use]
     pub const fn from_ipv4(address: Ipv4Addr) -> Self {

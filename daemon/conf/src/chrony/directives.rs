@@ -275,7 +275,7 @@ pub const DIRECTIVES: &[Directive] = &[
     flag("rtcsync"),
     integer("sched_priority", 0, 100, "0"),
     at_least("server", 1),
-    between("smoothtime", 2, 3).support(Support::Refused),
+    between("smoothtime", 2, 3),
     // Other numbers of directories are no error: chronyd 4.3 starts and reads none of them.
     at_least("sourcedir", 0),
     positive("stratumweight", "0.001"),

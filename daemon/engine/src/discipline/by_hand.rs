@@ -17,7 +17,7 @@ impl Discipline {
     pub fn add_gain_ppm(&mut self, now: Mono, gain_ppm: f64, timeline: &Timeline, out: &mut Outbox) {
         let mut target = self.target_at(now, timeline);
         target.frequency = self.set_frequency(target.frequency - gain_ppm / 1e6);
-        self.target = Some(target);
+        self.retarget(now, target, timeline);
         self.command_rate(out);
     }
 
@@ -26,7 +26,7 @@ impl Discipline {
     pub fn fall_back(&mut self, now: Mono, frequency: f64, timeline: &Timeline, out: &mut Outbox) {
         let mut target = self.target_at(now, timeline);
         target.frequency = self.set_frequency(frequency);
-        self.target = Some(target);
+        self.retarget(now, target, timeline);
         self.residual_frequency = 0.0;
         self.command_rate(out);
     }
@@ -42,7 +42,7 @@ impl Discipline {
     ) {
         let mut target = self.target_at(now, timeline);
         target.phase_s += by_s;
-        self.target = Some(target);
+        self.retarget(now, target, timeline);
         self.slew_remaining(now, timeline, timers, out);
     }
 
@@ -58,11 +58,12 @@ impl Discipline {
         out: &mut Outbox,
     ) {
         let frequency = self.set_frequency(frequency.unwrap_or(self.frequency));
-        self.target = Some(Target {
+        let target = Target {
             at: timeline.oscillator(now),
             phase_s,
             frequency,
-        });
+        };
+        self.retarget(now, target, timeline);
         self.note_offset(now, offset_s);
         self.slew_remaining(now, timeline, timers, out);
     }
@@ -75,7 +76,7 @@ impl Discipline {
     }
 
     /// The target as of now; without one the clock is taken to be right.
-    fn target_at(&self, now: Mono, timeline: &Timeline) -> Target {
+    pub(super) fn target_at(&self, now: Mono, timeline: &Timeline) -> Target {
         let phase_s = self.remaining_s(now, timeline) + timeline.correction_s(now);
         let frequency = self.target.map_or(self.frequency, |target| target.frequency);
         Target {

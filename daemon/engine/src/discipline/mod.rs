@@ -9,11 +9,13 @@ pub mod fallback;
 pub mod leap;
 pub mod local;
 mod slew;
+pub mod smoothing;
 
 use std::net::IpAddr;
 
-use conf::config::{Clock, MakeStep};
+use conf::config::{Clock, MakeStep, TimeSmoothing};
 use slew::{Plan, Slew};
+use smoothing::{Smoothed, Smoothing};
 use units::{Leap, Mono, ReferenceId, Stratum, UnixTime};
 
 use crate::io::{ClockCommand, Output, Severity};
@@ -113,6 +115,8 @@ pub struct Discipline {
     residual_frequency: f64,
     target: Option<Target>,
     slew: Option<Slew>,
+    /// How served time is kept smooth.
+    smoothing: Option<Smoothing>,
     reference: Option<Reference>,
     updated_at: Option<Mono>,
     updates: u32,
@@ -150,6 +154,7 @@ impl Discipline {
             residual_frequency: 0.0,
             target: None,
             slew: None,
+            smoothing: None,
             reference: None,
             updated_at: None,
             updates: 0,
@@ -157,6 +162,13 @@ impl Discipline {
             mean_square_s2: 0.0,
             update_interval_s: 0.0,
         }
+    }
+
+    /// Keeps served time smooth.
+    #[must_use]
+    pub fn smoothing(mut self, rule: Option<TimeSmoothing>) -> Self {
+        self.smoothing = rule.map(Smoothing::new);
+        self
     }
 
     /// Applies the frequency known from before.
@@ -193,11 +205,12 @@ impl Discipline {
             return verdict;
         }
         let news_s = offset_s - self.remaining_s(now, timeline);
-        self.target = Some(Target {
+        let target = Target {
             at: timeline.oscillator(now),
             phase_s: offset_s + timeline.correction_s(now),
             frequency: update.frequency,
-        });
+        };
+        self.retarget(now, target, timeline);
         self.note(now, update, news_s);
         if update.frequency_error * 1e6 < self.rules.max_update_skew_ppm {
             let limit = self.rules.max_drift_ppm / 1e6;
@@ -208,8 +221,13 @@ impl Discipline {
         if offset_s.abs() > self.rules.log_change_s {
             out.warn(format!("System clock wrong by {offset_s:.6} seconds"));
         }
+        if let Some(smoothing) = &mut self.smoothing
+            && smoothing.settle(self.skew)
+        {
+            out.info(activated(smoothing));
+        }
         if self.may_step(offset_s, out) {
-            self.step(offset_s, timeline, timers, out);
+            self.step(now, offset_s, timeline, timers, out);
             Verdict::Stepped
         } else {
             let plan = Plan {
@@ -260,21 +278,65 @@ impl Discipline {
             return;
         }
         if self.may_step(remaining_s, out) {
-            self.step(remaining_s, timeline, timers, out);
+            self.step(now, remaining_s, timeline, timers, out);
         } else {
             self.slew_remaining(now, timeline, timers, out);
         }
     }
 
     /// Makes a leap second by a step, whatever the rule for steps says.
-    pub fn leap_step(&mut self, by_s: f64, timeline: &mut Timeline, out: &mut Outbox) {
+    pub fn leap_step(&mut self, now: Mono, by_s: f64, timeline: &mut Timeline, out: &mut Outbox) {
         if !self.observe {
+            self.reset_smoothing(now, timeline, out);
             out.clock(ClockCommand::Step { by_s });
             timeline.step(by_s);
-            out.info(format!(
-                "System clock was stepped by {by_s:.6} seconds for a leap second"
-            ));
+            out.info("System clock was stepped for leap second");
         }
+    }
+
+    /// A leap second is corrected slowly: moves the target, and smears it for clients if that is asked for.
+    pub fn leap_slowly(&mut self, now: Mono, by_s: f64, timeline: &Timeline) {
+        if let Some(smoothing) = &mut self.smoothing {
+            smoothing.leap(timeline.oscillator(now), by_s);
+        }
+    }
+
+    /// How served time differs from true time, if it is kept smooth.
+    pub fn smoothed(&self, now: Mono, timeline: &Timeline) -> Option<(&Smoothing, Smoothed)> {
+        let smoothing = self.smoothing.as_ref()?;
+        Some((smoothing, smoothing.at(timeline.oscillator(now))))
+    }
+
+    /// Served − true time, seconds.
+    pub fn smoothing_offset_s(&self, now: Mono, timeline: &Timeline) -> f64 {
+        self.smoothed(now, timeline)
+            .map_or(0.0, |(_, smoothed)| smoothed.offset_s)
+    }
+
+    /// Whether leap seconds are smeared for clients, who must not know of them.
+    pub fn smears(&self) -> bool {
+        self.smoothing.is_some()
+    }
+
+    /// Begins to smooth served time (`chronyc smoothtime activate`); says whether that is asked for at all.
+    pub fn activate_smoothing(&mut self, out: &mut Outbox) -> bool {
+        let Some(smoothing) = &mut self.smoothing else {
+            return false;
+        };
+        if smoothing.activate() {
+            out.info(activated(smoothing));
+        }
+        true
+    }
+
+    /// Serves true time from now on (`chronyc smoothtime reset`); says whether it was smoothed at all.
+    pub fn reset_smoothing(&mut self, now: Mono, timeline: &Timeline, out: &mut Outbox) -> bool {
+        let Some(smoothing) = &mut self.smoothing else {
+            return false;
+        };
+        smoothing.reset(timeline.oscillator(now));
+        out.info("Reset time smoothing");
+        true
     }
 
     /// Slews what is left to correct, as fast as is allowed.
@@ -297,7 +359,7 @@ impl Discipline {
     /// Steps the clock by what is left to correct (`chronyc makestep`).
     pub fn step_now(&mut self, now: Mono, timeline: &mut Timeline, timers: &mut Timers, out: &mut Outbox) {
         let remaining_s = self.remaining_s(now, timeline);
-        self.step(remaining_s, timeline, timers, out);
+        self.step(now, remaining_s, timeline, timers, out);
     }
 
     /// Replaces the rule for steps; its limit counts from now.
@@ -308,12 +370,13 @@ impl Discipline {
     /// Sets the clock once and for all: by a step, whatever the rule for steps says.
     pub fn set_once(
         &mut self,
+        now: Mono,
         offset_s: f64,
         timeline: &mut Timeline,
         timers: &mut Timers,
         out: &mut Outbox,
     ) {
-        self.step(offset_s, timeline, timers, out);
+        self.step(now, offset_s, timeline, timers, out);
     }
 
     /// Forgets where our time comes from: the clock is no longer synchronised.
@@ -377,6 +440,16 @@ impl Discipline {
     /// How many updates there were.
     pub fn updates(&self) -> u32 {
         self.updates
+    }
+
+    /// True time is something else than what was thought.
+    fn retarget(&mut self, now: Mono, target: Target, timeline: &Timeline) {
+        let before = self.target_at(now, timeline);
+        self.target = Some(target);
+        if let Some(smoothing) = &mut self.smoothing {
+            let by_s = target.phase_s - before.phase_s;
+            smoothing.moved(target.at, by_s, target.frequency - before.frequency);
+        }
     }
 
     /// Applies `maxchange`: offsets that are not believed.
@@ -454,8 +527,8 @@ impl Discipline {
         is_wanted && !self.observe
     }
 
-    fn step(&mut self, by_s: f64, timeline: &mut Timeline, timers: &mut Timers, out: &mut Outbox) {
-        self.step_quietly(by_s, timeline, timers, out);
+    fn step(&mut self, now: Mono, by_s: f64, timeline: &mut Timeline, timers: &mut Timers, out: &mut Outbox) {
+        self.step_quietly(now, by_s, timeline, timers, out);
         if !self.observe && by_s != 0.0 {
             out.warn(format!("System clock was stepped by {by_s:.6} seconds"));
         }
@@ -464,6 +537,7 @@ impl Discipline {
     /// Steps the clock, which somebody else says.
     pub(crate) fn step_quietly(
         &mut self,
+        now: Mono,
         by_s: f64,
         timeline: &mut Timeline,
         timers: &mut Timers,
@@ -475,6 +549,7 @@ impl Discipline {
         if self.observe || by_s == 0.0 {
             return;
         }
+        self.reset_smoothing(now, timeline, out);
         out.clock(ClockCommand::Step { by_s });
         timeline.step(by_s);
         if let Some(reference) = &mut self.reference {
@@ -488,5 +563,13 @@ impl Discipline {
         }
         let rate = self.frequency + self.slew.map_or(0.0, |slew| slew.rate);
         out.clock(ClockCommand::SetFrequency { ppm: rate * 1e6 });
+    }
+}
+
+fn activated(smoothing: &Smoothing) -> &'static str {
+    if smoothing.is_leap_only() {
+        "Activated time smoothing (leap seconds only)"
+    } else {
+        "Activated time smoothing"
     }
 }

@@ -146,6 +146,17 @@ fn the_clock_is_commanded_alike() {
 }
 
 #[test]
+fn smoothing_is_begun_and_reset_alike() {
+    for rule in ["smoothtime 400 0.01", "smoothtime 400 0.01 leaponly"] {
+        same(&format!("port 0\n{rule}"), |daemon, transcript| {
+            let commands = ["smoothing", "smoothtime activate", "smoothtime activate"];
+            follow(daemon, transcript, &commands);
+            follow(daemon, transcript, &["smoothtime reset", "smoothtime activate"]);
+        });
+    }
+}
+
+#[test]
 fn typed_times_are_answered_alike() {
     alike("port 0\nmanual", |daemon, transcript| {
         let words = |(text, status): (String, Option<i32>)| (text.replace('-', ""), status);

@@ -3,7 +3,8 @@
 use conf::config::{Local, MakeStep};
 use units::UnixTime;
 use wire::candm::{
-    LegacyLocalReference, LocalReference, ManualMode, ManualTimestamp, Reply, Status, Timespec,
+    LegacyLocalReference, LocalReference, ManualMode, ManualTimestamp, Reply, SmoothTimeAction, Status,
+    Timespec,
 };
 
 use super::Outcome;
@@ -61,6 +62,15 @@ pub(super) fn add_offset(engine: &mut Engine, now: Now, ahead_s: f64) {
     engine
         .out
         .info(format!("Accumulated delta offset of {ahead_s:.6} seconds"));
+}
+
+pub(super) fn smooth(engine: &mut Engine, now: Now, action: SmoothTimeAction) -> Result<(), Status> {
+    let (discipline, out) = (&mut engine.discipline, &mut engine.out);
+    let is_configured = match action {
+        SmoothTimeAction::Activate => discipline.activate_smoothing(out),
+        SmoothTimeAction::Reset => discipline.reset_smoothing(now.mono, &engine.timeline, out),
+    };
+    is_configured.then_some(()).ok_or(Status::NotEnabled)
 }
 
 pub(super) fn set_local(engine: &mut Engine, local: &LocalReference) -> Result<(), Status> {

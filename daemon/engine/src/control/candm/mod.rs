@@ -194,8 +194,8 @@ fn perform(engine: &mut Engine, now: Now, request: Request, reply_type: ReplyTyp
         Request::Manual(mode) => clock::set_manual(engine, mode),
         Request::ManualDelete(index) => clock::delete_manual(engine, now, index)?,
         Request::SetTime(time) => return clock::set_time(engine, now, time),
-        // Served time is not smoothed: there is nothing to begin.
-        Request::SmoothTime(_) | Request::Smoothing => return Err(Status::NotEnabled),
+        Request::Smoothing => return reports::smoothing(engine, now),
+        Request::SmoothTime(action) => clock::smooth(engine, now, action)?,
         Request::RtcReport | Request::WriteRtc | Request::TrimRtc => return Err(Status::NoRtc),
 
         Request::Allow(subnet) => access::set(engine, Whom::NtpClients, Verdict::Allow, false, subnet)?,

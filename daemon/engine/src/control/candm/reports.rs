@@ -9,8 +9,8 @@ use units::{Leap, ReferenceId, UnixTime};
 use wire::candm::{
     Activity, Address, AuthData, AuthMode, ClientAccess, ClientAccessQuery, ClientAccesses, InterleavedStats,
     ManualSample, NtpData, NtsStats, Reply, ReplyType, SelectData, SelectOptions, SelectState, ServerStats,
-    SourceData, SourceMode, SourceName, SourceState, SourceStats, Status, Timespec, TimestampCounts,
-    TimestampStats, Tracking,
+    Smoothing, SourceData, SourceMode, SourceName, SourceState, SourceStats, Status, Timespec,
+    TimestampCounts, TimestampStats, Tracking,
 };
 
 use super::Outcome;
@@ -324,6 +324,23 @@ pub(super) fn manual_list(engine: &Engine) -> Reply {
         residual_s: line.map_or(0.0, |line| line.phase_at(sample.at) - sample.phase_s),
     });
     Reply::ManualList(samples.collect())
+}
+
+/// How served time is kept smooth.
+pub(super) fn smoothing(engine: &Engine, now: Now) -> Result<Reply, Status> {
+    let (smoothing, state) = engine
+        .discipline
+        .smoothed(now.mono, &engine.timeline)
+        .ok_or(Status::NotEnabled)?;
+    Ok(Reply::Smoothing(Smoothing {
+        active: smoothing.is_active(),
+        leap_only: smoothing.is_leap_only(),
+        offset_s: state.offset_s,
+        frequency_ppm: state.frequency * 1e6,
+        wander_ppm_per_s: state.wander * 1e6,
+        last_update_ago_s: smoothing.updated_ago_s(engine.timeline.oscillator(now.mono)),
+        remaining_s: state.remaining_s,
+    }))
 }
 
 /// The source that a client means by this address.

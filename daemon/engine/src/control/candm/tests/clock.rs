@@ -1,8 +1,10 @@
 //! The clock as reports show it, and what is done to it.
 
-use conf::config::{Control, Local};
+use conf::config::{Control, Local, TimeSmoothing};
 use units::{Leap, ReferenceId, Stratum};
-use wire::candm::{Address, LocalReference, ManualMode, ManualTimestamp, Timespec, Tracking};
+use wire::candm::{
+    Address, LocalReference, ManualMode, ManualTimestamp, SmoothTimeAction, Smoothing, Timespec, Tracking,
+};
 
 use super::*;
 use crate::discipline::{Reference, Update, Verdict};
@@ -285,4 +287,62 @@ fn a_clock_that_may_not_be_touched_has_news_once() {
         .into_iter()
         .filter(|line| line == "Could not step system clock");
     assert_eq!(refusals.count(), 2);
+}
+
+fn smoothing(bench: &mut Bench) -> Smoothing {
+    match bench.ask(&Request::Smoothing) {
+        Got::Reply(Reply::Smoothing(smoothing)) => smoothing,
+        got => panic!("{got:?}"),
+    }
+}
+
+#[test]
+fn served_time_is_smoothed_begun_and_reset_on_request() {
+    let mut config = Config::default();
+    config.server.smoothing = Some(TimeSmoothing {
+        max_frequency_ppm: 2000.0,
+        max_wander_ppm_per_s: 1e-6,
+        leap_only: false,
+    });
+    let mut bench = Bench::new(config);
+    synchronise(&mut bench);
+    let before = smoothing(&mut bench);
+    assert!(
+        !before.active && before.offset_s == 0.0,
+        "the skew is too large: {before:?}"
+    );
+    assert_eq!(
+        bench.ask(&Request::SmoothTime(SmoothTimeAction::Activate)),
+        Got::Reply(Reply::Done)
+    );
+    let told = bench.engine.served_to_clients(bench.now().mono);
+    assert_eq!(told.reference_id, ReferenceId(0xc000_0201));
+    // True time turns out to be 0.25 s later: what is served stays behind for a while, and says so.
+    bench.seconds = 10.0;
+    let served_before_s = bench.engine.served_after_s(bench.now().mono);
+    let remaining_s = bench
+        .engine
+        .discipline
+        .remaining_s(bench.now().mono, &bench.engine.timeline);
+    update(&mut bench, remaining_s + 0.25);
+    let now = smoothing(&mut bench);
+    assert!(now.active && !now.leap_only);
+    near(now.offset_s, -0.25, 1e-6);
+    near(now.wander_ppm_per_s, 1e-6, 1e-12);
+    near(now.remaining_s, 1e6, 1e3);
+    near(
+        bench.engine.served_after_s(bench.now().mono),
+        served_before_s,
+        1e-9,
+    );
+    let told = bench.engine.served_to_clients(bench.now().mono);
+    assert_eq!(told.reference_id, ReferenceId::SMOOTHED);
+    bench.seconds = 15.0;
+    near(smoothing(&mut bench).last_update_ago_s, 5.0, 0.5);
+    assert_eq!(
+        bench.ask(&Request::SmoothTime(SmoothTimeAction::Reset)),
+        Got::Reply(Reply::Done)
+    );
+    let after = smoothing(&mut bench);
+    assert!(after.active && after.offset_s == 0.0 && after.remaining_s == 0.0);
 }
