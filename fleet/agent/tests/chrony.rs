@@ -1,6 +1,6 @@
 //! The provider against the real chronyd and the real timeballd, the same tests for both: a private daemon with its
-//! own files, which never touches the clock. Needs root, Debian's chrony, and timeballd as `cargo build` leaves it
-//! beside the tests.
+//! own files, which never touches the clock. Needs root or user namespaces, Debian's chrony, and timeballd as
+//! `cargo build` leaves it beside the tests.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -33,7 +33,7 @@ impl Daemon {
     /// What is started: Debian's chronyd, and the timeballd that was built with these tests.
     fn program(self) -> String {
         match self {
-            Daemon::Chronyd => "chronyd".to_owned(),
+            Daemon::Chronyd => "/usr/sbin/chronyd".to_owned(),
             Daemon::Timeballd => {
                 let test = std::env::current_exe().unwrap();
                 let program = test.ancestors().nth(2).unwrap().join("timeballd");
@@ -61,10 +61,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl Lab {
     /// Starts the daemon with these lines in its configuration; `DIR` is the lab's directory.
     fn start(daemon: Daemon, lines: &str) -> Self {
-        assert!(
-            rustix::process::geteuid().is_root(),
-            "this test runs a time daemon and needs root"
-        );
         // Not below /tmp, which does not last: the agent would refuse to put anything there.
         let directory = tempfile::Builder::new()
             .prefix("timeball-")
@@ -252,21 +248,24 @@ fn assert_unchanged(outcome: &Outcome) {
     assert!(matches!(outcome, Outcome::Unchanged(_)), "{outcome:?}");
 }
 
+/// Makes tests of functions of this file, with a daemon, and as root, as the agent runs.
+macro_rules! tests {
+    ($module:ident, $daemon:ident, $($test:ident,)+) => {
+        mod $module {
+            $(#[test]
+            fn $test() {
+                let name = concat!(stringify!($module), "::", stringify!($test));
+                super::as_root(name, || super::$test(super::Daemon::$daemon));
+            })+
+        }
+    };
+}
+
 /// Makes tests of what must hold for either daemon.
 macro_rules! for_both {
     ($($test:ident,)+) => {
-        mod chronyd {
-            $(#[test]
-            fn $test() {
-                super::$test(super::Daemon::Chronyd);
-            })+
-        }
-        mod timeballd {
-            $(#[test]
-            fn $test() {
-                super::$test(super::Daemon::Timeballd);
-            })+
-        }
+        tests!(chronyd, Chronyd, $($test,)+);
+        tests!(timeballd, Timeballd, $($test,)+);
     };
 }
 
@@ -282,6 +281,33 @@ for_both! {
     a_confdir_is_used_by_restarting_the_daemon_and_a_failed_restart_is_told,
     osapis_files_are_taken_over,
     a_symbolic_link_at_the_managed_path_is_refused,
+}
+
+tests!(
+    chronyd_alone,
+    Chronyd,
+    chronys_version_is_that_of_its_program,
+    a_host_without_a_place_is_told_and_adopted,
+);
+
+/// Runs a test as root. For an ordinary user that is the root of a user namespace, in which the test of this name
+/// is started again.
+fn as_root(name: &str, test: impl FnOnce()) {
+    if rustix::process::geteuid().is_root() {
+        return test();
+    }
+    let output = Command::new("unshare")
+        .arg("--map-root-user")
+        .arg(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture"])
+        .output()
+        .unwrap_or_else(|error| panic!("this test needs `unshare` of util-linux: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let text = text(&output.stdout) + &text(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{name} failed, or there is neither root nor a user namespace to be root in:\n{text}"
+    );
 }
 
 fn servers_are_created_updated_and_deleted_and_the_daemon_has_them(daemon: Daemon) {
@@ -501,11 +527,10 @@ fn a_report_says_which_daemon_it_is_from(daemon: Daemon) {
     assert_eq!(status.service, name);
 }
 
-#[test]
-fn chronys_version_is_that_of_its_program() {
-    let lab = Lab::start(Daemon::Chronyd, "sourcedir DIR/sources.d");
+fn chronys_version_is_that_of_its_program(daemon: Daemon) {
+    let lab = Lab::start(daemon, "sourcedir DIR/sources.d");
     let version = lab.get().service_version.unwrap();
-    let output = Command::new("chronyd").arg("--version").output().unwrap();
+    let output = Command::new(daemon.program()).arg("--version").output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
         said.contains(&format!(" version {version} ")),
@@ -588,9 +613,8 @@ fn osapis_files_are_taken_over(daemon: Daemon) {
     assert_eq!(lab.chronyc_names(), [""; 0]);
 }
 
-#[test]
-fn a_host_without_a_place_is_told_and_adopted() {
-    let lab = Lab::start(Daemon::Chronyd, "server main.invalid\nsourcedir /run/chrony-dhcp");
+fn a_host_without_a_place_is_told_and_adopted(daemon: Daemon) {
+    let lab = Lab::start(daemon, "server main.invalid\nsourcedir /run/chrony-dhcp");
     let failed = failure(lab.create(&["a.invalid"]));
     assert_eq!(failed.kind, FailureKind::NoPlace);
     assert!(
