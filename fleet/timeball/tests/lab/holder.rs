@@ -17,6 +17,9 @@ use super::wait::within;
 /// Nothing in the laboratory may set the clock, whatever options it is started with.
 const NO_CLOCK: [&str; 3] = ["setpriv", "--bounding-set=-sys_time", "--inh-caps=-sys_time"];
 
+/// Where every machine looks for its programs. An ordinary user's own list lacks chronyd's directory.
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// How the laboratory gets its powers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Powers {
@@ -93,7 +96,8 @@ impl Holder {
             }
         };
         command.args(["--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--"]);
-        command.args(NO_CLOCK).arg("sh").arg(script).envs(settings);
+        command.args(NO_CLOCK).arg("sh").arg(script);
+        command.envs(settings).env("PATH", PATH);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

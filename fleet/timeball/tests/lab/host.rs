@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::holder::{Holder, Powers};
+use super::holder::{Holder, PATH, Powers};
 use super::process::{Output, Process};
 use super::spec::{Chronyd, HostSpec, System};
 
@@ -240,11 +240,10 @@ impl Host {
     fn enter(&self, env: &[(&str, &str)]) -> Command {
         let mut command = self.holder.command();
         command.env_clear();
-        command.env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        );
-        command.env("HOME", "/root").env("LC_ALL", "C.UTF-8");
+        command
+            .env("PATH", PATH)
+            .env("HOME", "/root")
+            .env("LC_ALL", "C.UTF-8");
         for name in ["RUST_BACKTRACE", "RUST_LOG", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
