@@ -166,11 +166,10 @@ async fn a_page_that_is_kept_current_does_not_hold_up_the_stop() {
     let Lab {
         running, data: _data, ..
     } = lab;
-    let asked = std::time::Instant::now();
     running.stop().await;
-    assert!(
-        asked.elapsed() < std::time::Duration::from_secs(1),
-        "{:?}",
-        asked.elapsed()
-    );
+    // Cut off when the patience of the stop was over, it would lack the chunk that ends an answer.
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.unwrap();
+    seen.push_str(&rest);
+    assert!(seen.ends_with("\r\n0\r\n\r\n"), "{seen}");
 }
