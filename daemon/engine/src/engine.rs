@@ -179,6 +179,7 @@ impl Engine {
                 Timer::SlewEnd => self.discipline.slew_end(&mut self.out),
                 Timer::Leap => self.pass_leap(now.mono),
                 Timer::Drift => self.write_drift(),
+                Timer::Broadcast(index) => self.broadcast(now, index),
                 Timer::Fallback => self.fall_back(now.mono),
                 Timer::Status => self.tell_kernel(now.mono),
                 Timer::Local => {}
@@ -212,6 +213,7 @@ impl Engine {
         if !self.config.source_dirs.is_empty() {
             self.out.push(Output::ReadSourceFiles);
         }
+        self.plan_broadcasts(now);
         self.out.push(Output::Ready);
     }
 

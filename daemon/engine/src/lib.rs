@@ -9,6 +9,7 @@
 //! The same inputs give the same outputs, so that a week of drift is a test of a millisecond.
 
 mod ask;
+mod broadcast;
 pub mod control;
 pub mod discipline;
 mod engine;

@@ -11,6 +11,8 @@ use crate::source::SourceId;
 pub enum Holder {
     /// Clients are answered on it.
     Answering,
+    /// Broadcasts are sent from it.
+    Broadcasting,
     /// A peer is asked on it, or a server from our own NTP port.
     Asking(SourceId),
 }

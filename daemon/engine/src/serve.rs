@@ -189,7 +189,7 @@ impl Engine {
         self.discipline.smears() && self.leaps.mode() == LeapMode::Slew
     }
 
-    fn server_state(&self, now: Mono) -> ServerState {
+    pub(crate) fn server_state(&self, now: Mono) -> ServerState {
         let served = self.served_to_clients(now);
         let precision = self.precision();
         let poll_min = self.server.poll_min();

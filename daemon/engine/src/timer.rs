@@ -27,6 +27,8 @@ pub enum Timer {
     Local,
     /// The first measurement waits no longer for names, or is over.
     Initial,
+    /// A broadcast is due, by its place in the configuration.
+    Broadcast(u32),
     /// The kernel's idea of the error bound is renewed.
     Status,
 }

@@ -189,7 +189,7 @@ pub const DIRECTIVES: &[Directive] = &[
     exactly("bindcmdaddress", 1),
     text("bindcmddevice"),
     text("binddevice"),
-    between("broadcast", 2, 3).uncounted().support(Support::LeftOut),
+    between("broadcast", 2, 3).uncounted(),
     exactly("clientloglimit", 1).or("524288"),
     number("clockprecision", 1e-9, 1.0, ""),
     between("cmdallow", 0, 2).uncounted(),
