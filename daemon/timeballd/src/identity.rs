@@ -28,6 +28,11 @@ pub(crate) struct Identity {
     pub pid_file: &'static str,
     /// The user the daemon becomes.
     pub user: &'static str,
+    /// What that user is called by other distributions.
+    pub user_elsewhere: Option<&'static str>,
+    /// Whether the daemon starts only if there is such a user. Its own name is also that of a program that nobody
+    /// has installed.
+    pub needs_user: bool,
     /// Whether observing needs no privileges. Under another's name it is as the other has it.
     pub observes_unprivileged: bool,
 }
@@ -42,6 +47,8 @@ impl Identity {
         socket: "/run/timeballd/timeballd.sock",
         pid_file: "/run/timeballd/timeballd.pid",
         user: "_timeball",
+        user_elsewhere: None,
+        needs_user: false,
         observes_unprivileged: true,
     };
 
@@ -54,6 +61,8 @@ impl Identity {
         socket: "/run/chrony/chronyd.sock",
         pid_file: "/run/chrony/chronyd.pid",
         user: "_chrony",
+        user_elsewhere: Some("chrony"),
+        needs_user: true,
         observes_unprivileged: false,
     };
 

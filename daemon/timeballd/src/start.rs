@@ -332,16 +332,28 @@ fn find_user(identity: &Identity, arguments: &Arguments, config: &Config) -> Res
         return Ok(None);
     }
     let asked = arguments.user.as_ref().or(config.process.user.as_ref());
-    let user = match asked {
-        Some(name) => privileges::find_user(name)
-            .ok_or_else(|| Fatal(format!("Could not get user/group ID of {name}")))?,
-        // Whoever runs the program without having installed it has no such user.
-        None => match privileges::find_user(identity.user) {
-            Some(user) => user,
-            None => return Ok(None),
-        },
-    };
-    Ok((user.uid != 0).then_some(user))
+    let user = choose_user(identity, asked.map(String::as_str), privileges::find_user)?;
+    Ok(user.filter(|user| user.uid != 0))
+}
+
+/// The user that is asked for, or else that of the program under this name.
+fn choose_user(
+    identity: &Identity,
+    asked: Option<&str>,
+    find: impl Fn(&str) -> Option<User>,
+) -> Result<Option<User>, Fatal> {
+    let missing = |name: &str| Fatal(format!("Could not get user/group ID of {name}"));
+    if let Some(name) = asked {
+        return find(name).map(Some).ok_or_else(|| missing(name));
+    }
+    let mut names = [Some(identity.user), identity.user_elsewhere]
+        .into_iter()
+        .flatten();
+    let user = names.find_map(find);
+    if user.is_none() && identity.needs_user {
+        return Err(missing(identity.user));
+    }
+    Ok(user)
 }
 
 /// Makes the directories that are missing, for the daemon's user.
@@ -444,4 +456,33 @@ fn say(line: &str) {
 /// What was tried, and what the system says.
 fn fatal(tried: impl Display, error: &io::Error) -> Fatal {
     Fatal(format!("{tried} : {}", reason(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chronyd_needs_its_user_and_the_program_under_its_own_name_does_not() {
+        let host = |users: &'static [(&str, u32)]| {
+            move |name: &str| {
+                let found = users.iter().find(|(user, _)| *user == name);
+                found.map(|(_, uid)| User { uid: *uid, gid: *uid })
+            }
+        };
+        let choose = |identity: &Identity, asked, users| {
+            let chosen = choose_user(identity, asked, host(users));
+            chosen
+                .map(|user| user.map(|user| user.uid))
+                .map_err(|fatal| fatal.0)
+        };
+        let (debian, red_hat): (&[_], &[_]) = (&[("_chrony", 101)], &[("chrony", 990), ("ntp", 38)]);
+        assert_eq!(choose(&Identity::CHRONYD, None, debian), Ok(Some(101)));
+        assert_eq!(choose(&Identity::CHRONYD, None, red_hat), Ok(Some(990)));
+        assert_eq!(choose(&Identity::CHRONYD, Some("ntp"), red_hat), Ok(Some(38)));
+        let missing = |name: &str| Err(format!("Could not get user/group ID of {name}"));
+        assert_eq!(choose(&Identity::CHRONYD, None, &[]), missing("_chrony"));
+        assert_eq!(choose(&Identity::TIMEBALLD, Some("ntp"), &[]), missing("ntp"));
+        assert_eq!(choose(&Identity::TIMEBALLD, None, &[]), Ok(None));
+    }
 }
