@@ -21,6 +21,10 @@ const INTERVAL_MIN: f32 = -5.0;
 /// The longest average interval that is told apart, log2 s: twelve days.
 const INTERVAL_MAX: f32 = 20.0;
 
+/// A client that asks so much sooner when it got nothing is not limited, log2: silence would only bring more
+/// requests.
+const SOONER: f32 = 0.5;
+
 /// What a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
@@ -50,9 +54,9 @@ struct Record {
     ntp: Asking,
     nts_ke: Asking,
     command: Asking,
-    /// The average interval of NTP requests that follow one that was not answered, log2 s.
+    /// The average interval of NTP requests that follow one to which nothing was sent, log2 s.
     limited_interval: f32,
-    /// Whether the last NTP request was not answered.
+    /// Whether nothing was sent to the last NTP request.
     limited: bool,
 }
 
@@ -264,14 +268,20 @@ impl Record {
         }
         asking.last = now;
         asking.hits = asking.hits.saturating_add(1);
-        let ruling = limit.map_or(Ruling::Answer, |limit| {
-            asking.bucket.take(limit, elapsed_s, random)
-        });
+        let is_driven = service == Service::Ntp && self.limited_interval + SOONER < asking.interval;
+        let ruling = match limit {
+            Some(_) if is_driven => {
+                asking.bucket.empty();
+                Ruling::Answer
+            }
+            Some(limit) => asking.bucket.take(limit, elapsed_s, random),
+            None => Ruling::Answer,
+        };
         if ruling != Ruling::Answer {
             asking.drops = asking.drops.saturating_add(1);
         }
         if service == Service::Ntp {
-            self.limited = ruling != Ruling::Answer;
+            self.limited = ruling == Ruling::Drop;
         }
         ruling
     }
@@ -446,6 +456,39 @@ mod tests {
             (report.ntp.hits, report.ntp.drops, report.ntp.last_ago_s),
             (40, 30, Some(0))
         );
+    }
+
+    /// Asks until `end_s`, after an answer again in 32 s and after silence in `impatient_s`; returns the share of
+    /// requests that are answered in the second half.
+    fn share_answered(impatient_s: f64, end_s: f64) -> f64 {
+        let mut log = ClientLog::new(16_384, 1);
+        let limit = RateLimit {
+            interval: 8,
+            ..RateLimit::NTP
+        };
+        let (mut now_s, mut asked, mut answered) = (0.0, 0.0, 0.0);
+        while now_s < end_s {
+            let now = Mono::ZERO.plus_seconds(now_s);
+            let ruling = log.note(address(1), Service::Ntp, now, Some(&limit), 0xff);
+            if now_s > end_s / 2.0 {
+                asked += 1.0;
+                answered += f64::from(u8::from(ruling == Ruling::Answer));
+            }
+            now_s += if ruling == Ruling::Answer {
+                32.0
+            } else {
+                impatient_s
+            };
+        }
+        answered / asked
+    }
+
+    #[test]
+    fn silence_does_not_make_a_client_ask_more() {
+        let patient = share_answered(32.0, 50_000.0);
+        assert!((patient - 32.0 / 256.0).abs() < 0.02, "{patient}");
+        let impatient = share_answered(2.0, 50_000.0);
+        assert!(impatient > 0.5, "{impatient}");
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub enum Ruling {
 ///
 /// It holds `burst` answers and fills at one in 2^`interval` seconds; every answer takes one. When less than one
 /// is left, one request of 2^`leak` on average is answered all the same, so that a client behind an attacker
-/// that uses its address is not cut off, and of the others one of 2^`kod` gets a kiss.
+/// that uses its address is not cut off, and of the others one of 2^`kod` gets a kiss. Such an answer takes what
+/// is left, so that the next one by right comes a whole interval later.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bucket {
     /// Answers left, not a number for a client that never asked: its bucket is full.
@@ -43,12 +44,18 @@ impl Bucket {
         }
         let (leak_bits, kiss_bits) = (random & 15, random >> 4);
         if one_in(limit.leak, leak_bits) {
+            self.empty();
             Ruling::Answer
         } else if limit.kod > 0 && one_in(limit.kod, kiss_bits) {
             Ruling::Kiss
         } else {
             Ruling::Drop
         }
+    }
+
+    /// Takes what is left.
+    pub fn empty(&mut self) {
+        self.answers = 0.0;
     }
 }
 
@@ -116,6 +123,15 @@ mod tests {
                 assert_eq!(count(Ruling::Kiss), kissed);
             }
         }
+    }
+
+    #[test]
+    fn an_answer_by_luck_takes_what_is_left() {
+        let mut bucket = Bucket::default();
+        answered(&mut bucket, &LIMIT, 8, 0.0);
+        assert_eq!(bucket.take(&LIMIT, 7.0, 0), Ruling::Answer);
+        assert_eq!(bucket.take(&LIMIT, 7.9, UNLUCKY), Ruling::Drop);
+        assert_eq!(bucket.take(&LIMIT, 0.2, UNLUCKY), Ruling::Answer);
     }
 
     #[test]
