@@ -43,13 +43,14 @@ impl LocalReference {
     }
 
     /// Whether it is served now. `distance_s` is the root distance while synchronised, `updated` the time of the
-    /// last update.
+    /// last update. While synchronised the distance has to be too large and the last update long ago; otherwise only
+    /// time has to pass.
     pub fn active(&self, now: Mono, distance_s: Option<f64>, updated: Option<Mono>) -> Option<&Local> {
         let rule = self.rule.as_ref().filter(|_| self.activated)?;
-        let active = match (distance_s, updated) {
-            (Some(distance_s), _) => distance_s > rule.distance_s,
-            (None, Some(updated)) => now.seconds_since(updated) >= rule.wait_synced_s,
-            (None, None) => now.seconds_since(self.started) >= rule.wait_unsynced_s,
+        let waited_s = now.seconds_since(updated.unwrap_or(self.started));
+        let active = match distance_s {
+            Some(distance_s) => distance_s > rule.distance_s && waited_s >= rule.wait_synced_s,
+            None => waited_s >= rule.wait_unsynced_s,
         };
         active.then_some(rule)
     }
@@ -95,7 +96,33 @@ mod tests {
         let local = LocalReference::new(Some(rule), at(0.0));
         assert!(local.active(at(299.0), None, None).is_none());
         assert!(local.active(at(300.0), None, None).is_some());
-        assert!(local.active(at(399.0), None, Some(at(300.0))).is_none());
-        assert!(local.active(at(400.0), None, Some(at(300.0))).is_some());
+        let far = Some(5.0);
+        assert!(local.active(at(399.0), far, Some(at(300.0))).is_none());
+        assert!(local.active(at(400.0), far, Some(at(300.0))).is_some());
+        assert!(local.active(at(400.0), Some(0.5), Some(at(300.0))).is_none());
+    }
+
+    #[test]
+    fn without_a_distance_only_the_time_since_the_last_update_counts() {
+        let rule = Local {
+            distance_s: 0.0,
+            wait_synced_s: 150.0,
+            ..Local::default()
+        };
+        let local = LocalReference::new(Some(rule), at(0.0));
+        assert!(local.active(at(0.0), None, None).is_some());
+        assert!(local.active(at(164.0), Some(1e-3), Some(at(100.0))).is_none());
+        assert!(local.active(at(250.0), Some(1e-3), Some(at(100.0))).is_some());
+    }
+
+    #[test]
+    fn a_clock_whose_sources_contradict_each_other_waits_as_after_the_start() {
+        let rule = Local {
+            wait_unsynced_s: 300.0,
+            ..Local::default()
+        };
+        let local = LocalReference::new(Some(rule), at(0.0));
+        assert!(local.active(at(1299.0), None, Some(at(1000.0))).is_none());
+        assert!(local.active(at(1300.0), None, Some(at(1000.0))).is_some());
     }
 }
