@@ -29,6 +29,9 @@ pub const FREQUENCY_ERROR_UNKNOWN: f64 = 100e-6;
 /// The weight of the newest offset in the running mean of their squares.
 const RMS_WEIGHT: f64 = 0.1;
 
+/// The clock is being set for the first time during so many updates.
+const UPDATES_AT_START: u32 = 4;
+
 /// Where true time is: true time − oscillator = `phase_s` at `at`, and changes by `frequency` each second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Target {
@@ -236,6 +239,7 @@ impl Discipline {
                 frequency_error: update.frequency_error,
                 interval_s: update.interval_s,
                 rate_max: self.rules.max_slew_rate_ppm / 1e6,
+                is_start: self.updates <= UPDATES_AT_START,
             };
             self.slew = Slew::plan(now, &plan);
             match self.slew {
@@ -347,6 +351,7 @@ impl Discipline {
             frequency_error: self.skew,
             interval_s: 1.0,
             rate_max: self.rules.max_slew_rate_ppm / 1e6,
+            is_start: false,
         };
         self.slew = Slew::plan(now, &plan);
         match self.slew {

@@ -10,8 +10,11 @@ use units::Mono;
 /// Up to so many standard deviations an offset may be noise.
 const NOISE_DEVIATIONS: f64 = 3.0;
 
-/// From so many standard deviations on an offset goes faster than in one interval.
+/// From so many standard deviations on an offset goes faster than in one interval, …
 const ERROR_DEVIATIONS: f64 = 100.0;
+/// … and from so many on while the clock is being set for the first time: nobody counts on its rate yet, and what it
+/// is off by is not noise.
+const ERROR_DEVIATIONS_AT_START: f64 = 15.0;
 
 /// A rate of so many standard deviations of the frequency does not stand out yet.
 const RATE_DEVIATIONS: f64 = 0.8;
@@ -38,6 +41,8 @@ pub(super) struct Plan {
     pub interval_s: f64,
     /// The largest rate, as a part.
     pub rate_max: f64,
+    /// The clock is being set for the first time.
+    pub is_start: bool,
 }
 
 /// A change of rate under way, beside the one that makes up for the oscillator.
@@ -61,7 +66,12 @@ impl Slew {
             let unseen_s = size_s / (RATE_DEVIATIONS * plan.frequency_error).max(f64::MIN_POSITIVE);
             (unseen_s / plan.interval_s).clamp(1.0, INTERVALS_MAX)
         } else {
-            ERROR_INTERVALS * (ERROR_DEVIATIONS / deviations).powi(2).min(1.0)
+            let limit = if plan.is_start {
+                ERROR_DEVIATIONS_AT_START
+            } else {
+                ERROR_DEVIATIONS
+            };
+            ERROR_INTERVALS * (limit / deviations).powi(2).min(1.0)
         };
         let duration_s = (intervals * plan.interval_s)
             .max(DURATION_MIN_S.min(plan.interval_s))
@@ -88,6 +98,7 @@ mod tests {
             frequency_error,
             interval_s: 64.0,
             rate_max: RATE_MAX,
+            is_start: false,
         };
         let slew = Slew::plan(Mono::ZERO, &plan).expect("there is an offset");
         assert!(slew.rate.abs() <= RATE_MAX * 1.000_001);
@@ -114,6 +125,22 @@ mod tests {
     }
 
     #[test]
+    fn the_error_of_a_clock_that_starts_goes_quickly() {
+        let mut plan = Plan {
+            offset_s: 30e-3,
+            offset_error_s: 1e-3,
+            frequency_error: 1e-5,
+            interval_s: 64.0,
+            rate_max: RATE_MAX,
+            is_start: true,
+        };
+        let until = |plan: &Plan| Slew::plan(Mono::ZERO, plan).map(|slew| slew.until);
+        assert!(until(&plan) < Some(Mono::ZERO.plus_seconds(30.0)));
+        plan.is_start = false;
+        assert!(until(&plan) > Some(Mono::ZERO.plus_seconds(90.0)));
+    }
+
+    #[test]
     fn no_slew_is_faster_than_allowed() {
         assert!((duration_s(100.0, 10e-6, 1e-7) - 1200.0).abs() < 1e-6);
     }
@@ -126,6 +153,7 @@ mod tests {
             frequency_error: 0.0,
             interval_s: 1.0,
             rate_max: RATE_MAX,
+            is_start: false,
         };
         assert_eq!(Slew::plan(Mono::ZERO, &plan), None);
         assert_eq!(

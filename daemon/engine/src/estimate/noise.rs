@@ -12,6 +12,9 @@ use super::sample::Sample;
 /// The spread a path is assumed to have until samples show it, as a part of the shortest round trip.
 const SPREAD_UNSEEN: f64 = 0.05;
 
+/// … but no more than this, seconds: queues make packets wait, not distance.
+const SPREAD_UNSEEN_MAX_S: f64 = 0.01;
+
 /// The shortest of n delays is expected to exceed the true minimum by this part of their median excess, over the
 /// root of n, if waits are exponential.
 const SLACK: f64 = 0.6;
@@ -46,7 +49,7 @@ impl PathDelay {
             .get(delays_s.len() / 2)
             .map_or(0.0, |delay_s| delay_s - minimum_s);
         if delays_s.len() < SAMPLES_TO_SHOW_SPREAD {
-            typical_s = typical_s.max(SPREAD_UNSEEN * minimum_s.max(0.0));
+            typical_s = typical_s.max((SPREAD_UNSEEN * minimum_s.max(0.0)).min(SPREAD_UNSEEN_MAX_S));
         }
         let slack_s = SLACK * typical_s / number(delays_s.len().max(1)).sqrt();
         let floor = precision_s * precision_s;
