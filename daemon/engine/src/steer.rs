@@ -133,10 +133,12 @@ impl Engine {
             offset_error_s,
             frequency: state.map_or(0.0, |state| state.frequency),
             frequency_error: state.map_or(1.0, |state| state.frequency_variance.sqrt()),
-            jitter_s: source.estimator.noise_s().unwrap_or(0.0),
+            jitter_s: source.estimator.jitter_s().unwrap_or(0.0),
             root_delay_s,
             root_dispersion_s,
             root_distance_s: root_delay_s / 2.0 + root_dispersion_s,
+            waiting_growth_s: drift
+                * age_s(source.estimator.last()).min(source.polling.used_interval().as_seconds()),
         }
     }
 

@@ -102,6 +102,27 @@ impl Estimator {
         self.opinion.map(|opinion| opinion.noise_variance.sqrt())
     }
 
+    /// How far the samples scatter, whatever is believed of them, seconds: the standard deviation of a sample as the
+    /// misses between each one and the line through its neighbours show it, or what the delays suggest while there
+    /// are fewer than three. `None` without samples.
+    pub fn jitter_s(&self) -> Option<f64> {
+        let (mut misses, mut count) = (0.0, 0.0);
+        let samples = || self.window.iter().map(|entry| &entry.sample);
+        for ((before, sample), after) in samples().zip(samples().skip(1)).zip(samples().skip(2)) {
+            let span_s = after.at.seconds_since(before.at);
+            let share = sample.at.seconds_since(before.at) / span_s;
+            let between_s = before.phase_s + share * (after.phase_s - before.phase_s);
+            let variances = 1.0 + share * share + (1.0 - share) * (1.0 - share);
+            misses += (sample.phase_s - between_s).powi(2) / variances;
+            count += 1.0;
+        }
+        if count > 0.0 {
+            Some((misses / count).sqrt())
+        } else {
+            self.noise_s()
+        }
+    }
+
     /// The random walk of the frequency per root second; `None` without samples.
     pub fn wander(&self) -> Option<f64> {
         self.opinion.map(|opinion| opinion.wander_power.sqrt())
@@ -156,4 +177,54 @@ impl Estimator {
 /// A count as a number to calculate with.
 fn number(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An estimator that has seen these phases, 64 s apart.
+    fn seen(phases_s: &[f64]) -> Estimator {
+        let prior = Prior {
+            frequency: 0.0,
+            frequency_error: 1e-5,
+            precision_s: 1e-7,
+        };
+        let mut estimator = Estimator::new(prior, 0);
+        let mut at_s = 0.0;
+        for &phase_s in phases_s {
+            at_s += 64.0;
+            estimator.add(Sample {
+                at: Mono::ZERO.plus_seconds(at_s),
+                phase_s,
+                delay_s: 2e-4,
+                dispersion_s: 1e-7,
+                root_delay_s: 0.0,
+                root_dispersion_s: 0.0,
+            });
+        }
+        estimator
+    }
+
+    #[test]
+    fn jitter_is_what_samples_scatter_by_even_when_their_delays_are_quiet() {
+        let leaping = seen(&[0.0, 64.0, 64.0, 128.0]);
+        assert!(leaping.jitter_s().unwrap() > 10.0);
+        let alternating: Vec<f64> = (0..40).map(|n| if n % 2 == 0 { 1e-3 } else { -1e-3 }).collect();
+        let jitter_s = seen(&alternating).jitter_s().unwrap();
+        // A square wave is a little worse than noise of its size.
+        assert!((1e-3..2e-3).contains(&jitter_s), "{jitter_s}");
+    }
+
+    #[test]
+    fn neither_frequency_nor_slow_wander_is_jitter() {
+        let wandering: Vec<f64> = (0..60)
+            .map(|n| {
+                let n = f64::from(n);
+                1e-3 * n + 1e-7 * n * n
+            })
+            .collect();
+        assert!(seen(&wandering).jitter_s().unwrap() < 2e-7);
+        assert_eq!(seen(&[]).jitter_s(), None);
+    }
 }

@@ -136,6 +136,9 @@ pub struct Candidate {
     /// The most it can be wrong by, seconds: half the root delay and the dispersion, the error of the estimate
     /// and what the clock may have drifted since the newest sample included.
     pub root_distance_s: f64,
+    /// The part of [`root_distance_s`](Self::root_distance_s) by which it has grown since the newest sample, as long as
+    /// no other was due, seconds.
+    pub waiting_growth_s: f64,
 }
 
 impl Candidate {

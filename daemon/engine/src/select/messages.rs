@@ -132,6 +132,11 @@ pub(super) struct SourceTold {
 }
 
 impl SourceTold {
+    /// That it is false may be said again.
+    pub(super) fn clear_falseticker(&mut self) {
+        self.is_falseticker = false;
+    }
+
     /// Returns what to say of a source in this state, if it is new.
     pub(super) fn tell(&mut self, candidate: &Candidate, status: Status, rules: &Rules) -> Option<Message> {
         if status.is_selectable() {

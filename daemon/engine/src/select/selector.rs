@@ -137,6 +137,12 @@ impl Selector {
                 }
                 self.selected = Some(candidates[best].id);
                 self.failures_told.clear();
+                if had_selected.is_none() {
+                    // Who is false is said once more beside those that are followed now, as chronyd does.
+                    for memory in self.memories.values_mut() {
+                        memory.told.clear_falseticker();
+                    }
+                }
                 let members: Vec<_> = members.into_iter().map(|index| &candidates[index]).collect();
                 selection.best = Some(best);
                 selection.combined = Some(combine::combine(&candidates[best], &members, leap));
@@ -521,8 +527,9 @@ impl Run<'_> {
         combine::leap_of_majority(&sources)
     }
 
-    /// By what sources are compared, the smaller the better, seconds.
+    /// By what sources are compared, the smaller the better, seconds. Nobody is worse for waiting for the next sample.
     fn rank_s(&self, candidate: &Candidate) -> f64 {
-        candidate.root_distance_s + self.rules.stratum_weight_s * f64::from(candidate.stratum.0)
+        candidate.root_distance_s - candidate.waiting_growth_s
+            + self.rules.stratum_weight_s * f64::from(candidate.stratum.0)
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn source(id: u32) -> Candidate {
         root_delay_s: 1e-3,
         root_dispersion_s: 5e-4,
         root_distance_s: 1e-3,
+        waiting_growth_s: 0.0,
     }
 }
 
@@ -178,6 +179,47 @@ fn sources_with_a_fault_of_their_own_do_not_vote() {
             &[FIRST],
         );
     }
+}
+
+#[test]
+fn who_is_false_is_said_again_beside_the_selected_source() {
+    let mut selector = Selector::new();
+    let rules = Rules {
+        sources_min: 3,
+        ..Rules::default()
+    };
+    let told = "Detected falseticker 192.168.123.1";
+    let mut lines = Vec::new();
+    for count in [2, 3, 3, 3] {
+        let mut candidates = vec![wrong(1, 1.0), source(2), source(3), source(4)];
+        candidates.truncate(count + 1);
+        let selection = selector.select(&candidates, &rules);
+        lines.push(selection.messages.iter().any(|message| message.text == told));
+    }
+    assert_eq!(lines, [true, false, true, false]);
+}
+
+#[test]
+fn equal_sources_do_not_take_turns_while_they_wait_for_samples() {
+    let mut selector = Selector::new();
+    let rules = Rules::default();
+    let waiting = |id, age_s: f64| {
+        with(id, |source| {
+            (source.last_sample_age_s, source.waiting_growth_s) = (age_s, 1e-6 * age_s);
+            source.root_distance_s = 1e-4 + source.waiting_growth_s;
+            source.has_new_sample = age_s == 0.0;
+        })
+    };
+    let mut selected = Vec::new();
+    for round in 0..20 {
+        let (a, b) = if round % 2 == 0 {
+            (0.0, 512.0)
+        } else {
+            (512.0, 0.0)
+        };
+        selected.push(selector.select(&[waiting(1, a), waiting(2, b)], &rules).best);
+    }
+    assert!(selected.iter().all(|best| *best == selected[0]), "{selected:?}");
 }
 
 #[test]

@@ -56,6 +56,24 @@ fn a_burst_at_the_start_ends_with_its_fourth_good_answer() {
 }
 
 #[test]
+fn who_aims_for_few_samples_gets_few() {
+    let stage = play(|line| (line.iburst, line.poll_target) = (true, 1), well(), 5000.0);
+    assert_eq!(stage.gaps()[..5], [2, 2, 2, 512, 1024]);
+    let stage = play(|line| line.poll_target = 1, well(), 3000.0);
+    assert_eq!(stage.gaps()[..4], [64, 128, 512, 1024]);
+    let stage = play(
+        |line| (line.iburst, line.poll_target) = (true, 60),
+        well(),
+        1000.0,
+    );
+    assert!(
+        stage.gaps()[3..].iter().all(|gap| *gap == 64),
+        "{:?}",
+        stage.gaps()
+    );
+}
+
+#[test]
 fn who_does_not_answer_is_asked_less_and_less() {
     let stage = play(|_| {}, silence(), 2000.0);
     let gaps = stage.gaps();

@@ -81,7 +81,7 @@ impl Source {
             "{} {:<15} {} {} {} {} {} {} {:>3} {:>3} {:>3} {:5.2}",
             now.date_time(),
             self.place(),
-            scientific(self.estimator.noise_s().unwrap_or(0.0)),
+            scientific(self.estimator.jitter_s().unwrap_or(0.0)),
             scientific(clock_phase_s - state.phase_s),
             scientific(state.phase_variance.max(0.0).sqrt()),
             scientific(frequency - state.frequency),

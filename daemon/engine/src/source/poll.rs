@@ -170,7 +170,7 @@ impl Polling {
     }
 
     /// A good answer came, which a burst was waiting for; says whether it was one of a burst that does not count
-    /// for the interval.
+    /// for the interval. The last one does.
     pub fn answered_well(&mut self) -> bool {
         let Some(burst) = &mut self.burst else {
             return false;
@@ -178,6 +178,7 @@ impl Polling {
         burst.good = burst.good.saturating_sub(1);
         if burst.good == 0 {
             self.burst = None;
+            return false;
         }
         !self.is_burst_of_poll
     }
@@ -194,6 +195,12 @@ impl Polling {
         let (Some(state), Some(last)) = (estimator.state(), estimator.last()) else {
             return;
         };
+        // A few samples say little of the wander. Who aims for as few is content with their number.
+        let count = sample_count(estimator);
+        if count < TARGET_USUAL && count >= self.target {
+            self.adjust(count / self.target - 1.0);
+            return;
+        }
         let next = last.at.plus_seconds(self.interval().as_seconds());
         let (Some(then), Some(noise_s)) = (estimator.state_at(next), estimator.noise_s()) else {
             return;
@@ -258,6 +265,11 @@ impl Polling {
     fn adjust(&mut self, by: f64) {
         self.score = (self.score + by).clamp(f64::from(self.min), f64::from(self.max));
     }
+}
+
+/// How many samples an estimator holds, as a number to calculate with.
+fn sample_count(estimator: &Estimator) -> f64 {
+    u32::try_from(estimator.count()).map_or(f64::INFINITY, f64::from)
 }
 
 /// The whole part of a score, which is small.

@@ -28,6 +28,10 @@ const SPREAD_AT_SHORTEST: f64 = 0.02;
 /// … and that in a burst up to this share longer.
 const SPREAD_OF_BURST: f64 = 0.02;
 
+/// A peer that has not answered yet, or asks less often than we do, is waited for so many times the interval: it may
+/// be about to send by itself, and two whose packets always cross never answer each other.
+const PEER_PATIENCE: f64 = 1.1;
+
 /// After the kiss code RATE the next request waits for so many intervals more.
 const RATE_INTERVALS: f64 = 4.0;
 
@@ -81,7 +85,7 @@ impl Sources {
         let wait_s = if ahead {
             AHEAD_S
         } else {
-            spread(source, source.polling.wait_s(), random)
+            spread(source, patience(source) * source.polling.wait_s(), random)
         };
         tools.timers.set(Timer::Poll(id), now.plus_seconds(wait_s));
         self.sent = Some((now, id));
@@ -307,11 +311,19 @@ impl Sources {
         if kiss == Some(KissCode::Rate) {
             wait_s = source.polling.interval().as_seconds() * (1.0 + RATE_INTERVALS);
         }
-        let wait_s = spread(source, wait_s, (tools.entropy)());
-        let at = sent_at.plus_seconds(wait_s).max(now);
-        // Peers ask each other all the time; what they answer does not put off the next packet.
-        let planned = tools.timers.get(Timer::Poll(id)).filter(|_| source.is_peer());
-        let at = planned.map_or(at, |planned| planned.min(at));
+        let due = sent_at.plus_seconds(wait_s);
+        let mut at = sent_at
+            .plus_seconds(spread(source, patience(source) * wait_s, (tools.entropy)()))
+            .max(now);
+        if source.is_peer() {
+            // Of two peers with the same interval the one that would be second answers the first at once, so that
+            // packets go to and fro and do not cross on the way. What peers answer does not put off the next packet.
+            if due <= now {
+                at = now;
+            } else if let Some(planned) = tools.timers.get(Timer::Poll(id)) {
+                at = at.min(planned);
+            }
+        }
         tools.timers.set(Timer::Poll(id), at);
     }
 
@@ -361,6 +373,20 @@ impl Sources {
         if let Some(line) = line {
             tools.out.line(LogFile::Statistics, line);
         }
+    }
+}
+
+/// By how much the wait for the next packet to a source is longer than its interval.
+fn patience(source: &Source) -> f64 {
+    let is_answered = source.pending.as_ref().is_some_and(|pending| pending.answered);
+    let asks_as_often = source
+        .last_answer
+        .as_ref()
+        .is_some_and(|answer| answer.header.poll <= source.polling.interval());
+    if source.is_peer() && !(is_answered && asks_as_often) {
+        PEER_PATIENCE
+    } else {
+        1.0
     }
 }
 

@@ -291,6 +291,9 @@ impl Sources {
         source.placeholder = placeholder;
         source.is_tentative = true;
         if let Some(before) = before {
+            // The burst is for the start. Others go on meanwhile, and who is replaced again and again shall not cost
+            // more packets for it.
+            source.polling.end_burst();
             self.by_address.remove(&before);
             tools
                 .ports

@@ -195,7 +195,7 @@ impl Engine {
             .map(|sample| sample.root_distance_s() + skew * at.seconds_since(sample.at).abs())
             .fold(f64::INFINITY, f64::min);
         Some(Estimate {
-            deviation_s: source.estimator.noise_s()?,
+            deviation_s: source.estimator.jitter_s()?,
             frequency_ppm: (self.discipline.frequency() - state.frequency) * 1e6,
             skew_ppm: skew * 1e6,
             offset_s: state.phase_s - target_s,
