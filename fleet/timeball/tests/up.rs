@@ -118,6 +118,19 @@ fn hosts(home: &Path) -> Vec<String> {
 fn one_command_brings_up_a_fleet_of_one_and_a_second_start_goes_on_with_it() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
+    // Where no time service runs the clock is observed; without a name that would be looked up.
+    let observer = home.join("data/timeballd");
+    std::fs::create_dir_all(&observer).unwrap();
+    let socket = observer.join("timeballd.sock");
+    std::fs::write(
+        observer.join("timeballd.conf"),
+        format!(
+            "server 127.0.0.1 port 9\nbindcmdaddress {}\npidfile {}\ncmdport 0\nport 0\n",
+            socket.display(),
+            observer.join("timeballd.pid").display()
+        ),
+    )
+    .unwrap();
     // The port that is asked for is taken.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
@@ -147,6 +160,22 @@ fn one_command_brings_up_a_fleet_of_one_and_a_second_start_goes_on_with_it() {
         assert!(code < 2, "{line}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    let observed = up.welcome.contains("timeballd -x observes it");
+    if observed {
+        let begun = Instant::now();
+        while !type_in(home, &format!("{} -o wide", to_try[0]))
+            .stdout
+            .windows(9)
+            .any(|word| word == b"timeballd")
+        {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "the clock is not observed"
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     let second = command(home)
         .args(["up", "--data"])
         .arg(home.join("data"))
@@ -161,6 +190,7 @@ fn one_command_brings_up_a_fleet_of_one_and_a_second_start_goes_on_with_it() {
 
     let took = up.stop();
     assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(!socket.exists(), "the observer has ended");
 
     let again = Up::start(home, "127.0.0.1:0");
     assert_eq!(hosts(home), first);

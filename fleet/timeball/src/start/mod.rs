@@ -6,6 +6,7 @@ pub(crate) mod up;
 
 mod claim;
 mod log;
+mod observer;
 mod signals;
 
 use std::future::Future;

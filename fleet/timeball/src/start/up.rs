@@ -20,13 +20,15 @@ use crate::start::agent::local;
 use crate::start::claim::claim;
 use crate::start::controller::{address, not_started, wanted};
 use crate::start::log::{self, LogArgs};
+use crate::start::observer::{self, Clock};
 use crate::start::signals::Stop;
 
 /// Arguments of `timeball up`.
 #[derive(Args, Debug)]
 #[command(
     after_long_help = "It needs no set-up and no root. As somebody else than root it reads the time \
-                             service of this machine and cannot change it. A second `up` on the same data \
+                             service of this machine and cannot change it. Where none runs, it starts timeballd -x, \
+                             which observes the clock and never sets it. A second `up` on the same data \
                              goes on where the first stopped.\n\nExample:\n  timeball up --data /tmp/trial"
 )]
 pub(crate) struct UpArgs {
@@ -56,13 +58,14 @@ pub(crate) fn run(args: &UpArgs, globals: &Globals, settings: &Settings) -> Endi
         agent.labels = model::Labels::from_iter(labels);
         agent.state = data.join("agent");
         let (stopping, stopped) = watch::channel(false);
+        let clock = observer::begin(&mut agent, &data, stopped.clone()).await;
         let agent = start_agent(agent, &running, stopped).await?;
-        Screen::of_stdout().write(&welcome(&running, asked, &data, globals.data.is_some()))?;
+        Screen::of_stdout().write(&welcome(&running, asked, &data, globals.data.is_some(), &clock))?;
         stop.asked().await;
         tracing::info!("stopping");
         let _ = stopping.send(true);
-        let both = async { tokio::join!(agent, running.stop()) };
-        if timeout(STOP_WAIT, both).await.is_err() {
+        let all = async { tokio::join!(agent, running.stop(), clock.ended()) };
+        if timeout(STOP_WAIT, all).await.is_err() {
             tracing::warn!("not everything ended in time; what was under way is put right at the next start");
         }
         Ok(Verdict::Done)
@@ -92,7 +95,7 @@ async fn start_agent(
 }
 
 /// What the operator reads first.
-fn welcome(running: &Running, asked: SocketAddr, data: &Path, data_named: bool) -> String {
+fn welcome(running: &Running, asked: SocketAddr, data: &Path, data_named: bool, clock: &Clock) -> String {
     let mut program = program();
     if data_named {
         program.push_str(&format!(" --data {}", data.display()));
@@ -111,7 +114,7 @@ fn welcome(running: &Running, asked: SocketAddr, data: &Path, data_named: bool) 
         "\n  timeball {version} is up; Ctrl-C stops it.\n\n  \
          Web page     {url}{taken}\n  \
          Admin token  {token}\n  \
-         Data         {data}\n\n  \
+         Data         {data}\n{clock}\n  \
          Try:\n    \
          {program} client node ntp get\n    \
          {program} client agent list\n    \
@@ -120,6 +123,10 @@ fn welcome(running: &Running, asked: SocketAddr, data: &Path, data_named: bool) 
         url = running.url,
         token = running.admin_token.display(),
         data = data.display(),
+        clock = clock
+            .told()
+            .map(|told| format!("  Clock        {told}\n"))
+            .unwrap_or_default(),
     )
 }
 
