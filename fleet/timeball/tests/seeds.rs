@@ -59,7 +59,8 @@ fn missing(root: &Path, reference: &str) -> Option<String> {
     }
 }
 
-/// Why a function is no test that runs, if it is none. Tests within `proptest!` have the attribute like others.
+/// Why a function is no test that runs, if it is none. Tests within `proptest!` have the attribute like others;
+/// those that a macro of the file makes are in its list.
 fn why_no_test(source: &str, function: &str) -> Option<&'static str> {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let starts = [format!("fn {function}("), format!("async fn {function}(")];
@@ -76,11 +77,31 @@ fn why_no_test(source: &str, function: &str) -> Option<&'static str> {
         .copied()
         .collect();
     let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-    if !attributes.iter().any(is_test) {
+    if !attributes.iter().any(is_test) && !is_made_a_test(&lines, function) {
         return Some("is no test");
     }
     let off = attributes.iter().any(|line| line.starts_with("#[ignore"));
     off.then_some("is switched off")
+}
+
+/// Whether a function stands, on a line of its own, in the list of a macro of the same file that makes tests.
+fn is_made_a_test(lines: &[&str], function: &str) -> bool {
+    let name = |line: &str| {
+        let name = line.strip_suffix(',')?;
+        name.chars()
+            .all(|c| c.is_alphanumeric() || c == '_')
+            .then(|| name.to_owned())
+    };
+    let Some(at) = lines
+        .iter()
+        .position(|line| name(line).as_deref() == Some(function))
+    else {
+        return false;
+    };
+    let head = lines[..at].iter().rev().find(|line| name(line).is_none());
+    let makes_tests = lines.iter().any(|line| line.starts_with("$(#[test]"));
+    head.and_then(|head| head.strip_suffix("! {").or_else(|| head.strip_suffix("!(")))
+        .is_some_and(|called| makes_tests && lines.contains(&format!("macro_rules! {called} {{").as_str()))
 }
 
 /// The rows of the tables.
@@ -132,6 +153,14 @@ fn a_reference_that_leads_nowhere_is_found() {
     assert_eq!(why_no_test(source, "helper"), Some("is no test"));
     assert_eq!(why_no_test(source, "off"), Some("is switched off"));
     assert_eq!(why_no_test(source, "her"), Some("does not exist"));
+
+    let made = "macro_rules! tests {\n($($test:ident,)+) => {\n$(#[test]\nfn $test() { super::$test() })+\n};\n}\n\n\
+                tests! {\nfirst,\nsecond,\n}\n\nothers! {\nthird,\n}\n\n\
+                fn first() {}\nfn second() {}\nfn third() {}\nfn fourth() {}\n";
+    assert_eq!(why_no_test(made, "first"), None);
+    assert_eq!(why_no_test(made, "second"), None);
+    assert_eq!(why_no_test(made, "third"), Some("is no test"));
+    assert_eq!(why_no_test(made, "fourth"), Some("is no test"));
 
     let fault = |shown_by: &str| {
         let item = Item {
