@@ -41,6 +41,7 @@ impl Engine {
         let best = selection.best.and_then(|index| ids.get(index).copied());
         let combined = selection.combined;
         self.verdicts = ids.into_iter().zip(selection.verdicts.iter().copied()).collect();
+        self.write_selection(now);
         match (best, combined) {
             (Some(best), Some(combined)) => {
                 // The clock follows new measurements of the sources it follows, and nothing else.
@@ -380,6 +381,36 @@ impl Engine {
                 frequency_ppm: -self.discipline.frequency() * 1e6,
                 skew_ppm: self.discipline.skew() * 1e6,
             });
+        }
+    }
+
+    /// The lines of selection.log, one for each source.
+    fn write_selection(&mut self, now: Mono) {
+        if !self.config.logs.kinds.contains(&conf::config::LogKind::Selection) {
+            return;
+        }
+        let time = self.timeline.wall(now).date_time();
+        for (id, verdict) in &self.verdicts {
+            let Some(source) = self.sources.get(id) else {
+                continue;
+            };
+            let letter = |is_set: bool, letter: char| if is_set { letter } else { '-' };
+            let options = verdict.options;
+            let line = format!(
+                "{time} {:<15} {} -{}{}{}{} {:>4o} {:>5.2} {} {} {}",
+                source.place(),
+                verdict.status.character(),
+                letter(options.noselect, 'N'),
+                letter(options.prefer, 'P'),
+                letter(options.trust, 'T'),
+                letter(options.require, 'R'),
+                source.reach,
+                verdict.score,
+                scientific(verdict.last_sample_age_s),
+                scientific(verdict.low_s),
+                scientific(verdict.high_s),
+            );
+            self.out.line(LogFile::Selection, line);
         }
     }
 

@@ -29,6 +29,9 @@ pub const FREQUENCY_ERROR_UNKNOWN: f64 = 100e-6;
 /// The weight of the newest offset in the running mean of their squares.
 const RMS_WEIGHT: f64 = 0.1;
 
+/// So many updates each count alone: what the clock was off by at the start tells nothing later (observed with chronyd).
+const UPDATES_ALONE: u32 = 3;
+
 /// The clock is being set for the first time during so many updates.
 const UPDATES_AT_START: u32 = 4;
 
@@ -502,7 +505,7 @@ impl Discipline {
         self.updated_at = Some(now);
         self.last_offset_s = offset_s;
         let square = offset_s * offset_s;
-        self.mean_square_s2 = if self.updates == 0 {
+        self.mean_square_s2 = if self.updates < UPDATES_ALONE {
             square
         } else {
             self.mean_square_s2 + RMS_WEIGHT * (square - self.mean_square_s2)
@@ -576,5 +579,22 @@ fn activated(smoothing: &Smoothing) -> &'static str {
         "Activated time smoothing (leap seconds only)"
     } else {
         "Activated time smoothing"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rms_offset_forgets_how_wrong_the_clock_was_at_the_start() {
+        let mut discipline = Discipline::new(Clock::default(), true, 0.0, 1e-6);
+        let mut rms_s = Vec::new();
+        for (second, offset_s) in [(0.0, 0.1), (64.0, -15e-6), (128.0, 24e-6), (192.0, -16e-6)] {
+            discipline.note_offset(Mono::ZERO.plus_seconds(second), offset_s);
+            rms_s.push(discipline.mean_square_s2.sqrt());
+        }
+        assert_eq!(rms_s[..3], [0.1, 15e-6, 24e-6]);
+        assert!((rms_s[3] - 23.3238e-6).abs() < 1e-9, "{rms_s:?}");
     }
 }

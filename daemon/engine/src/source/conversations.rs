@@ -553,6 +553,30 @@ fn a_line_of_the_measurements_log_has_the_columns_of_chrony() {
 }
 
 #[test]
+fn a_line_of_the_selection_log_has_the_columns_of_chrony() {
+    let mut config = config(vec![
+        line(SourceKind::Server, ADDRESS, |line| line.select.prefer = true),
+        line(SourceKind::Server, "192.0.2.2", |line| {
+            line.select.noselect = true;
+        }),
+    ]);
+    config.logs.kinds.insert(LogKind::Selection);
+    let mut stage = Stage::new(config, well());
+    stage.run_until(150.0);
+    let lines: Vec<&str> = stage.lines.iter().map(|(_, line)| line.as_str()).collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "2010-01-01 00:00:00 192.0.2.1       M --P--    1  1.00  1.000e-03 -8.062e-03  8.061e-03",
+            "2010-01-01 00:00:00 192.0.2.2       N -N---    0  1.00  0.000e+00  0.000e+00  0.000e+00",
+        ]
+    );
+    let followed = "2010-01-01 00:02:08 192.0.2.1       * --P--    7  1.00  1.000e-03 ";
+    assert!(lines.iter().any(|line| line.starts_with(followed)), "{lines:#?}");
+    assert_eq!(lines.len(), 2 * 6, "one for each source after each answer");
+}
+
+#[test]
 fn our_own_port_is_shared_when_it_is_asked_from() {
     let mut config = config(asking(|_| {}));
     config.client.port = Some(123);
