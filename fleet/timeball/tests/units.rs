@@ -15,13 +15,30 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-const UNITS: [&str; 2] = ["timeball-controller.service", "timeball-agent.service"];
+const UNITS: [&str; 4] = [
+    "timeball-controller.service",
+    "timeball-agent.service",
+    "timeballd.service",
+    "timeball-wait.service",
+];
 
 /// What the units start.
-const PROGRAMS: [&str; 3] = ["usr/local/bin/timeball", "usr/bin/chmod", "usr/bin/ln"];
+const PROGRAMS: [&str; 4] = [
+    "usr/local/bin/timeball",
+    "usr/local/sbin/timeballd",
+    "usr/bin/chmod",
+    "usr/bin/ln",
+];
 
 /// What the units and systemd's own defaults name.
-const TARGETS: [&str; 5] = ["basic", "multi-user", "network", "shutdown", "sysinit"];
+const TARGETS: [&str; 6] = [
+    "basic",
+    "multi-user",
+    "network",
+    "shutdown",
+    "sysinit",
+    "time-sync",
+];
 
 /// Greatest exposure that `systemd-analyze security` may find, in tenths of its scale from 0 to 10.
 const EXPOSURE_MAX: &str = "--threshold=30";
@@ -99,11 +116,15 @@ fn a_mistake_in_a_unit_would_be_seen() {
             "SystemCallFilter=@system-service",
             "SystemCallFilter=@system-servic",
         ),
-        ("/usr/local/bin/timeball", "/usr/local/bin/timebal"),
+        ("/bin/timeball ", "/bin/timebal "),
+        ("/sbin/timeballd ", "/sbin/timebald "),
     ] {
         for unit in UNITS {
             let mistaken = text(unit).replace(right, wrong);
-            assert_ne!(mistaken, text(unit), "{unit} has no {right}");
+            if mistaken == text(unit) {
+                assert!(right.contains("bin/timeball"), "{unit} has no {right}");
+                continue;
+            }
             assert!(verify(unit, mistaken).is_err(), "{unit} with {wrong}");
         }
     }
@@ -153,22 +174,90 @@ fn restrictions_that_would_blind_the_programs_are_left_out() {
     }
     let agent = text("timeball-agent.service");
     // chronyd's unit removes /run/chrony when it stops: a path below /run would lead to the removed directory.
-    assert!(agent.contains("\nReadWritePaths=-/etc/chrony -/etc/chrony.d /run\n"));
+    assert!(agent.contains(
+        "\nReadWritePaths=-/etc/chrony -/etc/chrony.d -/etc/timeball/sources.d -/etc/timeball/conf.d /run\n"
+    ));
     assert!(agent.contains("\nKillMode=mixed\n"));
     for unit in UNITS {
         assert!(!text(unit).contains("\nAfter=network-online.target"), "{unit}");
-        assert!(!text(unit).contains("\nWants="), "{unit}");
+        let wants: Vec<String> = text(unit)
+            .lines()
+            .filter(|line| line.starts_with("Wants="))
+            .map(str::to_owned)
+            .collect();
+        assert!(
+            wants.iter().all(|line| line == "Wants=time-sync.target"),
+            "{unit}: {wants:?}"
+        );
     }
+    // Its work is what the restriction forbids.
+    assert!(!sets("timeballd.service", "ProtectClock"));
+}
+
+/// The daemon leaves the clock to nobody else, and those who wait for the right time wait for it.
+#[test]
+fn one_service_keeps_the_clock_and_the_target_waits_for_it() {
+    let daemon = text("timeballd.service");
+    let conflicts = daemon
+        .lines()
+        .find_map(|line| line.strip_prefix("Conflicts="))
+        .expect("it leaves the clock to nobody else");
+    for other in [
+        "chrony",
+        "chronyd",
+        "ntp",
+        "ntpsec",
+        "openntpd",
+        "systemd-timesyncd",
+    ] {
+        assert!(
+            conflicts
+                .split(' ')
+                .any(|unit| unit == format!("{other}.service")),
+            "{other}"
+        );
+    }
+    for unit in ["timeballd.service", "timeball-wait.service"] {
+        assert!(text(unit).contains("\nBefore=time-sync.target\n"), "{unit}");
+    }
+    assert!(text("timeball-wait.service").contains("\nAfter=timeballd.service "));
+    for capability in ["CAP_SYS_TIME", "CAP_NET_BIND_SERVICE"] {
+        assert!(daemon.contains(capability), "{capability}");
+    }
+    assert!(!daemon.contains("CAP_SYS_ADMIN"));
+}
+
+/// The configuration that is installed with the daemon is understood, and serves nobody.
+#[test]
+fn the_packaged_configuration_is_understood() {
+    let file = folder().with_file_name("timeballd.conf");
+    let check = Command::new(env!("CARGO_BIN_EXE_timeball"))
+        .args(["config", "check"])
+        .arg(&file)
+        .output()
+        .expect("timeball runs");
+    let said = String::from_utf8_lossy(&check.stdout);
+    assert!(said.contains("would start: no errors, no warnings"), "{said}");
+    let config = fs::read_to_string(&file).expect("a configuration");
+    assert!(!config.lines().any(|line| line.starts_with("allow")));
 }
 
 #[test]
 fn the_units_start_commands_that_exist() {
     for unit in UNITS {
         let content = text(unit);
-        let started = content
+        let found = content
             .lines()
-            .find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/timeball "))
-            .expect("it starts timeball");
+            .find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/timeball "));
+        let Some(started) = found else {
+            // timeballd's flags are those of chronyd; `-n` keeps it in the foreground.
+            assert!(
+                content.contains("\nExecStart=!/usr/local/sbin/timeballd -n\n"),
+                "{unit}"
+            );
+            continue;
+        };
+        let started = started.split(" --").next().expect("a command");
         let help = Command::new(env!("CARGO_BIN_EXE_timeball"))
             .args(started.split(' '))
             .arg("--help")
