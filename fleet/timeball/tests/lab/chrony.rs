@@ -1,4 +1,4 @@
-//! chronyd of a machine: started, stopped, asked.
+//! chronyd of a machine, or timeballd in its place: started, stopped, asked.
 
 use super::host::Host;
 use super::process::Output;
@@ -51,17 +51,19 @@ impl Host {
 
     /// As [`Host::start_chronyd`], for a configuration that it may refuse.
     pub fn try_start_chronyd(&self) -> Output {
-        self.run(&["systemctl", "start", self.system().chrony_unit()])
+        self.run(&["systemctl", "start", self.keeper().unit(self.system())])
     }
 
     /// Stops chronyd by its process id and waits until it is gone.
     pub fn stop_chronyd(&self) {
-        self.run(&["systemctl", "stop", self.system().chrony_unit()]).ok();
+        self.run(&["systemctl", "stop", self.keeper().unit(self.system())])
+            .ok();
     }
 
     /// The process id of chronyd inside of this machine, while it runs.
     pub fn chronyd_pid(&self) -> Option<u32> {
-        let output = self.sh("pid=$(cat /run/chrony/chronyd.pid) && kill -0 \"$pid\" && echo \"$pid\"");
+        let file = self.keeper().pid_file();
+        let output = self.sh(&format!("pid=$(cat {file}) && kill -0 \"$pid\" && echo \"$pid\""));
         output.result().ok()?.trim().parse().ok()
     }
 
@@ -87,7 +89,8 @@ impl Host {
 
     /// `chronyc`, which may fail.
     pub fn try_chronyc(&self, args: &[&str]) -> Output {
-        self.run(&[&["chronyc"], args].concat())
+        let places = format!("{},127.0.0.1,::1", self.keeper().socket());
+        self.run(&[&["chronyc", "-h", &places], args].concat())
     }
 
     /// All sources that chronyd knows, also those whose name did not resolve, and the empty

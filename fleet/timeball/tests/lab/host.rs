@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::holder::{Holder, PATH, Powers};
 use super::process::{Output, Process};
-use super::spec::{Chronyd, HostSpec, System};
+use super::spec::{Chronyd, HostSpec, Keeper, System};
 
 /// A command that takes longer than this is stopped and exits with 137.
 const RUN_LIMIT: Duration = Duration::from_secs(60);
@@ -75,7 +75,7 @@ impl Host {
         for (path, text) in common
             .iter()
             .chain(&own)
-            .chain(&spec.system.files(&spec.sources))
+            .chain(&spec.own_files())
             .chain(&spec.files)
         {
             let path = files.join(path.trim_start_matches('/'));
@@ -91,7 +91,8 @@ impl Host {
         } else {
             String::new()
         };
-        let settings: [(&str, &OsStr); 11] = [
+        let program = spec.keeper.program();
+        let settings: [(&str, &OsStr); 15] = [
             ("LAB_NAME", spec.name.as_ref()),
             ("LAB_DISK", disk.as_ref()),
             ("LAB_FILES", files.as_ref()),
@@ -104,8 +105,12 @@ impl Host {
                 "LAB_USER",
                 if powers.one_user { "root" } else { "_chrony" }.as_ref(),
             ),
-            ("LAB_CONF", spec.system.chrony_conf().as_ref()),
-            ("LAB_UNIT", spec.system.chrony_unit().as_ref()),
+            ("LAB_CONF", spec.keeper.conf(spec.system).as_ref()),
+            ("LAB_UNIT", spec.keeper.unit(spec.system).as_ref()),
+            ("LAB_PROGRAM", program.as_ref()),
+            ("LAB_RUN", spec.keeper.run_dir().as_ref()),
+            ("LAB_SOCKET", spec.keeper.socket().as_ref()),
+            ("LAB_PID", spec.keeper.pid_file().as_ref()),
             ("LAB_LOG", log.as_ref()),
             (
                 "LAB_CHRONYD",
@@ -151,6 +156,11 @@ impl Host {
     /// The system it pretends to be.
     pub fn system(&self) -> System {
         self.spec.system
+    }
+
+    /// The daemon that keeps its clock.
+    pub fn keeper(&self) -> Keeper {
+        self.spec.keeper
     }
 
     /// Its first process, as seen from the test: the key to its namespaces under `/proc`.

@@ -12,9 +12,13 @@
 # LAB_ADDRESS   IPv4 address of eth0, empty for the hub
 # LAB_LAYERS    "overlay" (root) or "copy" (a user namespace that maps one user only)
 # LAB_USER      the user chronyd drops to
+# LAB_PROGRAM   the daemon that keeps the clock: chronyd, or the path of timeballd; chronyd stands for either below
 # LAB_CONF      chronyd's configuration file
 # LAB_UNIT      systemd's name for chronyd
 # LAB_LOG       chronyd's log file
+# LAB_RUN       directory of chronyd's socket and pid file
+# LAB_SOCKET    the socket
+# LAB_PID       the pid file
 # LAB_CHRONYD   running, stopped or absent
 # LAB_SYSTEMCTL the lab's systemctl
 set -eu
@@ -55,11 +59,12 @@ cp -R --remove-destination "$LAB_FILES/." /
 [ ! -e /usr/lib/os-release ] || mount --bind /etc/os-release /usr/lib/os-release
 hostname "$LAB_NAME"
 
-# What Debian's package and unit prepare for chronyd.
-mkdir -p /run/chrony /var/lib/chrony /var/log/chrony
-chown "$LAB_USER:" /run/chrony /var/lib/chrony /var/log/chrony
-chmod 0700 /run/chrony
-chmod 0750 /var/lib/chrony /var/log/chrony
+# What packages and units prepare for chronyd.
+state=${LAB_RUN#/run/}
+mkdir -p "$LAB_RUN" "/var/lib/$state" "/var/log/$state"
+chown "$LAB_USER:" "$LAB_RUN" "/var/lib/$state" "/var/log/$state"
+chmod 0700 "$LAB_RUN"
+chmod 0750 "/var/lib/$state" "/var/log/$state"
 for keys in /etc/chrony/chrony.keys /etc/chrony.keys; do
     [ ! -e "$keys" ] || { chown "root:$(id -gn "$LAB_USER")" "$keys" && chmod 0640 "$keys"; }
 done
@@ -68,9 +73,18 @@ LAB_USER='$LAB_USER'
 LAB_CONF='$LAB_CONF'
 LAB_UNIT='$LAB_UNIT'
 LAB_LOG='$LAB_LOG'
+LAB_PROGRAM='$LAB_PROGRAM'
+LAB_RUN='$LAB_RUN'
+LAB_SOCKET='$LAB_SOCKET'
+LAB_PID='$LAB_PID'
 END
 mount --bind "$LAB_SYSTEMCTL" /usr/bin/systemctl
 
+if [ "$LAB_UNIT" = timeballd ]; then
+    mkdir -p "$LAB_DISK/installed"
+    ln -s "$LAB_PROGRAM" "$LAB_DISK/installed/timeballd"
+    mount --bind "$LAB_DISK/installed" /usr/local/sbin
+fi
 if [ "$LAB_CHRONYD" = absent ]; then
     rm -rf /etc/chrony /etc/chrony.conf /var/lib/chrony /run/chrony
     [ "$LAB_LAYERS" = overlay ] || for directory in bin sbin; do

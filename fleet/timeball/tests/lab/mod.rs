@@ -1,7 +1,7 @@
 //! The fleet laboratory: many machines on one, for tests of the real programs.
 //!
 //! Each machine has its own network, mounts, processes and host name, its own `/etc`, `/var`
-//! and `/run`, and a real chronyd started with `-x`. None of them may set the clock, whatever
+//! and `/run`, and a real chronyd, or timeballd where asked for, started with `-x`. None of them may set the clock, whatever
 //! it is told. A hub joins them by a bridge and holds three real time servers; a test puts the
 //! controller there. No packet and no file leaves the laboratory.
 //!
@@ -49,7 +49,7 @@ use tempfile::TempDir;
 pub use chrony::{Source, Tracking};
 pub use host::Host;
 pub use process::{Output, Process};
-pub use spec::{Chronyd, DEFAULT_SOURCES, HostSpec, Spec, System};
+pub use spec::{Chronyd, DEFAULT_SOURCES, HostSpec, Keeper, Spec, System};
 pub use upstream::{UPSTREAMS, Upstream};
 pub use wait::{eventually, within};
 

@@ -1,6 +1,7 @@
 //! What a test asks for: which hosts, which system each pretends to be, what chrony is told.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// The sources a host follows unless told otherwise: the three upstreams, polled fast.
 pub const DEFAULT_SOURCES: &str = "\
@@ -45,6 +46,7 @@ pub struct HostSpec {
     pub(super) name: String,
     pub(super) system: System,
     pub(super) sources: String,
+    pub(super) keeper: Keeper,
     pub(super) chronyd: Chronyd,
     pub(super) files: Vec<(String, String)>,
 }
@@ -56,6 +58,7 @@ impl HostSpec {
             name: name.to_owned(),
             system: System::Debian,
             sources: DEFAULT_SOURCES.to_owned(),
+            keeper: Keeper::Chronyd,
             chronyd: Chronyd::Running,
             files: Vec::new(),
         }
@@ -66,6 +69,28 @@ impl HostSpec {
     pub fn system(mut self, system: System) -> Self {
         self.system = system;
         self
+    }
+
+    /// Lets timeballd keep the host's clock; nothing of chrony is configured then.
+    #[must_use]
+    pub fn timeballd(mut self) -> Self {
+        self.keeper = Keeper::Timeballd;
+        self
+    }
+
+    /// The files with which the host starts, the test's own left out.
+    pub(super) fn own_files(&self) -> Vec<(String, String)> {
+        let mut files = self.system.files(&self.sources);
+        if self.keeper == Keeper::Timeballd {
+            files.retain(|(path, _)| !path.starts_with("/etc/chrony"));
+            let conf = self.keeper.conf(self.system).to_owned();
+            files.push((conf, timeballd_text(&self.sources)));
+            files.push((
+                "/etc/timeball/sources.d/README".to_owned(),
+                "Files ending in .sources are included.\n".to_owned(),
+            ));
+        }
+        files
     }
 
     /// The lines that stand in chrony.conf where the distribution has its `pool` line.
@@ -96,7 +121,84 @@ impl HostSpec {
     }
 }
 
-/// The state of chronyd when the laboratory opens.
+/// The daemon that keeps a host's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeper {
+    /// Debian's chronyd.
+    Chronyd,
+    /// The timeballd that was built beside the program under test.
+    Timeballd,
+}
+
+impl Keeper {
+    /// What is started.
+    pub(super) fn program(self) -> String {
+        match self {
+            Self::Chronyd => "chronyd".to_owned(),
+            Self::Timeballd => {
+                let program = Path::new(env!("CARGO_BIN_EXE_timeball")).with_file_name("timeballd");
+                assert!(
+                    program.is_file(),
+                    "{} is not there: build it with `cargo build -p timeballd`",
+                    program.display()
+                );
+                program.display().to_string()
+            }
+        }
+    }
+
+    /// The directory of its socket and its pid file.
+    pub fn run_dir(self) -> &'static str {
+        match self {
+            Self::Chronyd => "/run/chrony",
+            Self::Timeballd => "/run/timeballd",
+        }
+    }
+
+    /// Its command socket.
+    pub fn socket(self) -> &'static str {
+        match self {
+            Self::Chronyd => "/run/chrony/chronyd.sock",
+            Self::Timeballd => "/run/timeballd/timeballd.sock",
+        }
+    }
+
+    /// The file with its process id.
+    pub fn pid_file(self) -> &'static str {
+        match self {
+            Self::Chronyd => "/run/chrony/chronyd.pid",
+            Self::Timeballd => "/run/timeballd/timeballd.pid",
+        }
+    }
+
+    /// Its configuration.
+    pub fn conf(self, system: System) -> &'static str {
+        match self {
+            Self::Chronyd => system.chrony_conf(),
+            Self::Timeballd => "/etc/timeball/timeballd.conf",
+        }
+    }
+
+    /// What systemd calls it.
+    pub fn unit(self, system: System) -> &'static str {
+        match self {
+            Self::Chronyd => system.chrony_unit(),
+            Self::Timeballd => "timeballd",
+        }
+    }
+}
+
+/// timeballd's configuration as it is installed, with `sources` for its pool line.
+fn timeballd_text(sources: &str) -> String {
+    let text = include_str!("../../../../deploy/timeballd.conf");
+    assert!(
+        text.contains("\npool pool.ntp.org iburst\n"),
+        "the pool line has another form"
+    );
+    text.replace("pool pool.ntp.org iburst\n", sources)
+}
+
+/// The state of chronyd, or of timeballd in its place, when the laboratory opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chronyd {
     /// Installed and running.

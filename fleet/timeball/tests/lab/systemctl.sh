@@ -1,6 +1,6 @@
 #!/bin/sh
-# The systemctl of a lab host: knows one unit, chrony, and runs the real chronyd with -x,
-# so that a program that restarts chrony "through systemd" restarts it in truth.
+# The systemctl of a lab host: knows one unit, chrony or timeballd, and runs the real daemon with -x,
+# so that a program that restarts it "through systemd" restarts it in truth.
 #
 # Every call is a line of /run/lab/systemctl.log. With a file /run/lab/systemctl.fail,
 # start and restart fail as systemd reports a unit whose process left with an error.
@@ -8,7 +8,7 @@ set -u
 . /run/lab/env
 echo "$*" >>/run/lab/systemctl.log
 
-pidfile=/run/chrony/chronyd.pid
+pidfile=$LAB_PID
 
 main_pid() {
     pid=$(cat "$pidfile" 2>/dev/null) && kill -0 "$pid" 2>/dev/null && echo "$pid"
@@ -29,11 +29,11 @@ start() {
     main_pid >/dev/null && return 0
     if [ ! -e /run/lab/systemctl.fail ]; then
         # A daemon killed by SIGKILL leaves both behind; systemd's RuntimeDirectory= clears them.
-        mkdir -p /run/chrony
-        chown "$LAB_USER:" /run/chrony
-        chmod 0700 /run/chrony
-        rm -f "$pidfile" /run/chrony/chronyd.sock
-        chronyd -x -F 1 -u "$LAB_USER" -f "$LAB_CONF" -l "$LAB_LOG" </dev/null >/dev/null 2>&1 && return 0
+        mkdir -p "$LAB_RUN"
+        chown "$LAB_USER:" "$LAB_RUN"
+        chmod 0700 "$LAB_RUN"
+        rm -f "$pidfile" "$LAB_SOCKET"
+        "$LAB_PROGRAM" -x -F 1 -u "$LAB_USER" -f "$LAB_CONF" -l "$LAB_LOG" </dev/null >/dev/null 2>&1 && return 0
     fi
     echo "Job for $LAB_UNIT.service failed because the control process exited with error code." >&2
     return 1
@@ -71,7 +71,11 @@ case $verb in
     is-system-running) echo running && exit 0 ;;
 esac
 for unit in $units; do
-    if [ "$unit" != chrony ] && [ "$unit" != chronyd ] || ! command -v chronyd >/dev/null; then
+    case $LAB_UNIT in
+        timeballd) [ "$unit" = timeballd ] && known=1 || known= ;;
+        *) [ "$unit" = chrony ] || [ "$unit" = chronyd ] && known=1 || known= ;;
+    esac
+    if [ -z "$known" ] || ! command -v "$LAB_PROGRAM" >/dev/null; then
         case $verb in
             is-active) say inactive && exit 3 ;;
             is-enabled) echo "Failed to get unit file state for $unit.service: No such file or directory" >&2 && exit 1 ;;
