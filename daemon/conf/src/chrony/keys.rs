@@ -1,5 +1,6 @@
 //! Symmetric keys: the file of `keyfile`.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -114,10 +115,11 @@ const UNSUPPORTED: [&str; 6] = [
 /// Reads the text of a key file; `path` is named in diagnostics.
 ///
 /// Each line is `ID [TYPE] SECRET`. A line that cannot be read is passed over with a warning, as
-/// chronyd does; of several keys with one number the first is kept. Diagnostics show no secrets.
+/// chronyd does; of several keys with one number the one is kept that chronyd uses, which is any of
+/// them, by their places in the file. Diagnostics show no secrets.
 pub fn parse_keys(path: &str, text: &str) -> (Vec<Key>, Vec<Diagnostic>) {
     let file: Arc<str> = path.into();
-    let mut keys = Vec::new();
+    let mut keys: Vec<Key> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut diagnostics = Vec::new();
     for (number, text) in (1..).zip(text.lines()) {
@@ -126,20 +128,52 @@ pub fn parse_keys(path: &str, text: &str) -> (Vec<Key>, Vec<Diagnostic>) {
             continue;
         }
         let found = match key(text, &words) {
-            Ok(key) if seen.insert(key.id) => {
+            Ok(key) => {
+                let id = key.id;
                 keys.push(key);
-                continue;
+                if seen.insert(id) {
+                    continue;
+                }
+                Problem {
+                    word: 0,
+                    message: format!("Detected duplicate key {id}"),
+                    placed: false,
+                }
             }
-            Ok(key) => Problem {
-                word: 0,
-                message: format!("Detected duplicate key {}", key.id),
-                placed: false,
-            },
             Err(problem) => problem,
         };
         diagnostics.push(found.into_diagnostic(&file, number, &words));
     }
-    (keys, diagnostics)
+    (without_duplicates(keys), diagnostics)
+}
+
+/// Keeps of several keys with one number the one that chronyd uses: that which a search by halving
+/// meets first among all keys in the order of their numbers, keys with one number in that of the
+/// file. Observed with chronyd 4.3 and its development version on twelve files.
+fn without_duplicates(mut keys: Vec<Key>) -> Vec<Key> {
+    let ids = keys.iter().map(|key| key.id).collect::<Vec<_>>();
+    let mut order = (0..ids.len()).collect::<Vec<_>>();
+    order.sort_by_key(|place| ids.get(*place));
+    let kept = ids.iter().filter_map(|id| met_first(&order, &ids, *id));
+    let kept = kept.collect::<BTreeSet<_>>();
+    let mut places = 0..;
+    keys.retain(|_| places.next().is_some_and(|place| kept.contains(&place)));
+    keys
+}
+
+/// Where the number `id` is met first by halving: `order` has places in `ids` in the order of numbers.
+fn met_first(order: &[usize], ids: &[u32], id: u32) -> Option<usize> {
+    let mut rest = order;
+    loop {
+        let (lower, [place, upper @ ..]) = rest.split_at_checked(rest.len() / 2)? else {
+            return None;
+        };
+        rest = match ids.get(*place)?.cmp(&id) {
+            Ordering::Equal => return Some(*place),
+            Ordering::Greater => lower,
+            Ordering::Less => upper,
+        };
+    }
 }
 
 /// What is wrong with a line.
@@ -332,14 +366,41 @@ mod tests {
         assert_eq!(parse_keys("/keys", &long).0, []);
     }
 
+    /// Files by the numbers of their keys, and the line that counts of those that are there more than once, as
+    /// chronyd 4.3 and its development version have it.
     #[test]
-    fn the_first_of_several_keys_with_one_number_is_kept() {
+    fn of_several_keys_with_one_number_that_of_chronyd_counts() {
+        let files: [(&[u32], u32, u8); 12] = [
+            (&[1, 1], 1, 2),
+            (&[1, 1, 1], 1, 2),
+            (&[1, 1, 2], 1, 2),
+            (&[1, 2, 2], 2, 2),
+            (&[2, 2, 1], 2, 1),
+            (&[1, 2, 1], 1, 3),
+            (&[1, 1, 1, 1], 1, 3),
+            (&[1, 2, 3, 3], 3, 3),
+            (&[2, 2, 3, 4], 2, 2),
+            (&[1, 3, 3, 4, 5], 3, 3),
+            (&[5, 3, 3, 1, 4, 3], 3, 6),
+            (&[1, 1, 1, 2, 3, 4, 5], 1, 2),
+        ];
+        for (ids, id, line) in files {
+            let lines = ids
+                .iter()
+                .zip(1_u8..)
+                .map(|(id, line)| format!("{id} HEX:{line:02x}\n"));
+            let (keys, diagnostics) = parse_keys("/keys", &lines.collect::<String>());
+            let found = keys.iter().filter(|key| key.id == id).collect::<Vec<_>>();
+            assert_eq!(found.len(), 1, "{ids:?}");
+            assert_eq!(found[0].secret, [line], "{ids:?}");
+            let distinct = ids.iter().collect::<BTreeSet<_>>().len();
+            assert_eq!(keys.len(), distinct, "{ids:?}");
+            assert_eq!(diagnostics.len(), ids.len() - distinct, "{ids:?}");
+        }
         let (keys, diagnostics) = parse_keys("/keys", "1 first\n2 other\n1 second\n");
-        assert_eq!(keys[0].secret, b"first");
-        assert_eq!(keys.len(), 2);
         assert_eq!(diagnostics[0].as_original(), "Detected duplicate key 1");
         assert_eq!(diagnostics[0].span.line, 3);
-        assert!(!format!("{keys:?}").contains("first"));
+        assert!(!format!("{keys:?}").contains("second"));
     }
 
     proptest! {
