@@ -106,6 +106,13 @@ impl Daemon {
         chronyc(&["-c", "-n", "-h", socket.to_str().unwrap()], command)
     }
 
+    /// Asks with these options, over the Unix socket. Each of `words` is one argument.
+    pub(crate) fn ask_with(&self, options: &[&str], words: &[&str]) -> (String, Option<i32>) {
+        let socket = self.path("socket");
+        let arguments = [options, &["-h", socket.to_str().unwrap()], words].concat();
+        chronyc(&arguments, "")
+    }
+
     /// A file in the directory of the daemon.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -12,6 +12,7 @@
 
 mod access;
 mod changes;
+mod commands;
 mod daemon;
 mod reports;
 mod transcript;
