@@ -48,15 +48,16 @@ impl Discipline {
 
     /// Follows a typed time: true time − oscillator is `phase_s` now and changes by `frequency`, if that is known
     /// (`settime`). A typed time is no reference: the clock does not count as synchronised. `offset_s` is the
-    /// offset found, true time − the clock with all that is commanded.
+    /// offset found, true time − the clock with all that is commanded. The rule for steps holds for typed times too,
+    /// as with chronyd; says whether the clock was stepped.
     pub fn follow_hand(
         &mut self,
         now: Mono,
         (phase_s, frequency, offset_s): (f64, Option<f64>, f64),
-        timeline: &Timeline,
+        timeline: &mut Timeline,
         timers: &mut Timers,
         out: &mut Outbox,
-    ) {
+    ) -> bool {
         let frequency = self.set_frequency(frequency.unwrap_or(self.frequency));
         let target = Target {
             at: timeline.oscillator(now),
@@ -65,7 +66,15 @@ impl Discipline {
         };
         self.retarget(now, target, timeline);
         self.note_offset(now, offset_s);
-        self.slew_remaining(now, timeline, timers, out);
+        let remaining_s = self.remaining_s(now, timeline);
+        self.say_change(remaining_s, out);
+        let is_stepped = self.may_step(remaining_s, out);
+        if is_stepped {
+            self.step(now, remaining_s, timeline, timers, out);
+        } else {
+            self.slew_remaining(now, timeline, timers, out);
+        }
+        is_stepped
     }
 
     /// True time − oscillator, seconds, on which the clock is heading, when the oscillator reads `at`; `None`
@@ -152,9 +161,9 @@ mod tests {
 
     #[test]
     fn a_typed_time_is_followed_and_no_reference() {
-        let (mut discipline, timeline, mut timers, mut out) = parts();
+        let (mut discipline, mut timeline, mut timers, mut out) = parts();
         let typed = (2.0, Some(1e-5), 2.0);
-        discipline.follow_hand(Mono::ZERO, typed, &timeline, &mut timers, &mut out);
+        discipline.follow_hand(Mono::ZERO, typed, &mut timeline, &mut timers, &mut out);
         assert!(discipline.reference().is_none());
         let tracking = discipline.tracking(Mono::ZERO, &timeline);
         assert!((tracking.last_offset_s - 2.0).abs() < 1e-12 && (tracking.remaining_s - 2.0).abs() < 1e-12);

@@ -224,9 +224,7 @@ impl Discipline {
             self.skew = update.frequency_error;
         }
         self.residual_frequency = update.frequency - self.frequency;
-        if offset_s.abs() > self.rules.log_change_s {
-            out.warn(format!("System clock wrong by {offset_s:.6} seconds"));
-        }
+        self.say_change(offset_s, out);
         if let Some(smoothing) = &mut self.smoothing
             && smoothing.settle(self.skew)
         {
@@ -511,6 +509,13 @@ impl Discipline {
             self.mean_square_s2 + RMS_WEIGHT * (square - self.mean_square_s2)
         };
         self.updates = self.updates.saturating_add(1);
+    }
+
+    /// Says that the clock is far off (`logchange`).
+    fn say_change(&self, offset_s: f64, out: &mut Outbox) {
+        if offset_s.abs() > self.rules.log_change_s {
+            out.warn(format!("System clock wrong by {offset_s:.6} seconds"));
+        }
     }
 
     /// Whether an offset is to be stepped: it is above the threshold, and the rule still holds. Its limit counts

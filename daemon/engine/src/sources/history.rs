@@ -14,11 +14,12 @@ const HISTORIES_MAX: usize = 256;
 const HISTORY_LENGTH_MAX: usize = 65_536;
 
 impl Sources {
-    /// Writes down what was measured of every source (`chronyc dump`).
+    /// Writes down what was measured of every source (`chronyc dump`); of one without measurements there is
+    /// nothing to write.
     pub fn dump(&self, tools: &mut Tools<'_>) {
         let clock = clock(tools);
         for source in self.by_id.values() {
-            if source.address.is_some() {
+            if source.address.is_some() && source.estimator.count() > 0 {
                 tools.out.push(Output::WriteDump {
                     source: source.place(),
                     text: source.dump(&clock),

@@ -187,8 +187,11 @@ fn follow(engine: &mut Engine, now: Now, offset_s: f64) {
     };
     let phase_s = line.phase_at(engine.timeline.oscillator(now.mono));
     let typed = (phase_s, line.frequency, offset_s);
-    let (timeline, timers) = (&engine.timeline, &mut engine.timers);
-    engine
+    let (timeline, timers) = (&mut engine.timeline, &mut engine.timers);
+    let is_stepped = engine
         .discipline
         .follow_hand(now.mono, typed, timeline, timers, &mut engine.out);
+    if is_stepped {
+        engine.move_origin();
+    }
 }

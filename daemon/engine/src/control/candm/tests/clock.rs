@@ -268,6 +268,31 @@ fn times_are_typed_only_when_that_is_allowed() {
 }
 
 #[test]
+fn typed_times_are_stepped_by_the_rule() {
+    let mut config = Config::default();
+    config.control.manual = true;
+    config.clock.make_step = Some(conf::config::MakeStep {
+        threshold_s: 0.1,
+        limit: Some(1),
+    });
+    let mut bench = Bench::new(config);
+    assert!(matches!(typed(&mut bench, 1.25), Got::Reply(_)));
+    assert_eq!(
+        bench.log(),
+        [
+            "Making a slew of 1.250000",
+            "System clock wrong by -1.250000 seconds",
+            "System clock was stepped by -1.250000 seconds",
+        ]
+    );
+    near(bench.stepped_s, -1.25, 1e-6);
+    // The rule was good for one update.
+    bench.run(3600.0);
+    assert!(matches!(typed(&mut bench, 0.5), Got::Reply(_)));
+    near(bench.stepped_s, -1.25, 1e-6);
+}
+
+#[test]
 fn a_clock_that_may_not_be_touched_has_news_once() {
     let mut config = Config::default();
     config.clock.make_step = Some(conf::config::MakeStep {

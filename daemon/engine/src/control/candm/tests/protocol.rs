@@ -305,6 +305,15 @@ fn files_are_the_programs_business() {
         wire::candm::SourceName::new("192.0.2.1").expect("a name"),
     ))));
     bench.outputs();
+    // Nor is there one of a source of which nothing is known.
+    bench.done(&Request::Dump);
+    assert_eq!(bench.outputs(), []);
+    let known = Input::Dump {
+        source: "192.0.2.1",
+        text: "SRC0\n192.0.2.1\n0 377 8 2 0\n1 0\n1795168700.000000000 1e-4 1e-4 7e-4 3e-6 7e-4 3e-6\n",
+    };
+    bench.engine.handle_input(bench.now(), known);
+    bench.outputs();
     bench.done(&Request::Dump);
     let dumps = bench.outputs();
     assert!(
