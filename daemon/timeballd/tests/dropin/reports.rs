@@ -183,6 +183,81 @@ fn clients_that_asked_for_the_time_are_counted_alike() {
     });
 }
 
+/// A server that is authenticated with key 1, of which the client's file has two: both daemons take the same one.
+/// What is measured differs, so that of the values only their number is compared.
+#[test]
+fn a_daemon_that_authenticates_a_server_reports_alike() {
+    let port = daemon::free_port();
+    let config = format!("port {port}\nlocal stratum 5\nallow\nkeyfile @DIR@/keys\n");
+    let server = Daemon::start(Program::Chronyd, &config);
+    std::fs::write(server.path("keys"), "1 SHA1 the_second_secret\n").unwrap();
+    let _ = server.ask("rekey");
+    let config = format!(
+        "port 0\nkeyfile @DIR@/keys\nserver 127.0.0.1 port {port} minpoll -2 maxpoll -2 key 1 offline\n\
+         server 127.0.0.2 port {port} minpoll -2 maxpoll -2 key 2 xleave offline"
+    );
+    same(&config, |daemon, transcript| {
+        let keys = "1 SHA1 the_first_secret\n1 SHA1 the_second_secret\n";
+        std::fs::write(daemon.path("keys"), keys).unwrap();
+        let _ = daemon.ask("rekey");
+        transcript.add("online", daemon.ask("online"));
+        wait_until(daemon, "^* 127.0.0.1 ");
+        for report in ["authdata", "authdata -a", "activity", "sourcename 127.0.0.1"] {
+            transcript.add(report, daemon.ask(report));
+            transcript.add(report, daemon.ask_for_values(report));
+        }
+        for report in [
+            "tracking",
+            "sources",
+            "sourcestats",
+            "selectdata",
+            "ntpdata",
+            "ntpdata 127.0.0.1",
+        ] {
+            let (text, status) = daemon.ask_for_values(report);
+            let counts = text
+                .lines()
+                .map(|line| format!("{} values\n", line.split(',').count()));
+            transcript.add(report, (counts.collect(), status));
+        }
+        // What is done to a source that is followed shows at once.
+        for command in [
+            "offline 127.0.0.1",
+            "delete 127.0.0.1",
+            "activity",
+            "sources",
+            "authdata",
+            "reset sources",
+        ] {
+            let (text, status) = daemon.ask(command);
+            transcript.add(command, (text, status));
+        }
+        let (text, status) = daemon.ask("tracking");
+        let kept = ["Reference ID", "Stratum", "Ref time", "Residual", "Root", "Leap"];
+        let kept = text
+            .lines()
+            .filter(|line| kept.iter().any(|label| line.starts_with(label)));
+        transcript.add(
+            "tracking",
+            (kept.map(|line| format!("{line}\n")).collect(), status),
+        );
+    });
+}
+
+/// Waits until `chronyc sources` shows something.
+fn wait_until(daemon: &Daemon, shown: &str) {
+    let begun = Instant::now();
+    while !daemon.ask("sources").0.contains(shown) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{}\n{}",
+            daemon.ask("sources").0,
+            daemon.log()
+        );
+        sleep(Duration::from_millis(100));
+    }
+}
+
 /// A server to be followed, quickly.
 fn following(port: u16) -> String {
     format!(
@@ -213,15 +288,7 @@ fn a_daemon_that_follows_a_server_reports_alike() {
     }
 
     fn body(daemon: &Daemon, transcript: &mut Transcript) {
-        let begun = Instant::now();
-        while !daemon.ask("sources").0.contains("^* 127.0.0.2") {
-            assert!(
-                begun.elapsed() < Duration::from_secs(20),
-                "{}",
-                daemon.ask("sources").0
-            );
-            sleep(Duration::from_millis(100));
-        }
+        wait_until(daemon, "^* 127.0.0.2");
         // The register fills with eight polls, four a second.
         sleep(Duration::from_millis(2500));
         transcript.add(
