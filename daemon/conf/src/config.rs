@@ -8,7 +8,7 @@
 //! # What is not here
 //!
 //! Directives of chrony.conf for which this tree has no field, because timeballd does not do it:
-//! reference clocks (`refclock`), NTS (`nts` of a source, `ntsservercert`, `ntsserverkey`), Samba's
+//! NTS (`nts` of a source, `ntsservercert`, `ntsserverkey`), Samba's
 //! signing (`ntpsigndsocket`) and NTP over PTP (`ptpport`) are refused; `hwtimestamp`, `tempcomp`,
 //! `mailonchange`, `maxtxbuffers` and `hwtstimeout` are left out with a warning; and what only
 //! tunes one of these (`ntsdumpdir`, `ptpdomain`, …) has nothing to tune. The table
@@ -18,6 +18,7 @@ mod access;
 mod clock;
 mod control;
 mod process;
+mod refclock;
 mod server;
 mod source;
 
@@ -30,6 +31,7 @@ pub use clock::{
 };
 pub use control::{Control, OpenCommand};
 pub use process::{LogKind, Logs, PathSetting, Process};
+pub use refclock::{RefClock, RefClockDriver};
 pub use server::{Broadcast, Client, ClientLog, RateLimit, Server};
 pub use source::{Family, SelectOptions, SourceConfig, SourceKey, SourceKind, SourceName};
 
@@ -38,6 +40,8 @@ pub use source::{Family, SelectOptions, SourceConfig, SourceKey, SourceKind, Sou
 pub struct Config {
     /// Time sources, in the order of their lines. Those of [`Self::source_dirs`] are not among them.
     pub sources: Vec<SourceConfig>,
+    /// Reference clocks, in the order of their lines.
+    pub ref_clocks: Vec<RefClock>,
     /// Directories with files of further sources, read again on request. Each element is searched
     /// by itself: of several files with one name in its directories only the first is read.
     pub source_dirs: Vec<Vec<String>>,

@@ -248,8 +248,8 @@ fn every_error_has_the_text_of_chronyd_and_its_place() {
             "W 1:1 mailonchange directive is not supported at line 1 in file /main",
         ),
         (
-            "refclock SHM 0",
-            "E 1:1 refclock directive is not supported at line 1 in file /main",
+            "refclock PPS /dev/pps0",
+            "E 1:10 refclock driver PPS is not compiled in",
         ),
         (
             "ptpport 319",

@@ -403,3 +403,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn reference_clocks_are_read() {
+    let text = "refclock SHM 3:perm=0644 poll 2 dpoll 5 refid GPS offset -0.5 delay 0.1 stratum 2 tai prefer filter 0\n\
+         refclock SHM 0\nleapsectz right/UTC\n";
+    let config = config(text);
+    let expected = RefClock {
+        poll: 2,
+        driver_poll: 2,
+        offset_s: -0.5,
+        delay_s: 0.1,
+        stratum: 2,
+        is_tai: true,
+        filter_length: 1,
+        select: SelectOptions {
+            prefer: true,
+            ..SelectOptions::default()
+        },
+        ..RefClock::new(
+            RefClockDriver::SharedMemory {
+                unit: 3,
+                permissions: 0o644,
+            },
+            *b"GPS\0",
+        )
+    };
+    assert_eq!(config.ref_clocks[0], expected);
+    assert_eq!(config.ref_clocks[1].reference_id, *b"SHM1");
+}

@@ -16,6 +16,7 @@ use crate::io::{Input, Now, Output};
 use crate::keyring::Keyring;
 use crate::outbox::Outbox;
 use crate::ports::Ports;
+use crate::ref_clock::RefClockState;
 use crate::select::{self, Selector};
 use crate::serve;
 use crate::server::Server;
@@ -77,6 +78,7 @@ pub struct Engine {
     pub(crate) tai_offset_s: Option<i32>,
     /// The leap second of which the kernel was told.
     pub(crate) told_leap: Leap,
+    pub(crate) ref_clocks: Vec<RefClockState>,
     /// The first measurement, as long as it is made.
     pub(crate) initial: Option<InitialMeasurement>,
 }
@@ -107,6 +109,7 @@ impl Engine {
             leaps: Leaps::new(config.leap.mode, options.leap_table.clone()),
             tai_offset_s: None,
             told_leap: Leap::Normal,
+            ref_clocks: Vec::new(),
             initial: None,
             options,
             config,
@@ -160,6 +163,7 @@ impl Engine {
                 self.keys = Keyring::new(keys);
                 self.ask(now, Sources::keys_changed);
             }
+            Input::RefClock { ref_clock, reading } => self.ref_clock_read(now, ref_clock, reading),
             Input::Dump { source, text } => {
                 self.ask(now, |sources, tools| sources.remember(source, text, tools));
             }
@@ -180,6 +184,7 @@ impl Engine {
                 Timer::Leap => self.pass_leap(now.mono),
                 Timer::Drift => self.write_drift(),
                 Timer::Broadcast(index) => self.broadcast(now, index),
+                Timer::RefClock(index) => self.ref_clock_due(now.mono, index),
                 Timer::Fallback => self.fall_back(now.mono),
                 Timer::Status => self.tell_kernel(now.mono),
                 Timer::Local => {}
@@ -208,6 +213,7 @@ impl Engine {
 
     /// Adds the sources of the configuration, and says that the daemon is ready.
     pub(crate) fn begin_normal_operation(&mut self, now: Now) {
+        self.begin_ref_clocks(now);
         let configured = std::mem::take(&mut self.config.sources);
         self.ask(now, |sources, tools| sources.add_configured(configured, tools));
         if !self.config.source_dirs.is_empty() {
@@ -261,6 +267,7 @@ impl Engine {
         if let Some(by_s) = self.timeline.move_origin() {
             self.discipline.shift(by_s);
             self.sources.shift(by_s);
+            self.shift_ref_clocks(by_s);
             self.control.manual.shift(by_s);
         }
     }

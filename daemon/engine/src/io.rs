@@ -76,6 +76,17 @@ pub enum ControlPeer {
     },
 }
 
+/// What the driver of a reference clock says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RefClockReading {
+    /// When, on the system clock.
+    pub at: UnixTime,
+    /// The reference clock − the system clock then, seconds.
+    pub offset_s: f64,
+    /// What it announces; unsynchronised when it is not to be used.
+    pub leap: Leap,
+}
+
 /// Something that happened. Every variant is handled in one call of
 /// [`Engine::handle_input`](crate::Engine::handle_input).
 #[derive(Debug, Clone, PartialEq)]
@@ -120,6 +131,13 @@ pub enum Input<'a> {
         peer: ControlPeer,
         /// The request, not looked at yet.
         bytes: &'a [u8],
+    },
+    /// The driver of a reference clock was asked, as told by [`Output::ReadRefClock`].
+    RefClock {
+        /// Its place in the configuration.
+        ref_clock: u32,
+        /// What it had to say, if anything.
+        reading: Option<RefClockReading>,
     },
     /// The files of the source directories have been read, as asked by [`Output::ReadSourceFiles`].
     SourceFiles(Vec<conf::config::SourceConfig>),
@@ -294,6 +312,11 @@ pub enum Output {
         source: String,
         /// The content.
         text: String,
+    },
+    /// Ask the driver of a reference clock, and answer with [`Input::RefClock`].
+    ReadRefClock {
+        /// Its place in the configuration.
+        ref_clock: u32,
     },
     /// Read the files of the source directories and answer with [`Input::SourceFiles`].
     ReadSourceFiles,

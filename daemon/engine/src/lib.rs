@@ -19,6 +19,7 @@ pub mod io;
 pub mod keyring;
 pub mod outbox;
 pub mod ports;
+mod ref_clock;
 pub mod select;
 mod serve;
 pub mod server;

@@ -42,6 +42,7 @@ pub(crate) struct Stage {
     pub(crate) lookups: VecDeque<(f64, LookupId, String)>,
     pub(crate) dumps: Vec<(String, String)>,
     pub(crate) asked_for_files: usize,
+    pub(crate) ref_clocks_asked: Vec<u32>,
     pub(crate) sockets: BTreeMap<SocketId, SocketUse>,
     /// So much later than usual the answers come, in turn, seconds.
     pub(crate) late_s: Vec<f64>,
@@ -76,6 +77,7 @@ impl Stage {
             lookups: VecDeque::new(),
             dumps: Vec::new(),
             asked_for_files: 0,
+            ref_clocks_asked: Vec::new(),
             sockets: BTreeMap::new(),
             late_s: vec![0.0],
             server,
@@ -208,6 +210,7 @@ impl Stage {
                 Output::LogFile { file, line } => self.lines.push((file, line)),
                 Output::Resolve { lookup, name } => self.lookups.push_back((at_s, lookup, name)),
                 Output::WriteDump { source, text } => self.dumps.push((source, text)),
+                Output::ReadRefClock { ref_clock } => self.ref_clocks_asked.push(ref_clock),
                 Output::ReadSourceFiles => self.asked_for_files += 1,
                 _ => {}
             }

@@ -1,12 +1,12 @@
 //! From the sources to the clock: gather what they say, select, update the discipline.
 
 use conf::config::AuthSelectMode;
-use units::{Leap, Mono, ReferenceId, Stratum};
+use units::{Leap, Mono, Stratum};
 
 use crate::discipline::{Reference, Update, Verdict};
 use crate::engine::{Engine, Once};
 use crate::io::{ClockCommand, LogFile, Output, Severity};
-use crate::select::{self, AuthMode, Candidate, Origin, Rules, Status};
+use crate::select::{self, AuthMode, Candidate, Rules, Status};
 use crate::source::{Source, SourceId};
 use crate::timer::Timer;
 
@@ -97,11 +97,7 @@ impl Engine {
                 trust: source.config.select.trust,
                 require: source.config.select.require,
             },
-            origin: if source.config.key_id.is_some() {
-                Origin::Authenticated
-            } else {
-                Origin::Unauthenticated
-            },
+            origin: source.origin(),
             is_online: source.online,
             reach: source.reach,
             polls: source.polls,
@@ -122,9 +118,7 @@ impl Engine {
                 .last_answer
                 .as_ref()
                 .is_none_or(|answer| answer.tests.synchronised),
-            reference_id: source
-                .address
-                .map_or(ReferenceId::UNSYNCHRONISED, crate::source::reference_id),
+            reference_id: source.own_reference_id(),
             our_reference_id: source
                 .last_answer
                 .as_ref()
@@ -178,9 +172,8 @@ impl Engine {
         let copy = source.config.copy;
         let reference = Reference {
             id: match source.address {
-                _ if copy => source.reference_id,
-                Some(address) => crate::source::reference_id(address),
-                None => ReferenceId::UNSYNCHRONISED,
+                Some(_) if copy => source.reference_id,
+                _ => source.own_reference_id(),
             },
             address: source.address,
             stratum: if copy {
@@ -315,10 +308,19 @@ impl Engine {
             self.discipline.leap_slowly(now, by_s, &self.timeline);
         }
         self.sources.shift(by_s);
+        self.shift_ref_clocks(by_s);
         self.discipline.shift(by_s);
         match self.leaps.mode() {
-            // The kernel has moved the clock, or does it in this second; it is seen like any step.
-            LeapMode::System | LeapMode::Ignore => {}
+            // The kernel has moved the clock, or does it in this second; it is seen like any step. It has taken
+            // back what it was told, and counts TAI − UTC itself.
+            LeapMode::System => {
+                if std::mem::replace(&mut self.told_leap, Leap::Normal) != Leap::Normal {
+                    self.out.info("System clock status reset after leap second");
+                }
+                let change_s = if by_s < 0.0 { 1 } else { -1 };
+                self.tai_offset_s = self.tai_offset_s.map(|offset_s| offset_s + change_s);
+            }
+            LeapMode::Ignore => {}
             LeapMode::Step => self
                 .discipline
                 .leap_step(now, by_s, &mut self.timeline, &mut self.out),

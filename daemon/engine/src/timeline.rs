@@ -117,6 +117,12 @@ impl Timeline {
         self.slewed_until(at) + self.stepped_s
     }
 
+    /// The system clock − the oscillator, from the origin, when the oscillator reads `at`, seconds.
+    pub fn correction_at_oscillator_s(&self, at: Mono) -> f64 {
+        let since_s = at.seconds_since(self.oscillator(self.reference));
+        self.slewed_s + since_s * self.rate + self.stepped_s
+    }
+
     /// The monotonic clock when the system clock read `wall`, not long ago.
     pub fn mono(&self, wall: UnixTime) -> Mono {
         let (seconds, nanos) = wall.to_parts();

@@ -29,6 +29,8 @@ pub enum Timer {
     Initial,
     /// A broadcast is due, by its place in the configuration.
     Broadcast(u32),
+    /// The driver of a reference clock is to be asked, by its place in the configuration.
+    RefClock(u32),
     /// The kernel's idea of the error bound is renewed.
     Status,
 }

@@ -22,6 +22,7 @@ pub mod privileges;
 mod random;
 mod resolver;
 pub mod sandbox;
+mod shared_memory;
 pub mod signals;
 mod socket;
 pub mod syslog;
@@ -32,6 +33,7 @@ pub use errno::reason;
 pub use poll::{Ready, Token, Waiter, Watch};
 pub use random::Random;
 pub use resolver::{ADDRESSES_MAX, AddressFamily, Answer, LookupError, Resolver, look_up};
+pub use shared_memory::{ClockSample, SharedMemory};
 pub use socket::{
     DATAGRAM_LENGTH_MAX, Received, SOCKET_PATH_MAX, Stamping, Transmitted, UdpOptions, UdpSocket, UnixPeer,
     UnixSocket,

@@ -5,8 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use engine::io::{ClockCommand, Input, Output, SocketUse};
-use os::{ClockError, Token, UdpOptions, UdpSocket, Watch, reason};
+use engine::io::{ClockCommand, Input, Output, RefClockReading, SocketUse};
+use os::{ClockError, SharedMemory, Token, UdpOptions, UdpSocket, Watch, reason};
 
 use crate::files::{ConfigurationFiles, take_dumps, write_drift, write_dump};
 use crate::keys;
@@ -75,6 +75,7 @@ impl Daemon {
                     said(&mut hands.log, directory, write_dump(directory, &source, &text));
                 }
             }
+            Output::ReadRefClock { ref_clock } => self.read_ref_clock(ref_clock),
             Output::ReadSourceFiles => {
                 let (sources, problems) =
                     conf::chrony::read_source_dirs(&hands.config.source_dirs, &ConfigurationFiles);
@@ -92,6 +93,18 @@ impl Daemon {
             Output::Exit { status } => return Some(status),
         }
         None
+    }
+
+    /// Asks the driver of a reference clock.
+    fn read_ref_clock(&mut self, ref_clock: u32) {
+        let place = usize::try_from(ref_clock).unwrap_or(usize::MAX);
+        let driver = self.hands.ref_clocks.get_mut(place);
+        let reading = driver.and_then(SharedMemory::take).map(|sample| RefClockReading {
+            at: sample.at,
+            offset_s: sample.offset_s,
+            leap: sample.leap,
+        });
+        self.tell(Input::RefClock { ref_clock, reading });
     }
 
     /// Acts upon the clock, and tells the engine how that went.

@@ -8,7 +8,9 @@ use conf::config::Config;
 use engine::Engine;
 use engine::control::report::Following;
 use engine::io::{Input, LookupError, LookupId, Now, Severity, SocketId, Stamp, StampSource};
-use os::{Clock, DATAGRAM_LENGTH_MAX, Ready, Resolver, Stamping, Token, UdpSocket, Waiter, signals};
+use os::{
+    Clock, DATAGRAM_LENGTH_MAX, Ready, Resolver, SharedMemory, Stamping, Token, UdpSocket, Waiter, signals,
+};
 use units::Mono;
 
 use crate::control::ControlSockets;
@@ -40,6 +42,8 @@ pub(crate) struct Hands {
     pub sockets: BTreeMap<SocketId, UdpSocket>,
     /// The command sockets.
     pub control: ControlSockets,
+    /// The drivers of reference clocks, in the order of the configuration.
+    pub ref_clocks: Vec<SharedMemory>,
     /// What looks names up.
     pub resolver: Resolver,
     /// The daemon's log.

@@ -7,14 +7,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use conf::config::{Config, Family, LogKind, PathSetting};
+use conf::config::{Config, Family, LogKind, PathSetting, RefClockDriver};
 use conf::diagnostic::{Diagnostic, Severity as Weight};
 use engine::io::Severity;
 use engine::{Engine, Options};
 use os::background::{Detached, detach, inherit};
 use os::pid_file::PidFile;
 use os::privileges::{self, User};
-use os::{AddressFamily, Clock, Random, Resolver, Stamping, Waiter, reason, signals};
+use os::{AddressFamily, Clock, Random, Resolver, SharedMemory, Stamping, Waiter, reason, signals};
 use units::UnixTime;
 use wire::ntp::auth::Key;
 
@@ -95,6 +95,7 @@ struct Prepared {
     control: ControlSockets,
     metrics: Option<MetricsServer>,
     keys: Vec<Key>,
+    ref_clocks: Vec<SharedMemory>,
     arguments: Arguments,
     /// Removed when the daemon has ended.
     _pid_file: Option<PidFile>,
@@ -128,6 +129,7 @@ fn prepare(
     make_directories(&config, socket, user, log);
     let mut control = ControlSockets::open(&config.control, log);
     let metrics = open_metrics(&config, log);
+    let ref_clocks = open_ref_clocks(&config)?;
     let keys = keys::load(config.key_file.as_deref(), log);
     set_scheduling(arguments, &config, log);
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
@@ -138,6 +140,7 @@ fn prepare(
     if control.is_empty()
         && config.server.port == 0
         && config.sources.is_empty()
+        && config.ref_clocks.is_empty()
         && config.source_dirs.is_empty()
     {
         return Err(Fatal("Nothing to do".to_owned()));
@@ -172,6 +175,7 @@ fn prepare(
         control,
         metrics,
         keys,
+        ref_clocks,
         arguments: arguments.clone(),
         _pid_file: pid_file,
     })
@@ -190,6 +194,7 @@ impl Prepared {
             _stamping: Stamping::begin(),
             sockets: BTreeMap::new(),
             control: self.control,
+            ref_clocks: self.ref_clocks,
             resolver: Resolver::new(self.arguments.family),
             log,
             log_files: LogFiles::new(&self.config.logs),
@@ -371,6 +376,16 @@ fn make_directories(config: &Config, socket: Option<&Path>, user: Option<User>, 
             ));
         }
     }
+}
+
+/// Opens what reference clocks write into.
+fn open_ref_clocks(config: &Config) -> Result<Vec<SharedMemory>, Fatal> {
+    let open = config.ref_clocks.iter().map(|clock| {
+        let RefClockDriver::SharedMemory { unit, permissions } = clock.driver;
+        SharedMemory::attach(unit, permissions)
+            .map_err(|error| fatal(format!("Could not attach SHM segment {unit}"), &error))
+    });
+    open.collect()
 }
 
 /// Opens the address of the daemon's numbers, if they are to be had.

@@ -265,7 +265,7 @@ pub const DIRECTIVES: &[Directive] = &[
     integer("ptpdomain", 0, 255, "123").support(Support::Idle),
     integer("ptpport", 0, 65_535, "0").support(Support::Refused),
     between("ratelimit", 0, 8).uncounted(),
-    at_least("refclock", 2).uncounted().support(Support::Refused),
+    at_least("refclock", 2).uncounted(),
     integer("refresh", 0, INT_MAX, "1209600"),
     positive("reselectdist", "1e-4"),
     positive("rtcautotrim", "0").support(Support::LeftOut),

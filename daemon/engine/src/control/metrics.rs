@@ -387,6 +387,7 @@ impl Row {
             mode: match source.mode {
                 Mode::Client => "client",
                 Mode::Peer => "peer",
+                Mode::ReferenceClock => "reference_clock",
             },
             poll_s: source.poll.as_seconds(),
             stratum: f64::from(source.stratum.to_byte()),

@@ -399,7 +399,7 @@ impl Source {
         sample.is_some_and(|sample| self.add(sample, true))
     }
 
-    fn add(&mut self, sample: Sample, counts_for_interval: bool) -> bool {
+    pub(super) fn add(&mut self, sample: Sample, counts_for_interval: bool) -> bool {
         let before = self.estimator.last().map(|last| last.at);
         self.estimator.add(sample);
         if self.estimator.last().map(|last| last.at) == before {

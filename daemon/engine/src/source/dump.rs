@@ -47,11 +47,25 @@ pub struct Clock {
 pub struct NotOurs;
 
 impl Source {
+    /// What the file is called, without its suffix: by the address, or by the identifier of a reference clock.
+    pub(crate) fn dump_name(&self) -> Option<String> {
+        let of_clock = self.ref_clock.map(|id| format!("refid:{:08x}", id.0));
+        self.address.map(|address| address.to_string()).or(of_clock)
+    }
+
+    /// What the file says that the source is called.
+    fn dump_title(&self) -> String {
+        match self.ref_clock {
+            Some(_) => ".".to_owned(),
+            None => self.config.name.to_string(),
+        }
+    }
+
     /// What was measured, as a text.
     pub fn dump(&self, clock: &Clock) -> String {
         let mut text = format!(
             "{MAGIC}\n{}\n{} {:o} {} {} {}\n{} 0\n",
-            self.config.name,
+            self.dump_title(),
             self.authentication_mode(),
             self.reach,
             self.polls,
@@ -103,7 +117,7 @@ impl Source {
 
     fn read(&self, text: &str, clock: &Clock) -> Option<History> {
         let mut lines = text.lines();
-        if lines.next()? != MAGIC || lines.next()? != self.config.name.to_string() {
+        if lines.next()? != MAGIC || lines.next()? != self.dump_title() {
             return None;
         }
         let mut words = lines.next()?.split_ascii_whitespace();

@@ -60,7 +60,7 @@ impl MedianFilter {
 }
 
 /// The mean of the samples around the median, told at the time of the newest of them.
-fn combine(mut samples: Vec<Sample>, frequency: f64) -> Option<Sample> {
+pub(crate) fn combine(mut samples: Vec<Sample>, frequency: f64) -> Option<Sample> {
     let newest = *samples.last()?;
     let level = |sample: &Sample| sample.phase_s - frequency * sample.at.seconds_since(newest.at);
     samples.sort_by(|a, b| level(a).total_cmp(&level(b)));

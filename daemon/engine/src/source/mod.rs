@@ -26,13 +26,15 @@ use conf::config::{SourceConfig, SourceKind, SourceName};
 use units::{Leap, Mono, PollInterval, ReferenceId, Stratum};
 use wire::ntp::Header;
 
-use crate::estimate::{Estimator, Prior};
+use crate::estimate::{Estimator, Prior, Sample};
 use crate::io::{SocketId, StampSource};
+use crate::select::Origin;
 use crate::source::exchange::{LastAnswer, Past, Pending};
 use crate::source::median::MedianFilter;
 use crate::source::poll::Polling;
 use crate::source::quantile::Quantile;
 use crate::source::symmetric::Symmetric;
+use crate::timeline::Timeline;
 
 /// A peer is late when it was not heard for so many of its intervals.
 const PEER_LATE: f64 = 1.5;
@@ -92,6 +94,8 @@ pub struct Source {
     pub config: SourceConfig,
     /// Its address; `None` while its name is not resolved.
     pub address: Option<IpAddr>,
+    /// Its reference identifier, if it is a reference clock and not a server.
+    pub ref_clock: Option<ReferenceId>,
     /// The number that stands for the address while the name is not resolved (`ID#0000000001`), from 1.
     pub placeholder: u32,
     /// Its address came from a name, and nobody there has answered yet.
@@ -181,6 +185,7 @@ impl Source {
         }
         Self {
             address,
+            ref_clock: None,
             placeholder: 0,
             is_tentative: false,
             online: !config.offline,
@@ -212,6 +217,47 @@ impl Source {
         }
     }
 
+    /// Makes it a reference clock.
+    #[must_use]
+    pub(crate) fn into_ref_clock(mut self, id: ReferenceId, stratum: Stratum) -> Self {
+        self.ref_clock = Some(id);
+        self.stratum = stratum;
+        self.reference_id = id;
+        self.polling.set_near(true);
+        self
+    }
+
+    /// How far it can be trusted not to be somebody else.
+    pub(crate) fn origin(&self) -> Origin {
+        match (self.ref_clock, self.config.key_id) {
+            (Some(_), _) => Origin::ReferenceClock,
+            (None, Some(_)) => Origin::Authenticated,
+            (None, None) => Origin::Unauthenticated,
+        }
+    }
+
+    /// What others call it as a reference.
+    pub(crate) fn own_reference_id(&self) -> ReferenceId {
+        let of_address = self.address.map(reference_id);
+        self.ref_clock
+            .or(of_address)
+            .unwrap_or(ReferenceId::UNSYNCHRONISED)
+    }
+
+    /// A poll of a reference clock is over; says whether its sample, if there is one, was taken in.
+    pub(crate) fn poll_ref_clock(&mut self, sample: Option<Sample>, leap: Leap, timeline: &Timeline) -> bool {
+        self.is_reach_settled = false;
+        let Some(sample) = sample else {
+            self.missed();
+            self.polling.set_near(true);
+            return false;
+        };
+        self.reached();
+        self.leap = leap;
+        self.last_offset_s = sample.phase_s - timeline.correction_at_oscillator_s(sample.at);
+        self.add(sample, false)
+    }
+
     /// Where it is asked; `None` while its name is not resolved.
     pub fn remote(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.address?, self.config.port))
@@ -220,16 +266,17 @@ impl Source {
     /// What the log calls it: the address or what stands for it, and the name if that is another.
     pub fn label(&self) -> String {
         match &self.config.name {
-            SourceName::Name(name) => format!("{} ({name})", self.place()),
-            SourceName::Address(_) => self.place(),
+            SourceName::Name(name) if self.ref_clock.is_none() => format!("{} ({name})", self.place()),
+            _ => self.place(),
         }
     }
 
     /// Its address or what stands for it.
     pub fn place(&self) -> String {
-        match self.address {
-            Some(address) => address.to_string(),
-            None => format!("ID#{:010}", self.placeholder),
+        match (self.address, self.ref_clock) {
+            (Some(address), _) => address.to_string(),
+            (None, Some(id)) => id.ascii(),
+            (None, None) => format!("ID#{:010}", self.placeholder),
         }
     }
 

@@ -1,11 +1,12 @@
 //! Adding and removing sources.
 
 use conf::config::{Family, SourceConfig, SourceKind, SourceName};
-use units::Mono;
+use units::{Leap, Mono, ReferenceId, Stratum};
 
+use crate::estimate::Sample;
 use crate::source::{Source, SourceId};
 use crate::sources::names::Naming;
-use crate::sources::{Entry, EntryId, Origin, SOURCES_MAX, Sources, Tools};
+use crate::sources::{Entry, EntryId, Event, Origin, SOURCES_MAX, Sources, Tools};
 use crate::timer::Timer;
 
 /// The wait before the first request, and between the first requests to different sources, seconds.
@@ -104,6 +105,44 @@ impl Sources {
         );
         self.look_up(entry, tools);
         Ok(entry)
+    }
+
+    /// Adds a reference clock, which is never asked over the network.
+    pub(crate) fn add_ref_clock(
+        &mut self,
+        config: SourceConfig,
+        id: ReferenceId,
+        stratum: u8,
+        tools: &mut Tools<'_>,
+    ) -> SourceId {
+        let number = SourceId(self.next_source);
+        self.next_source = self.next_source.wrapping_add(1);
+        let source = Source::new(config, tools.prior, self.rules.samples_max);
+        self.by_id
+            .insert(number, source.into_ref_clock(id, Stratum(stratum)));
+        self.recall(number, tools);
+        number
+    }
+
+    /// A poll of a reference clock is over, and this is its sample.
+    pub(crate) fn ref_clock_polled(
+        &mut self,
+        id: SourceId,
+        sample: Option<Sample>,
+        leap: Leap,
+        tools: &mut Tools<'_>,
+    ) {
+        let before = self.by_id.get(&id).and_then(|source| source.estimator.state());
+        let Some(source) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        let is_sampled = source.poll_ref_clock(sample, leap, tools.timeline);
+        if is_sampled {
+            self.events.push_back(Event::Sampled(id));
+            self.log_statistics(id, before, tools);
+        } else {
+            self.events.push_back(Event::Changed(id));
+        }
     }
 
     /// Removes one source; its pool stays.

@@ -351,7 +351,12 @@ impl Sources {
         }
     }
 
-    fn log_statistics(&self, id: SourceId, before: Option<crate::estimate::State>, tools: &mut Tools<'_>) {
+    pub(super) fn log_statistics(
+        &self,
+        id: SourceId,
+        before: Option<crate::estimate::State>,
+        tools: &mut Tools<'_>,
+    ) {
         let (true, Some(source)) = (
             self.rules.logs.contains(&LogKind::Statistics),
             self.by_id.get(&id),

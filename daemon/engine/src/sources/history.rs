@@ -19,9 +19,9 @@ impl Sources {
     pub fn dump(&self, tools: &mut Tools<'_>) {
         let clock = clock(tools);
         for source in self.by_id.values() {
-            if source.address.is_some() && source.estimator.count() > 0 {
+            if let Some(name) = source.dump_name().filter(|_| source.estimator.count() > 0) {
                 tools.out.push(Output::WriteDump {
-                    source: source.place(),
+                    source: name,
                     text: source.dump(&clock),
                 });
             }
@@ -33,8 +33,9 @@ impl Sources {
         if self.histories.len() < HISTORIES_MAX && text.len() <= HISTORY_LENGTH_MAX {
             self.histories.insert(place.to_owned(), text.to_owned());
         }
-        let address = place.parse().ok();
-        if let Some(id) = address.and_then(|address| self.at(address)) {
+        let mut sources = self.by_id.iter();
+        let known = sources.find(|(_, source)| source.dump_name().as_deref() == Some(place));
+        if let Some(id) = known.map(|(id, _)| *id) {
             self.recall(id, tools);
         }
     }
@@ -44,7 +45,7 @@ impl Sources {
         let Some(source) = self.by_id.get_mut(&id) else {
             return;
         };
-        let Some(text) = self.histories.remove(&source.place()) else {
+        let Some(text) = source.dump_name().and_then(|name| self.histories.remove(&name)) else {
             return;
         };
         let place = source.place();

@@ -105,7 +105,8 @@ impl Sources {
     }
 
     fn chosen(&self, which: Which) -> Vec<SourceId> {
-        let chosen = self.by_id.iter().filter(|(id, source)| match which {
+        let servers = self.by_id.iter().filter(|(_, source)| source.ref_clock.is_none());
+        let chosen = servers.filter(|(id, source)| match which {
             Which::All => true,
             Which::One(one) => **id == one,
             Which::Masked { mask, address } => is_masked(source, mask, address),

@@ -310,3 +310,21 @@ fn a_daemon_that_follows_a_server_reports_alike() {
         transcript.add("sources", daemon.ask_for_values("sources"));
     }
 }
+
+#[test]
+fn a_reference_clock_without_samples_looks_the_same() {
+    // A segment that nobody else has.
+    let unit = 100_000 + std::process::id();
+    let config = format!("port 0\nrefclock SHM {unit}\nrefclock SHM {unit} refid GPS poll 2 noselect");
+    same(&config, |daemon, transcript| {
+        for report in ["sources", "sourcestats", "selectdata", "activity", "tracking"] {
+            transcript.add(report, daemon.ask(report));
+            transcript.add(report, daemon.ask_for_values(report));
+        }
+    });
+    let key = 0x4e54_5030 + unit;
+    let removed = std::process::Command::new("ipcrm")
+        .args(["-M", &key.to_string()])
+        .status();
+    assert!(removed.is_ok_and(|status| status.success()));
+}

@@ -4,6 +4,7 @@ mod access;
 mod limits;
 mod listed;
 mod local;
+mod refclock;
 mod set_up;
 mod single;
 mod source;
@@ -138,6 +139,7 @@ impl Parser {
             "allow" | "deny" => access::read(statement, &mut config.server.access, &mut self.set_up),
             "cmdallow" | "cmddeny" => access::read(statement, &mut config.control.access, &mut self.set_up),
             "local" => local::read(statement, config),
+            "refclock" => refclock::read(statement, config, &mut self.set_up),
             "ratelimit" | "cmdratelimit" | "ntsratelimit" => limits::read(statement, config),
             "sourcedir" => {
                 let directories = statement.line.words.len() - 1;

@@ -15,6 +15,8 @@ const CITED: [&str; 3] = ["rtcfile", "ratelimit", "cmdratelimit"];
 #[derive(Default)]
 pub(super) struct SetUp {
     later: Vec<Diagnostic>,
+    /// The first line that needs a table of leap seconds, as an error.
+    leap_seconds: Option<Diagnostic>,
     /// The last line of a directive, as a diagnostic without a message.
     places: BTreeMap<&'static str, Diagnostic>,
 }
@@ -33,6 +35,13 @@ impl SetUp {
         self.later.push(unplaced(line, word, message));
     }
 
+    /// Keeps that a reference clock cannot do without a table of leap seconds.
+    pub(super) fn needs_leap_seconds(&mut self, line: &Line<'_>) {
+        let message = "refclock tai option requires leapseclist or leapsectz".to_owned();
+        self.leap_seconds
+            .get_or_insert_with(|| unplaced(line, 0, message));
+    }
+
     /// Reports what is wrong.
     pub(super) fn check(&self, config: &Config, reports: &mut Reports) {
         // The order is that of chronyd, which says only the first.
@@ -42,6 +51,12 @@ impl SetUp {
                 "rtcfile directive cannot be used with rtcsync",
                 reports,
             );
+        }
+        if let Some(diagnostic) = &self.leap_seconds
+            && config.leap.list_file.is_none()
+            && config.leap.time_zone.is_none()
+        {
+            reports.push(diagnostic.clone());
         }
         for diagnostic in &self.later {
             reports.push(diagnostic.clone());

@@ -4,6 +4,8 @@
 //! their sign here. The exceptions, which are behind in the protocol too, are the correction of `tracking` and
 //! the offset of `ntpdata`.
 
+use std::net::IpAddr;
+
 use units::rounding::nearest_i64;
 use units::{Leap, ReferenceId, UnixTime};
 use wire::candm::{
@@ -57,13 +59,17 @@ pub(super) fn source_data(engine: &Engine, index: u32, now: Now) -> Outcome {
     let source = engine.source_report(id, now.mono).ok_or(Status::NoSuchSource)?;
     let newest = source.newest;
     Ok(Reply::SourceData(SourceData {
-        address: address(source.place),
+        address: match source.place {
+            Place::ReferenceClock(id) => Address::from(IpAddr::V4(id.ipv4())),
+            place => address(place),
+        },
         poll_log2_s: i16::from(source.poll.0),
         stratum: u16::from(source.stratum.to_byte()),
         state: state(source.status),
         mode: match source.mode {
             Mode::Client => SourceMode::Client,
             Mode::Peer => SourceMode::Peer,
+            Mode::ReferenceClock => SourceMode::ReferenceClock,
         },
         flags: 0,
         reachability: u16::from(source.reach),
@@ -357,6 +363,7 @@ pub(super) fn find(engine: &Engine, address: Address) -> Option<SourceId> {
 pub(super) fn address(place: Place) -> Address {
     match place {
         Place::Address(address) => address.into(),
+        Place::ReferenceClock(_) => Address::Unspecified,
         Place::Unresolved(number) => Address::Id(number),
     }
 }
@@ -369,6 +376,7 @@ pub(super) fn timespec(time: UnixTime) -> Timespec {
 fn source_reference_id(place: Place) -> wire::candm::ReferenceId {
     match place {
         Place::Address(address) => reference_id(crate::source::reference_id(address)),
+        Place::ReferenceClock(id) => reference_id(id),
         Place::Unresolved(_) => wire::candm::ReferenceId::UNSYNCHRONISED,
     }
 }

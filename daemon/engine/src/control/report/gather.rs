@@ -27,6 +27,11 @@ impl Engine {
     pub fn source_in(&self, place: Place) -> Option<SourceId> {
         match place {
             Place::Address(address) => self.sources.at(address),
+            Place::ReferenceClock(reference) => self
+                .sources
+                .iter()
+                .find(|(_, source)| source.ref_clock == Some(reference))
+                .map(|(id, _)| *id),
             Place::Unresolved(number) => self.sources.at_placeholder(number),
         }
     }
@@ -47,7 +52,9 @@ impl Engine {
         Some(SourceReport {
             name: source.config.name.to_string(),
             place: place_of(source),
-            mode: if source.is_peer() {
+            mode: if source.ref_clock.is_some() {
+                Mode::ReferenceClock
+            } else if source.is_peer() {
                 Mode::Peer
             } else {
                 Mode::Client
@@ -93,7 +100,7 @@ impl Engine {
         let options: Vec<(Options, Origin)> = self
             .sources
             .values()
-            .map(|source| (configured(source), origin(source)))
+            .map(|source| (configured(source), source.origin()))
             .collect();
         let mode = self.selection_rules().auth_mode;
         let place = self.source_ids().position(|other| other == id)?;
@@ -104,8 +111,8 @@ impl Engine {
         let verdict = self.verdicts.get(&id);
         Some(Selection {
             status: verdict.map_or(Status::default(), |verdict| verdict.status),
-            authenticated: source.config.key_id.is_some(),
-            leap: if source.last_answer.is_some() {
+            authenticated: source.origin() == Origin::Authenticated,
+            leap: if source.last_answer.is_some() || source.ref_clock.is_some() {
                 source.leap
             } else {
                 Leap::Unsynchronised
@@ -154,7 +161,7 @@ impl Engine {
     /// How many sources do what.
     pub fn activity(&self) -> Activity {
         let mut activity = Activity::default();
-        for source in self.sources.values() {
+        for source in self.sources.values().filter(|source| source.ref_clock.is_none()) {
             let counter = match (
                 source.address.is_some(),
                 source.polling.burst().is_some(),
@@ -215,18 +222,12 @@ fn configured(source: &Source) -> Options {
     }
 }
 
-fn origin(source: &Source) -> Origin {
-    match source.config.key_id {
-        Some(_) => Origin::Authenticated,
-        None => Origin::Unauthenticated,
-    }
-}
-
 /// Where a source is.
 fn place_of(source: &Source) -> Place {
-    match source.address {
-        Some(address) => Place::Address(address),
-        None => Place::Unresolved(source.placeholder),
+    match (source.address, source.ref_clock) {
+        (Some(address), _) => Place::Address(address),
+        (None, Some(id)) => Place::ReferenceClock(id),
+        (None, None) => Place::Unresolved(source.placeholder),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use units::{Leap, PollInterval, Stratum};
+use units::{Leap, PollInterval, ReferenceId, Stratum};
 
 use crate::select::{Options, Status};
 use crate::source::Counts;
@@ -35,6 +35,8 @@ pub struct SourceReport {
 pub enum Place {
     /// At this address.
     Address(IpAddr),
+    /// In this machine: a reference clock with this identifier.
+    ReferenceClock(ReferenceId),
     /// Nobody knows yet; this number, from 1, stands for the address.
     Unresolved(u32),
 }
@@ -43,6 +45,7 @@ impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(formatter),
+            Self::ReferenceClock(id) => formatter.write_str(&id.ascii()),
             Self::Unresolved(number) => write!(formatter, "ID#{number:010}"),
         }
     }
@@ -55,6 +58,8 @@ pub enum Mode {
     Client,
     /// As a peer.
     Peer,
+    /// As a reference clock.
+    ReferenceClock,
 }
 
 /// The newest sample of a source.
