@@ -63,10 +63,12 @@ impl Services {
         Services { first, others }
     }
 
-    /// Whether one of them runs. To others than root a service that keeps them out counts as one that runs.
+    /// Whether one of them runs. To others than root a service that keeps them out runs when it has a process.
     pub(super) fn any_runs(&self) -> bool {
-        self.all()
-            .any(|service| service.answers() || (!service.tells_apart() && service.has_socket()))
+        let keeps_out = |service: &ChronyProvider| {
+            !service.tells_apart() && service.has_socket() && service.has_process()
+        };
+        self.all().any(|service| service.answers() || keeps_out(service))
     }
 
     fn all(&self) -> impl Iterator<Item = &ChronyProvider> {
@@ -244,6 +246,30 @@ mod tests {
         );
         assert_eq!(get(&host, Service::Timeballd).unwrap().service, "timeballd");
         assert_eq!(get(&host, Service::Chrony).unwrap().service, "chrony");
+    }
+
+    #[test]
+    fn a_service_that_keeps_others_out_runs_when_it_has_a_process() {
+        let host = host(&[]);
+        let runs = || {
+            let host: Arc<dyn Host> = Arc::new(host.clone());
+            super::super::any_runs(&host, &Settings::new("c:1"))
+        };
+        host.with_chrony(|chrony| chrony.running = false);
+        host.set_root(false);
+        assert!(!runs());
+        // A directory that a daemon left behind is no daemon.
+        host.write(TIMEBALLD.socket, "");
+        assert!(!runs());
+        host.write("/proc/17/comm", "timeballd\n");
+        assert!(runs());
+        host.set_root(true);
+        assert!(!runs(), "root asks, and nobody answers");
+        host.with_chrony(|chrony| {
+            chrony.running = true;
+            chrony.sockets = [TIMEBALLD.socket.into()].into();
+        });
+        assert!(runs());
     }
 
     #[test]

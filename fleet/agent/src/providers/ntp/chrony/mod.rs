@@ -105,6 +105,17 @@ impl ChronyProvider {
         !self.host.kind(&socket).is_err_and(absent)
     }
 
+    /// Whether a process of the daemon's name runs, be it in a container.
+    pub(super) fn has_process(&self) -> bool {
+        let is_it = |name: &String| {
+            let comm = self.host.read(&Path::new("/proc").join(name).join("comm"));
+            comm.is_ok_and(|comm| comm.trim_ascii() == self.service.daemon.as_bytes())
+        };
+        self.host
+            .list(Path::new("/proc"))
+            .is_ok_and(|names| names.iter().any(is_it))
+    }
+
     /// Whether the service answers, whatever it says. To others than root it answers through UDP, where it may be
     /// another daemon that does.
     pub(super) fn answers(&self) -> bool {
