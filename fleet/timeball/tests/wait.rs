@@ -248,6 +248,7 @@ fn wrong_use_is_told_from_a_wrong_clock() {
         "--max-error",
         "--max-error x",
         "--timeout 1d",
+        "--timeout 1e19s",
         "--nonsense 1",
         "nonsense",
     ] {

@@ -1,7 +1,7 @@
 //! The commands, in words.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wire::candm::{Address, AddressMask, Request};
 
@@ -187,8 +187,11 @@ fn wait(words: &[&str]) -> Result<ErrorCondition, String> {
         match option {
             "--max-error" => condition.max_error_s = Some(seconds),
             "--timeout" => {
-                condition.timeout =
-                    Duration::try_from_secs_f64(seconds).map_err(|_| format!("{value} is too long"))?;
+                // A day that no clock can count to would never come.
+                condition.timeout = Duration::try_from_secs_f64(seconds)
+                    .ok()
+                    .filter(|timeout| Instant::now().checked_add(*timeout).is_some())
+                    .ok_or_else(|| format!("{value} is too long"))?;
             }
             _ => return Err(format!("wait has no option {option}")),
         }
@@ -296,6 +299,8 @@ mod tests {
             "burst 4",
             "wait --max-error",
             "wait --x 1",
+            "wait --timeout 1e300",
+            "wait --timeout 1e19s",
             "waitsync x",
         ] {
             assert!(parse(line).is_err(), "{line}");
