@@ -8,29 +8,50 @@ use conf::leap_seconds::LeapSeconds;
 use engine::discipline::leap::LeapTable;
 use os::reason;
 
+use crate::log::Log;
+
 /// Where the system has its time zones.
 const ZONES: &str = "/usr/share/zoneinfo";
 
-/// Reads the table that the configuration names, the list before the time zone.
-///
-/// # Errors
-/// What is wrong, as a line for the log; `Ok(None)` when none is named.
-pub(crate) fn read(config: &Leap) -> Result<Option<LeapTable>, String> {
-    if let Some(path) = &config.list_file {
-        let text = fs::read_to_string(path).map_err(|error| reason(&error));
-        return text
-            .and_then(|text| LeapSeconds::from_list(&text).map_err(|error| error.to_string()))
-            .map(|leaps| Some(table(&leaps)))
-            .map_err(|why| format!("Could not read leap seconds from {path} : {why}"));
-    }
-    let Some(zone) = &config.time_zone else {
-        return Ok(None);
+/// Reads the table that the configuration names: the list, or the time zone where there is no list or it cannot be
+/// used. Says in the log which one it is.
+pub(crate) fn read(config: &Leap, log: &mut Log) -> Option<LeapTable> {
+    let of_list = config.list_file.as_deref().and_then(|path| match list(path) {
+        Ok(leaps) => {
+            log.info(&format!("Using leap second list {path}"));
+            Some(leaps)
+        }
+        Err(why) => {
+            log.warn(&format!("Leap second list {path} failed check, ignoring : {why}"));
+            None
+        }
+    });
+    let of_zone = || {
+        let zone = config.time_zone.as_deref()?;
+        match time_zone(zone) {
+            Ok(leaps) => {
+                log.info(&format!("Using {zone} timezone to obtain leap second data"));
+                Some(leaps)
+            }
+            Err(why) => {
+                log.warn(&format!(
+                    "Timezone {zone} failed leap second check, ignoring : {why}"
+                ));
+                None
+            }
+        }
     };
-    let bytes = fs::read(Path::new(ZONES).join(zone)).map_err(|error| reason(&error));
-    bytes
-        .and_then(|bytes| LeapSeconds::from_time_zone(&bytes).map_err(|error| error.to_string()))
-        .map(|leaps| Some(table(&leaps)))
-        .map_err(|why| format!("Timezone {zone} failed leap second check, ignoring : {why}"))
+    of_list.or_else(of_zone).as_ref().map(table)
+}
+
+fn list(path: &str) -> Result<LeapSeconds, String> {
+    let text = fs::read_to_string(path).map_err(|error| reason(&error))?;
+    LeapSeconds::from_list(&text).map_err(|error| error.to_string())
+}
+
+fn time_zone(zone: &str) -> Result<LeapSeconds, String> {
+    let bytes = fs::read(Path::new(ZONES).join(zone)).map_err(|error| reason(&error))?;
+    LeapSeconds::from_time_zone(&bytes).map_err(|error| error.to_string())
 }
 
 /// What the engine has to know of a file's leap seconds; time zones do not say until when they hold.
@@ -48,6 +69,7 @@ fn table(leaps: &LeapSeconds) -> LeapTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::threshold;
 
     #[test]
     fn a_list_and_its_end_reach_the_engine() {
@@ -58,17 +80,39 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_there_is_no_table_and_a_wrong_one_is_said() {
-        assert_eq!(read(&Leap::default()), Ok(None));
-        let zone = Leap {
-            time_zone: Some("no/such".to_owned()),
-            ..Leap::default()
+    fn the_list_comes_before_the_time_zone_and_what_is_used_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let good = folder.path().join("leap-seconds.list");
+        fs::write(&good, "#@\t9960057600\n2272060800\t10\n2287785600 11\n").unwrap();
+        let with = |list: Option<&str>, zone: Option<&str>| {
+            let leap = Leap {
+                list_file: list.map(str::to_owned),
+                time_zone: zone.map(str::to_owned),
+                ..Leap::default()
+            };
+            let _ = fs::remove_file(&path);
+            let mut log = Log::to_file(&path.display().to_string(), threshold(0)).unwrap();
+            let table = read(&leap, &mut log);
+            let said = fs::read_to_string(&path).unwrap();
+            (table.is_some(), said)
         };
-        assert!(read(&zone).is_err());
-        let list = Leap {
-            list_file: Some("/no/such".to_owned()),
-            ..Leap::default()
-        };
-        assert!(read(&list).is_err());
+        assert_eq!(with(None, None), (false, String::new()));
+        let good = good.display().to_string();
+        let (found, said) = with(Some(&good), Some("no/such"));
+        assert!(
+            found && said.contains("Using leap second list ") && said.lines().count() == 1,
+            "{said}"
+        );
+        let (found, said) = with(Some("/no/such"), Some("no/such"));
+        assert!(!found, "{said}");
+        assert!(
+            said.contains("Leap second list /no/such failed check, ignoring : No such file"),
+            "{said}"
+        );
+        assert!(
+            said.contains("Timezone no/such failed leap second check, ignoring : No such file"),
+            "{said}"
+        );
     }
 }

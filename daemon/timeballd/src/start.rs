@@ -152,10 +152,7 @@ fn prepare(
         .and_then(|drift| known_drift(Path::new(&drift.path), log));
     signals::install().map_err(|error| fatal("Could not handle signals", &error))?;
     let waiter = Waiter::new().map_err(|error| fatal("Could not make a timer", &error))?;
-    let leap_table = leap_files::read(&config.leap).unwrap_or_else(|warning| {
-        log.warn(&warning);
-        None
-    });
+    let leap_table = leap_files::read(&config.leap, log);
     let options = Options {
         observe: arguments.observe,
         drift,
