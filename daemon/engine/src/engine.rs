@@ -144,6 +144,9 @@ impl Engine {
             Input::SendFailed { socket } => {
                 self.ask(now, |sources, tools| sources.send_failed(socket, tools));
             }
+            Input::Undelivered { socket } => {
+                self.ask(now, |sources, tools| sources.undelivered(socket, tools));
+            }
             Input::FrequencyApplied { ppm } => self.timeline.set_rate(now.mono, ppm / 1e6),
             Input::ClockRefused { reason } => {
                 self.timeline.step_refused();

@@ -113,8 +113,13 @@ pub enum Input<'a> {
         /// Its bytes, by which the engine recognises it.
         bytes: &'a [u8],
     },
-    /// A datagram could not be sent, or the path answered that it did not arrive.
+    /// A datagram could not be sent: there is no socket, or no route.
     SendFailed {
+        /// The socket it was to be sent on.
+        socket: SocketId,
+    },
+    /// The path answered that a datagram did not arrive.
+    Undelivered {
         /// The socket it was sent on.
         socket: SocketId,
     },

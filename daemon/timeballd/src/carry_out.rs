@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use engine::io::{ClockCommand, Input, Output, RefClockReading, SocketUse};
+use engine::io::{ClockCommand, Input, Output, RefClockReading, Severity, SocketUse};
 use os::{ClockError, SharedMemory, Token, UdpOptions, UdpSocket, Watch, reason};
 
 use crate::files::{ConfigurationFiles, take_dumps, write_drift, write_dump};
@@ -25,11 +25,19 @@ impl Daemon {
                         .watch(Token(socket.0), &open, Watch::ReadableOrStamped);
                     hands.sockets.insert(socket, open);
                 }
-                Err(error) => hands.log.warn(&format!(
-                    "Could not open NTP socket {} : {}",
-                    named(purpose),
-                    reason(&error)
-                )),
+                Err(error) => {
+                    // Without a network every request fails; that nobody is reached is said elsewhere, once.
+                    let severity = match purpose {
+                        SocketUse::Client { .. } => Severity::Debug,
+                        SocketUse::Server { .. } => Severity::Warning,
+                    };
+                    let text = format!(
+                        "Could not open NTP socket {} : {}",
+                        named(purpose),
+                        reason(&error)
+                    );
+                    hands.log.write(severity, &text);
+                }
             },
             Output::Close { socket } => {
                 hands.waiter.forget(Token(socket.0));

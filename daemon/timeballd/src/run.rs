@@ -180,7 +180,7 @@ impl Daemon {
                 });
             }
             Ok(None) => {}
-            Err(_) => self.tell(Input::SendFailed { socket }),
+            Err(_) => self.tell(Input::Undelivered { socket }),
         }
     }
 
@@ -216,7 +216,7 @@ impl Daemon {
                 );
             }
             Ok(None) => {}
-            Err(_) => self.tell(Input::SendFailed { socket }),
+            Err(_) => self.tell(Input::Undelivered { socket }),
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Polling {
     is_burst_of_poll: bool,
     confirming: bool,
     is_near: bool,
+    /// Burst and score before the last request.
+    before_request: Option<(Option<Burst>, f64)>,
 }
 
 /// A burst of requests under way.
@@ -76,6 +78,7 @@ impl Polling {
             is_burst_of_poll: false,
             confirming: false,
             is_near: false,
+            before_request: None,
         }
     }
 
@@ -148,6 +151,7 @@ impl Polling {
 
     /// A request is sent; `unanswered`: the one before was not answered, and the source is not reachable.
     pub fn sent(&mut self, unanswered: bool) {
+        self.before_request = Some((self.burst, self.score));
         if unanswered {
             self.adjust(GROWTH_UNANSWERED);
         }
@@ -156,6 +160,13 @@ impl Polling {
             if burst.total == 0 {
                 self.burst = None;
             }
+        }
+    }
+
+    /// The last request could not be sent.
+    pub fn not_sent(&mut self) {
+        if let Some((burst, score)) = self.before_request.take() {
+            (self.burst, self.score) = (burst, score);
         }
     }
 

@@ -74,6 +74,14 @@ impl Source {
         header
     }
 
+    /// The packet that was composed last could not be sent: it is as if it had never been.
+    pub fn not_sent(&mut self) {
+        self.counts.sent = self.counts.sent.saturating_sub(1);
+        if self.pending.take().is_some_and(|pending| !pending.ahead) {
+            self.polling.not_sent();
+        }
+    }
+
     /// A better timestamp of a packet that was sent; says whether it was one of this source.
     pub fn transmitted(&mut self, cookie: NtpTimestamp, stamp: Stamp, timeline: &Timeline) -> bool {
         let moment = Moment::of(stamp, timeline);

@@ -144,8 +144,26 @@ impl Sources {
                 .any(|source| source.transmitted(header.transmit_time, stamp, timeline))
     }
 
-    /// Something could not be sent, or did not arrive.
+    /// A request could not be sent: it does not count, and a burst goes on until there is a network.
     pub fn send_failed(&mut self, socket: SocketId, tools: &mut Tools<'_>) {
+        let Some(&id) = self.of_socket.get(&socket) else {
+            return;
+        };
+        if let Some(source) = self.by_id.get_mut(&id) {
+            source.not_sent();
+            if source.polling.burst().is_some() {
+                let wait_s = source.polling.wait_s();
+                tools
+                    .timers
+                    .set(Timer::Poll(id), tools.now.mono.plus_seconds(wait_s));
+            }
+        }
+        self.close(id, tools);
+        self.unroutable(id, tools);
+    }
+
+    /// A request did not arrive.
+    pub fn undelivered(&mut self, socket: SocketId, tools: &mut Tools<'_>) {
         let Some(&id) = self.of_socket.get(&socket) else {
             return;
         };

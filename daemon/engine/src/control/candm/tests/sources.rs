@@ -385,6 +385,36 @@ fn sources_without_a_route_are_not_asked_any_more() {
     assert_eq!(bench.ask(&Request::Activity), activity(1, 1, 0, 0));
 }
 
+/// As with chronyd, a burst that was to be the first one is still to come when the network does.
+#[test]
+fn requests_that_cannot_be_sent_do_not_count() {
+    let mut source = server("192.0.2.1");
+    source.iburst = true;
+    let mut bench = Bench::new(Config {
+        sources: vec![source],
+        ..Config::default()
+    });
+    let mut attempts = 0;
+    for second in 1..60 {
+        bench.run(f64::from(second));
+        for output in bench.outputs() {
+            if let Output::Datagram { socket, .. } = output {
+                attempts += 1;
+                bench
+                    .engine
+                    .handle_input(bench.now(), Input::SendFailed { socket });
+            }
+        }
+    }
+    assert!((20..60).contains(&attempts), "{attempts} attempts");
+    assert_eq!(bench.ask(&Request::Activity), activity(0, 0, 1, 0));
+    let request = Request::NtpData(ip("192.0.2.1").into());
+    match bench.ask(&request) {
+        Got::Reply(Reply::NtpData(data)) => assert_eq!(data.sent, 0),
+        got => panic!("{got:?}"),
+    }
+}
+
 #[test]
 fn packets_are_told_in_both_generations() {
     let mut bench = Bench::with_servers();
