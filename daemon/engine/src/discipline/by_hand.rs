@@ -110,6 +110,7 @@ mod tests {
 
     use super::*;
     use crate::io::{ClockCommand, Now, Output};
+    use crate::timer::Timer;
 
     fn parts() -> (Discipline, Timeline, Timers, Outbox) {
         let now = Now {
@@ -157,6 +158,17 @@ mod tests {
         assert_eq!(discipline.updates(), 0);
         discipline.add_offset_s(Mono::ZERO, 0.2, &timeline, &mut timers, &mut out);
         assert!((discipline.remaining_s(Mono::ZERO, &timeline) + 0.3).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_slew_leaves_nothing_where_the_clock_is_corrected_as_well() {
+        let (mut discipline, mut timeline, mut timers, mut out) = parts();
+        let typed = (1.0, Some(-1e-4), 1.0);
+        discipline.follow_hand(Mono::ZERO, typed, &mut timeline, &mut timers, &mut out);
+        timeline.set_rate(Mono::ZERO, rate_ppm(&mut out).unwrap() / 1e6);
+        let end = timers.get(Timer::SlewEnd).unwrap();
+        let left_s = discipline.remaining_s(end, &timeline);
+        assert!(left_s.abs() < 1e-8, "{left_s}");
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub offset_error_s: f64,
     /// The standard deviation of the frequency.
     pub frequency_error: f64,
+    /// The rate that makes up for the oscillator meanwhile, as a part.
+    pub frequency: f64,
     /// The time to the next update, seconds.
     pub interval_s: f64,
     /// The largest rate, as a part.
@@ -80,7 +82,7 @@ impl Slew {
         let rate = plan.offset_s / duration_s;
         Some(Self {
             rate,
-            until: now.plus_seconds(duration_s * (1.0 + rate)),
+            until: now.plus_seconds(duration_s * (1.0 + rate + plan.frequency)),
         })
     }
 }
@@ -96,6 +98,7 @@ mod tests {
             offset_s,
             offset_error_s,
             frequency_error,
+            frequency: 0.0,
             interval_s: 64.0,
             rate_max: RATE_MAX,
             is_start: false,
@@ -130,6 +133,7 @@ mod tests {
             offset_s: 30e-3,
             offset_error_s: 1e-3,
             frequency_error: 1e-5,
+            frequency: 0.0,
             interval_s: 64.0,
             rate_max: RATE_MAX,
             is_start: true,
@@ -151,6 +155,7 @@ mod tests {
             offset_s: 0.0,
             offset_error_s: 0.0,
             frequency_error: 0.0,
+            frequency: 0.0,
             interval_s: 1.0,
             rate_max: RATE_MAX,
             is_start: false,
