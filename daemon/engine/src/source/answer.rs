@@ -246,6 +246,10 @@ impl Source {
             judgement.sampled = self.take(header, &measurement, local.frequency);
         } else if !pending.ahead {
             self.polling.unusable();
+            // With its answer the poll is over, unless there are more requests in it.
+            if self.polling.burst().is_none() {
+                judgement.sampled = self.end_poll(local.frequency);
+            }
         }
     }
 

@@ -248,3 +248,40 @@ fn a_peer_that_began_anew_is_heard_again() {
     }
     assert!(good >= 3, "{good}");
 }
+
+#[test]
+fn the_offset_is_told_as_of_the_packet_that_came_however_long_the_two_were_apart() {
+    // The oscillator is slow by 100 ppm, and its rate is known and made up for by nobody but the calculation.
+    let side = Side::new("192.0.2.1", 0.0, false);
+    let sent = crate::source::moment::Moment::of(
+        Stamp {
+            at: now(0.0, 0.0).wall,
+            source: StampSource::Kernel,
+        },
+        &side.timeline,
+    );
+    let received_s = 72.0;
+    let received = crate::source::moment::Moment::of(
+        Stamp {
+            at: now(received_s, 0.0).wall,
+            source: StampSource::Kernel,
+        },
+        &side.timeline,
+    );
+    let rate = 1e-4;
+    let remote = |at_s: f64| now(at_s * (1.0 + rate), 0.0).wall.to_ntp();
+    let stamps = crate::source::exchange::Timestamps {
+        sent,
+        remote_received: remote(WAY_S),
+        remote_sent: remote(received_s - WAY_S),
+        received,
+    };
+    let local = side.local();
+    let correction_s = side.timeline.correction_s(now(received_s, 0.0).mono);
+    let measured = stamps.measure(0, rate, 0.0, correction_s, local.precision_s);
+    assert!(
+        (measured.offset_s - rate * received_s).abs() < 1e-6,
+        "{measured:?}"
+    );
+    assert!((measured.delay_s - 2.0 * WAY_S).abs() < 1e-6, "{measured:?}");
+}

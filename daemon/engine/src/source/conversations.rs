@@ -378,6 +378,25 @@ fn a_median_filter_gives_one_sample_of_its_polls() {
     assert_eq!(stage.source().estimator.count(), 2);
 }
 
+#[test]
+fn an_answer_that_is_refused_ends_its_poll_for_the_median_filter_too() {
+    let mut stage = Stage::new(
+        config(asking(|line| {
+            (line.min_poll, line.max_poll) = (4, 4);
+            (line.filter_length, line.max_delay_s) = (2, 0.0025);
+        })),
+        well(),
+    );
+    stage.late_s = vec![0.0, 0.001];
+    stage.run_until(20.0);
+    assert_eq!((stage.source().counts.valid, stage.source().counts.good), (2, 1));
+    assert_eq!(
+        stage.source().estimator.count(),
+        1,
+        "it does not wait for the third poll"
+    );
+}
+
 fn keys() -> Vec<Key> {
     vec![
         Key::new(1, Algorithm::Md5, b"md5").unwrap(),

@@ -182,8 +182,10 @@ impl Timestamps {
             self.received.phase_s(remote_sent),
         );
         let half_s = self.received.wall.seconds_since(self.sent.wall) / 2.0;
+        // Between packets of peers the oscillator goes on for a while.
+        let since_middle_s = self.received.at.seconds_since(self.sent.at) / 2.0;
         Measurement {
-            offset_s: phase_s - correction_s,
+            offset_s: phase_s + frequency * since_middle_s - correction_s,
             delay_s: local_s - response_s,
             dispersion_s: precision_s + skew * local_s.abs(),
             middle: self.sent.wall.plus_seconds(half_s),
