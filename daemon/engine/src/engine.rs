@@ -155,7 +155,7 @@ impl Engine {
             }
             Input::Terminate => self.terminate(now),
             Input::Resolved { lookup, answer } => {
-                if !self.rule_resolved(lookup, &answer) {
+                if !self.rule_resolved(now.mono, lookup, &answer) {
                     self.ask(now, |sources, tools| sources.resolved(lookup, answer, tools));
                 }
             }
@@ -182,6 +182,7 @@ impl Engine {
                 Timer::Poll(id) => self.ask(now, |sources, tools| sources.poll(id, tools)),
                 Timer::GiveUp(id) => self.ask(now, |sources, tools| sources.give_up(id, tools)),
                 Timer::Resolve => self.ask(now, Sources::resolve_due),
+                Timer::Rules => self.look_up_rules_again(),
                 Timer::Initial => self.initial_due(now),
                 Timer::SlewEnd => self.discipline.slew_end(&mut self.out),
                 Timer::Leap => self.pass_leap(now.mono),

@@ -17,6 +17,8 @@ pub enum Timer {
     SlewEnd,
     /// Names without an address are looked up again.
     Resolve,
+    /// Names in rules without an address are looked up again.
+    Rules,
     /// The leap second of this UTC day is close enough to prepare for.
     Leap,
     /// The drift file is written, if the clock was updated since.

@@ -28,6 +28,12 @@ const REPLACEMENT_INTERVAL_S: f64 = 1800.0;
 /// How many addresses of an answer are looked at.
 const ADDRESSES_MAX: usize = 64;
 
+/// How long to wait before a name is looked up again that could not be so many times, not counting the last, seconds.
+pub(crate) fn retry_wait_s(tries: i32) -> f64 {
+    let log2 = RETRY_LOG2_MIN.saturating_add(tries).min(RETRY_LOG2_MAX);
+    RETRY_UNIT_S * 2_f64.powi(log2)
+}
+
 /// How far the name of an entry is looked up.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Naming {
@@ -234,9 +240,9 @@ impl Sources {
         }
         let now = tools.now.mono;
         if let (Some(found), false) = (self.entries.get_mut(&entry), is_complete) {
-            let log2 = (RETRY_LOG2_MIN + found.naming.tries).min(RETRY_LOG2_MAX);
+            let wait_s = retry_wait_s(found.naming.tries);
             found.naming.tries = found.naming.tries.saturating_add(1);
-            found.naming.retry_at = Some(now.plus_seconds(RETRY_UNIT_S * 2_f64.powi(log2)));
+            found.naming.retry_at = Some(now.plus_seconds(wait_s));
         }
         self.set_timer(tools);
     }

@@ -421,6 +421,30 @@ fn rules_about_names_count_when_the_names_have_addresses() {
     assert_eq!(bench.ask(&client), Got::Reply(Reply::AccessAllowed));
     assert_eq!(
         bench.log(),
-        ["Could not look up nobody.example.net: the rule about it has no effect"]
+        [
+            "Could not look up nobody.example.net: the rule about it has no effect until its name has an address"
+        ]
     );
+    // It is tried again, quietly, and counts when the name has an address.
+    let nobody = udp("192.0.2.7:9");
+    for failures in 1..4 {
+        bench.seconds = 28.0 * 2_f64.powi(failures);
+        bench.engine.handle_timeout(bench.now());
+        let asked = bench.outputs().into_iter().find_map(|output| match output {
+            Output::Resolve { lookup, name } if name == "nobody.example.net" => Some(lookup),
+            _ => None,
+        });
+        let answer = if failures == 3 {
+            Ok(vec![ip("192.0.2.7")])
+        } else {
+            Err(LookupError::NotFound)
+        };
+        assert_eq!(bench.ask_as(&nobody, &Request::Activity), Got::Nothing);
+        let lookup = asked.expect("the name is looked up again");
+        bench
+            .engine
+            .handle_input(bench.now(), Input::Resolved { lookup, answer });
+    }
+    assert!(matches!(bench.ask_as(&nobody, &Request::Activity), Got::Reply(_)));
+    assert_eq!(bench.log(), [""; 0]);
 }
