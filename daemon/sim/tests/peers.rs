@@ -39,3 +39,26 @@ fn peers_that_ask_equally_often_do_not_talk_past_each_other() {
         .expect(offset_below(millis(10.0)).within(minutes(20.0)))
         .check(100);
 }
+
+#[test]
+fn a_peer_sets_a_clock_of_unknown_frequency_as_soon_as_a_server_does() {
+    // Packets of peers are a minute apart: a wrong frequency shows in the round trip, not in the offset.
+    Scenario::of_hours(1.0)
+        .server("time", Server::ideal())
+        .client_named(
+            "neighbour",
+            Client::asking("server time iburst minpoll 4 maxpoll 6")
+                .also("peer client minpoll 6 maxpoll 6")
+                .also("makestep 1 3"),
+        )
+        .client(
+            Client::asking("peer neighbour minpoll 6 maxpoll 6")
+                .also("makestep 1 3")
+                .clock(Oscillator::quartz().gaining(1e-4).off_by(0.1))
+                .starting_at(7.0),
+        )
+        .path_between("neighbour", "time", Path::lan())
+        .path_between(CLIENT, "neighbour", Path::lan())
+        .expect(offset_below(millis(1.0)).within(minutes(6.0)))
+        .check(100);
+}

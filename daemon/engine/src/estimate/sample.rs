@@ -15,12 +15,12 @@ pub struct Sample {
     pub phase_s: f64,
     /// The round trip to the source and back, seconds.
     pub delay_s: f64,
-    /// What is known of the error beside the round trip: precision, and the wait for the answer times the
-    /// frequency error, seconds.
+    /// What is known of the error of the phase beside the round trip, seconds: the precision of both clocks.
     pub dispersion_s: f64,
     /// The source's own root delay at that time, seconds.
     pub root_delay_s: f64,
-    /// The source's own root dispersion at that time, seconds.
+    /// The source's own root dispersion at that time, and by how much the round trip may be off because the frequency
+    /// was not known better, seconds.
     pub root_dispersion_s: f64,
 }
 

@@ -222,6 +222,7 @@ impl Source {
             let interval_s = timestamps.received.at.seconds_since(timestamps.sent.at).abs();
             if -measurement.delay_s < PEER_FREQUENCY_ERROR * interval_s {
                 measurement.dispersion_s += -measurement.delay_s;
+                measurement.frequency_dispersion_s += -measurement.delay_s;
                 measurement.delay_s = 0.0;
             }
         }
@@ -383,9 +384,10 @@ impl Source {
             at: measurement.at,
             phase_s: measurement.phase_s + correction_s,
             delay_s: delay_s.max(measurement.dispersion_s),
-            dispersion_s: measurement.dispersion_s,
+            dispersion_s: measurement.dispersion_s - measurement.frequency_dispersion_s,
             root_delay_s: header.root_delay.as_seconds(),
-            root_dispersion_s: header.root_dispersion.as_seconds(),
+            // For the bound it counts like the dispersion of the source.
+            root_dispersion_s: header.root_dispersion.as_seconds() + measurement.frequency_dispersion_s,
         };
         let Some(filter) = &mut self.filter else {
             return self.add(sample, outside_burst);

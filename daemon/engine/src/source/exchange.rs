@@ -130,6 +130,9 @@ pub struct Measurement {
     pub delay_s: f64,
     /// What is known of its error beside the round trip, seconds.
     pub dispersion_s: f64,
+    /// The part of that which a wrong frequency makes, seconds: the round trip is off by it, while at the middle
+    /// between sending and receiving it cancels out.
+    pub frequency_dispersion_s: f64,
     /// The middle between sending and receiving, on the system clock.
     pub middle: UnixTime,
     /// The same on the oscillator.
@@ -188,6 +191,7 @@ impl Timestamps {
             offset_s: phase_s + frequency * since_middle_s - correction_s,
             delay_s: local_s - response_s,
             dispersion_s: precision_s + skew * local_s.abs(),
+            frequency_dispersion_s: skew * local_s.abs(),
             middle: self.sent.wall.plus_seconds(half_s),
             at: self
                 .sent
