@@ -3,7 +3,8 @@
 //! [`config::Config`] is what a daemon is asked to do, whatever language it was asked in.
 //! [`chrony::parse()`] makes one from chrony's language, together with a
 //! [`diagnostic::Diagnostic`] for every line that the daemon stumbles over; it always returns both.
-//! [`leap_seconds::LeapSeconds`] is what a daemon knows about leap seconds from files.
+//! [`leap_seconds::LeapSeconds`] is what a daemon knows about leap seconds from files, and [`drift`] the file of what it
+//! knew about its oscillator.
 //!
 //! For those who configure other people's daemons, [`chrony::scan`] follows a configuration through
 //! all its files and returns what it says about time sources. [`chrony::Source`] is one `server`,
@@ -15,5 +16,6 @@
 pub mod chrony;
 pub mod config;
 pub mod diagnostic;
+pub mod drift;
 pub mod include;
 pub mod leap_seconds;
