@@ -150,6 +150,21 @@ mod tests {
     }
 
     #[test]
+    fn a_drift_file_says_no_more_than_maxdrift() {
+        let rules = Clock {
+            max_drift_ppm: 500.0,
+            ..Clock::default()
+        };
+        for (frequency, skew, taken) in [(-1770.0, 646.0, -5e-4), (1e290, 1e290, 5e-4)] {
+            let discipline = Discipline::new(rules.clone(), false, frequency, skew);
+            assert_eq!((discipline.frequency(), discipline.skew()), (taken, 1.0));
+            let mut out = Outbox::default();
+            discipline.start(&mut out);
+            assert_eq!(rate_ppm(&mut out), Some(taken * 1e6));
+        }
+    }
+
+    #[test]
     fn an_added_offset_is_slewed_and_no_update() {
         let (mut discipline, timeline, mut timers, mut out) = parts();
         discipline.add_offset_s(Mono::ZERO, -0.5, &timeline, &mut timers, &mut out);

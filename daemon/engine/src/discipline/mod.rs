@@ -26,6 +26,9 @@ use crate::timer::{Timer, Timers};
 /// The frequency error that is assumed before anything is known, as a part: that of the worst quartz in use.
 pub const FREQUENCY_ERROR_UNKNOWN: f64 = 100e-6;
 
+/// No frequency is believed to be more uncertain than this, as a part.
+const FREQUENCY_ERROR_MAX: f64 = 1.0;
+
 /// The weight of the newest offset in the running mean of their squares.
 const RMS_WEIGHT: f64 = 0.1;
 
@@ -146,17 +149,19 @@ pub enum Verdict {
 
 impl Discipline {
     /// Begins with a frequency (as a part; positive: the oscillator is slow) and its error, from the drift file
-    /// or guessed; with `observe` the clock is never touched.
+    /// or guessed; a file can say anything, of which the nearest within `maxdrift` is taken. With `observe` the clock
+    /// is never touched.
     pub fn new(rules: Clock, observe: bool, frequency: f64, skew: f64) -> Self {
         let max_change = rules.max_change;
+        let limit = rules.max_drift_ppm / 1e6;
         Self {
             make_step: rules.make_step,
             max_change_start: max_change.map_or(0, |max| max.start),
             max_change_left: max_change.and_then(|max| max.ignore),
             rules,
             observe,
-            frequency,
-            skew,
+            frequency: frequency.clamp(-limit, limit),
+            skew: skew.min(FREQUENCY_ERROR_MAX),
             residual_frequency: 0.0,
             target: None,
             slew: None,
