@@ -220,6 +220,7 @@ impl ServerOptions {
             }
         };
         flag(self.pool, "pool");
+        flag(self.iburst == Some(true), "iburst");
         flag(self.iburst == Some(false), "noiburst");
         flag(self.nts, "nts");
         flag(self.prefer, "prefer");
@@ -615,7 +616,7 @@ mod tests {
         #[test]
         fn the_command_line_form_round_trips(
             name in "[a-z]{1,8}(\\.[a-z]{1,8}){0,3}", nts: bool, pool: bool, minpoll in proptest::option::of(-6i8..=10),
-            iburst in proptest::option::of(Just(false)), port in proptest::option::of(1u16..),
+            iburst: Option<bool>, port in proptest::option::of(1u16..),
         ) {
             let options = ServerOptions { nts, pool, minpoll, iburst, port, ..ServerOptions::default() };
             let server = Server::new(&name, options).unwrap();
