@@ -19,17 +19,23 @@ const FLOORS: [&[&str]; 4] = [
     &["units", "model"],
     &["wire", "conf", "link", "bus"],
     &["engine", "os", "controller", "agent"],
-    &["timeballd", "sim", "timeball", "fleet-bench"],
+    &["timeballd", "sim", "timeball", "fleet-bench", "fuzz"],
 ];
 
-/// What each wing may use of the other, and the benchmark of both: the bridge is narrow.
-const BRIDGE: [(&str, &str); 6] = [
+/// What each wing may use of the other, and the benchmark and the fuzz targets of both: the bridge is narrow.
+const BRIDGE: [(&str, &str); 12] = [
     ("agent", "conf"),
     ("agent", "wire"),
     ("timeball", "conf"),
     ("timeball", "wire"),
     ("fleet-bench", "model"),
     ("fleet-bench", "link"),
+    ("fuzz", "conf"),
+    ("fuzz", "engine"),
+    ("fuzz", "link"),
+    ("fuzz", "model"),
+    ("fuzz", "units"),
+    ("fuzz", "wire"),
 ];
 
 /// Crates that neither read clocks nor touch files, network, environment or processes.
@@ -164,7 +170,7 @@ fn the_agent_and_the_link_never_read_the_wall_clock() {
 
 #[test]
 fn every_file_says_what_it_is() {
-    for wing in ["daemon", "fleet"] {
+    for wing in ["daemon", "fleet", "fuzz"] {
         for (path, source) in sources(&root().join(wing)) {
             assert!(
                 source.starts_with("//!"),

@@ -1,0 +1,37 @@
+//! The engine as a whole: an input is a configuration and a story of what happens to a host that has it.
+
+mod host;
+mod rules;
+mod servers;
+mod settings;
+mod story;
+
+use crate::bytes::Bytes;
+use crate::{Target, words_of};
+
+pub(crate) use host::Host;
+pub(crate) use servers::Manner;
+pub(crate) use settings::SETTINGS;
+
+pub(crate) const TARGET: Target = Target {
+    name: "engine",
+    check,
+    seeds: story::seeds,
+    words: || {
+        words_of(&[
+            "server ",
+            "SRC0\n192.0.2.1\n0 377 8 2 0\n2 0\n",
+            "1262304000.402791245 ",
+            " 1.687421e-04",
+        ])
+    },
+};
+
+/// A byte for the configuration, one for the time at the start, and then what happens.
+fn check(bytes: &[u8]) {
+    let mut bytes = Bytes::new(bytes);
+    let setting = &SETTINGS[bytes.below(SETTINGS.len())];
+    let mut host = Host::new(setting, bytes.u8(), None);
+    story::play(&mut host, &mut bytes);
+    host.look_at_reports();
+}

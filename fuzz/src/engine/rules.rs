@@ -1,0 +1,178 @@
+//! What an engine may do to its host, as its configuration and its operators say.
+
+use conf::config::{Clock, Config, LeapMode, MakeStep};
+use engine::Once;
+use engine::io::ClockCommand;
+use wire::candm::Request;
+
+/// Numbers in a log are rounded.
+const ROUNDING: f64 = 1.001;
+
+/// The largest TAI − UTC that is believed, seconds.
+const TAI_OFFSET_MAX_S: i32 = 1000;
+
+/// Who has asked for what is done now.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cause {
+    /// An operator has asked for a step.
+    pub(crate) is_step_ordered: bool,
+    /// Nobody who may has said anything that could move the clock.
+    pub(crate) is_idle: bool,
+}
+
+/// The rules for the clock, and what counts for them.
+pub(crate) struct Rules {
+    clock: Clock,
+    make_step: Option<MakeStep>,
+    leap_mode: LeapMode,
+    observe: bool,
+    once: Option<Once>,
+    updates: u32,
+    /// The updates and steps since the rule for steps was set.
+    updates_under_rule: u32,
+    steps_under_rule: u32,
+    /// An operator has said what time it is: what is to be corrected is not what servers say.
+    is_by_hand: bool,
+}
+
+impl Rules {
+    pub(crate) fn new(config: &Config, observe: bool, once: Option<Once>) -> Self {
+        Self {
+            clock: config.clock.clone(),
+            make_step: config.clock.make_step,
+            leap_mode: config.leap.mode,
+            observe,
+            once,
+            updates: 0,
+            updates_under_rule: 0,
+            steps_under_rule: 0,
+            is_by_hand: false,
+        }
+    }
+
+    /// What an operator's request changes, before it is carried out.
+    pub(crate) fn ordered(&mut self, request: &Request) -> Cause {
+        match request {
+            Request::ModifyMakeStep { limit, threshold_s } => {
+                self.make_step = Some(MakeStep {
+                    threshold_s: *threshold_s,
+                    limit: u32::try_from(*limit).ok(),
+                });
+                self.updates_under_rule = 0;
+                self.steps_under_rule = 0;
+            }
+            Request::DOffset { .. } | Request::SetTime(_) | Request::ManualDelete(_) => {
+                self.is_by_hand = true;
+            }
+            _ => {}
+        }
+        Cause {
+            is_step_ordered: matches!(request, Request::MakeStep),
+            is_idle: false,
+        }
+    }
+
+    /// Looks at an act upon the clock.
+    pub(crate) fn check_act(&mut self, command: ClockCommand, cause: Cause) {
+        assert!(!self.observe, "{command:?} though the clock must not be touched");
+        match command {
+            ClockCommand::SetFrequency { ppm } => {
+                assert!(!cause.is_idle, "the clock is steered without a reason");
+                let limit_ppm = self.clock.max_drift_ppm + self.clock.max_slew_rate_ppm;
+                assert!(ppm.abs() <= limit_ppm * (1.0 + 1e-9), "{ppm} ppm of {limit_ppm}");
+            }
+            ClockCommand::Step { by_s } => {
+                assert!(!cause.is_idle, "the clock is stepped without a reason");
+                self.check_step(by_s, cause);
+            }
+            ClockCommand::SetStatus {
+                synchronised,
+                estimated_error_s,
+                max_error_s,
+                ..
+            } => {
+                assert!(
+                    estimated_error_s >= 0.0 && estimated_error_s.is_finite(),
+                    "{estimated_error_s}"
+                );
+                assert!(max_error_s >= 0.0 && max_error_s.is_finite(), "{max_error_s}");
+                assert!(!synchronised || max_error_s >= estimated_error_s);
+            }
+            ClockCommand::SetTai { offset_s } => assert!(offset_s.abs() <= TAI_OFFSET_MAX_S),
+        }
+    }
+
+    fn check_step(&mut self, by_s: f64, cause: Cause) {
+        assert!(by_s.is_finite());
+        let is_leap = self.leap_mode == LeapMode::Step && by_s.abs() == 1.0;
+        if cause.is_step_ordered || is_leap || self.once == Some(Once::Set) {
+            return;
+        }
+        let Some(rule) = self.make_step else {
+            panic!("stepped by {by_s} without a rule for it")
+        };
+        assert!(
+            by_s.abs() > rule.threshold_s,
+            "{by_s} is below {}",
+            rule.threshold_s
+        );
+        if let Some(limit) = rule.limit {
+            assert!(
+                self.updates_under_rule < limit,
+                "the first {limit} updates are over"
+            );
+            assert!(self.steps_under_rule < limit, "{limit} steps have been made");
+        }
+        if let Some(limit_s) = self.believed_s() {
+            assert!(by_s.abs() <= limit_s * (1.0 + 1e-9), "{by_s} is above {limit_s}");
+        }
+        self.steps_under_rule += 1;
+    }
+
+    /// The largest offset that is believed now, seconds.
+    fn believed_s(&self) -> Option<f64> {
+        let rule = self.clock.max_change.filter(|rule| self.updates >= rule.start)?;
+        (!self.is_by_hand).then_some(rule.offset_s)
+    }
+
+    /// Looks at a line about an update of the clock, or about the loss of all sources.
+    pub(crate) fn check_update(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number = |at: usize| -> f64 {
+            let word = words.get(at).unwrap_or_else(|| panic!("{line} is too short"));
+            word.parse().unwrap_or_else(|_| panic!("{word} is no number"))
+        };
+        for at in [4, 5, 6, 9, 10, 11, 12, 13] {
+            assert!(number(at).is_finite(), "{line}");
+        }
+        assert!(
+            number(4).abs() <= self.clock.max_drift_ppm.max(0.001) * ROUNDING,
+            "{line}"
+        );
+        assert!(
+            number(5) >= 0.0 && number(9) >= 0.0 && number(13) >= 0.0,
+            "{line}"
+        );
+        let is_loss = words.get(7) == Some(&"?");
+        if is_loss {
+            return;
+        }
+        if let Some(limit_s) = self.believed_s() {
+            assert!(
+                number(10).abs() <= limit_s * ROUNDING,
+                "{line} is corrected, and above {limit_s}"
+            );
+        }
+        self.updates += 1;
+        self.updates_under_rule += 1;
+    }
+
+    /// Looks at what is to be remembered of the oscillator.
+    pub(crate) fn check_drift(&self, frequency_ppm: f64, skew_ppm: f64) {
+        assert!(
+            frequency_ppm.abs() <= self.clock.max_drift_ppm * (1.0 + 1e-9),
+            "{frequency_ppm}"
+        );
+        assert!(skew_ppm >= 0.0 && skew_ppm.is_finite(), "{skew_ppm}");
+    }
+}

@@ -1,0 +1,107 @@
+//! A small set of configurations, so that every rule about the clock is in force in some of them.
+
+use std::collections::BTreeMap;
+
+use conf::chrony;
+use conf::config::Config;
+use conf::diagnostic::Severity;
+use engine::Once;
+use wire::ntp::auth::{Algorithm, Key};
+
+use crate::files::Files;
+
+/// How a host is set up.
+pub(crate) struct Setting {
+    /// Its configuration; updates of the clock are always logged.
+    text: &'static str,
+    /// It must not touch the clock.
+    pub(crate) observe: bool,
+    /// It measures once and ends.
+    pub(crate) once: Option<Once>,
+}
+
+const fn steering(text: &'static str) -> Setting {
+    Setting {
+        text,
+        observe: false,
+        once: None,
+    }
+}
+
+pub(crate) const SETTINGS: [Setting; 14] = [
+    steering("server 192.0.2.1\n"),
+    steering(
+        "server 192.0.2.1 iburst\nserver 192.0.2.2 iburst\nserver 192.0.2.3 iburst\nmakestep 1 3\nmaxslewrate 500\n\
+         driftfile /d\nmaxchange 1000 1 2\n",
+    ),
+    steering(
+        "pool pool.example iburst maxsources 3\nserver name.example\nmakestep 0.1 -1\nrtcsync\nrefresh 60\n",
+    ),
+    steering(
+        "server 192.0.2.1 key 1 iburst xleave\nserver 2001:db8::2 key 2 xleave minpoll 2 maxpoll 4\n\
+         server 192.0.2.3 key 3 version 3\nauthselectmode require\nmaxdrift 100\nkeyfile /k\n",
+    ),
+    steering("peer 192.0.2.1 xleave\npeer 192.0.2.2 key 1\nlocal stratum 10 orphan\nallow\nmakestep 10 1\n"),
+    steering(
+        "allow all\nallow 2001:db8::/32\ncmdallow all\nlocal stratum 8\nratelimit interval 1 burst 4 leak 2\n\
+         cmdratelimit interval -2\nmanual\nclientloglimit 4096\n",
+    ),
+    steering(
+        "server 192.0.2.1 minpoll 0 maxpoll 3\nleapsecmode slew\nleapseclist /l\nmaxslewrate 1000\nmaxchange 0.5 3 -1\nallow\n",
+    ),
+    steering(
+        "server 192.0.2.1 iburst prefer trust\nserver 192.0.2.2 require\nleapsecmode step\nleapseclist /l\nmakestep 0.01 2\n",
+    ),
+    Setting {
+        text: "server 192.0.2.1 iburst\nserver 192.0.2.2\nmakestep 0.1 -1\nallow\nmanual\n",
+        observe: true,
+        once: None,
+    },
+    Setting {
+        text: "server 192.0.2.1 iburst\nserver name.example iburst\n",
+        observe: false,
+        once: Some(Once::Set),
+    },
+    Setting {
+        text: "server 192.0.2.1 iburst\n",
+        observe: true,
+        once: Some(Once::Log),
+    },
+    steering(
+        "server 192.0.2.1 maxdelay 0.1 maxdelayratio 2 maxdelaydevratio 3 mindelay 0.001 asymmetry 0.2 filter 3 \
+         minsamples 4 maxsamples 8 presend 4\nserver 192.0.2.2 minpoll -7 maxpoll -6 burst offset 0.1\n\
+         server 192.0.2.3 noselect offline\nserver 192.0.2.4 auto_offline copy\nminsources 2\ncombinelimit 0\n\
+         maxupdateskew 5\nmaxdistance 1\nmaxjitter 0.1\ndriftfile /d interval 60\n",
+    ),
+    steering("sourcedir /s\nopencommands\nport 0\nacquisitionport 1123\nmakestep 1 -1\nmaxchange 100 0 0\n"),
+    steering(
+        "server 192.0.2.1 extfield F323 extfield F324 xleave iburst\nfallbackdrift 10 12\n\
+         leapseclist /l\nmaxclockerror 10\nlog measurements statistics selection\nhwclockfile /h\ncorrtimeratio 10\n\
+         smoothtime 400 0.01\nbroadcast 60 192.0.2.255\nallow\n",
+    ),
+];
+
+impl Setting {
+    pub(crate) fn config(&self) -> Config {
+        let text = format!("{}log tracking\n", self.text);
+        let files = Files(BTreeMap::from([("/main".to_owned(), text)]));
+        let (config, problems) = chrony::parse("/main", &files);
+        let error = problems
+            .iter()
+            .find(|problem| problem.severity == Severity::Error);
+        assert!(error.is_none(), "{error:?}");
+        config
+    }
+}
+
+/// The keys of the host, which its servers know too.
+pub(crate) fn keys() -> Vec<Key> {
+    [
+        Key::new(1, Algorithm::Md5, b"a secret of md5"),
+        Key::new(2, Algorithm::Sha256, b"a secret of sha2"),
+        Key::new(3, Algorithm::Aes128Cmac, b"a secret of aes1"),
+    ]
+    .into_iter()
+    .map(|key| key.expect("a key"))
+    .collect()
+}
