@@ -34,16 +34,32 @@ impl Outbox {
         self.log(Severity::Warning, text);
     }
 
-    /// Logs a line.
+    /// Logs a line. Names in it can come from anywhere: what a terminal would obey is not passed on.
     pub fn log(&mut self, severity: Severity, text: impl Into<String>) {
-        self.push(Output::Log {
-            severity,
-            text: text.into(),
-        });
+        let mut text = text.into();
+        if text.contains(char::is_control) {
+            text = text.replace(char::is_control, "?");
+        }
+        self.push(Output::Log { severity, text });
     }
 
     /// Writes a line to a log file.
     pub fn line(&mut self, file: LogFile, line: String) {
         self.push(Output::LogFile { file, line });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_control_the_terminal_of_who_reads_the_log() {
+        let mut out = Outbox::default();
+        out.warn("Could not add source a\u{1b}[2Jb\nc\u{9b}é : Invalid name");
+        let Some(Output::Log { text, .. }) = out.pop() else {
+            panic!("a line")
+        };
+        assert_eq!(text, "Could not add source a?[2Jb?c?é : Invalid name");
     }
 }
