@@ -55,6 +55,13 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}{cut}\"", shown.escape_debug())
 }
 
+/// Makes a message with a stranger's words in it one line, and cuts it.
+pub(crate) fn one_line(message: &str) -> String {
+    const SHOWN_CHARS_MAX: usize = 400;
+    let printable = |character: char| if character.is_control() { '?' } else { character };
+    message.chars().take(SHOWN_CHARS_MAX).map(printable).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +73,12 @@ mod tests {
             refused.to_string(),
             "servers[1].minpoll: 99 is too large; give -6 to 24"
         );
+    }
+
+    #[test]
+    fn a_message_with_a_strangers_words_is_one_line() {
+        assert_eq!(one_line("unknown field `a\nb\u{1b}`"), "unknown field `a?b?`");
+        assert_eq!(one_line(&"x".repeat(10_000)).len(), 400);
     }
 
     #[test]

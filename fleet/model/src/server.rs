@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Invalid;
-use crate::invalid::quoted;
+use crate::invalid::{one_line, quoted};
 
 /// One time source. It can always be written to a configuration file as one line: name and options are
 /// checked when it is made.
@@ -374,10 +374,10 @@ impl<'de> Deserialize<'de> for Server {
 }
 
 fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
-    match error.path().to_string().as_str() {
+    one_line(&match error.path().to_string().as_str() {
         "." => error.inner().to_string(),
         path => format!("{path}: {}", error.inner()),
-    }
+    })
 }
 
 /// The servers of one request: at least one, at most [`Servers::COUNT_MAX`], no name twice, order kept.
@@ -557,6 +557,12 @@ mod tests {
             servers.as_slice()[1].to_string(),
             "pool.example.com+pool+noiburst"
         );
+    }
+
+    #[test]
+    fn an_unknown_option_adds_no_line_to_an_error() {
+        let error = error(json!({"servers": [{"name": "a", "b\nc": 4}]}));
+        assert!(error.contains("unknown field `b?c`"), "{error}");
     }
 
     #[test]
