@@ -184,7 +184,9 @@ impl Engine {
                 Timer::Resolve => self.ask(now, Sources::resolve_due),
                 Timer::Rules => self.look_up_rules_again(),
                 Timer::Initial => self.initial_due(now),
-                Timer::SlewEnd => self.discipline.slew_end(&mut self.out),
+                Timer::SlewEnd => self
+                    .discipline
+                    .slew_end(now.mono, &mut self.timers, &mut self.out),
                 Timer::Leap => self.pass_leap(now.mono),
                 Timer::Drift => self.write_drift(),
                 Timer::Broadcast(index) => self.broadcast(now, index),

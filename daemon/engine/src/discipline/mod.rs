@@ -258,9 +258,12 @@ impl Discipline {
         }
     }
 
-    /// The time planned for a slew is over.
-    pub fn slew_end(&mut self, out: &mut Outbox) {
-        self.slew = None;
+    /// The time planned for a slew, or for its first part, is over.
+    pub fn slew_end(&mut self, now: Mono, timers: &mut Timers, out: &mut Outbox) {
+        self.slew = self.slew.and_then(|slew| slew.next(now, self.frequency));
+        if let Some(slew) = self.slew {
+            timers.set(Timer::SlewEnd, slew.until);
+        }
         self.command_rate(out);
     }
 

@@ -23,7 +23,13 @@ const RATE_DEVIATIONS: f64 = 0.8;
 const INTERVALS_MAX: f64 = 4.0;
 
 /// Over so many intervals an offset is spread that is not noise.
-const ERROR_INTERVALS: f64 = 1.5;
+const ERROR_INTERVALS: f64 = 1.3;
+
+/// In this part of that time …
+const FIRST_TIME: f64 = 0.4;
+/// … this part of it is taken away: what goes early is not wrong for long. Compared with an even slew of the same
+/// error of the frequency (root mean square) the one of the time is 9 % smaller.
+const FIRST_SHARE: f64 = 0.6;
 
 /// The shortest slew, seconds.
 const DURATION_MIN_S: f64 = 1.0;
@@ -54,6 +60,8 @@ pub(super) struct Slew {
     pub rate: f64,
     /// When it has done its work, on the monotonic clock.
     pub until: Mono,
+    /// What is to be taken away after that, seconds, and in which time.
+    rest: Option<(f64, f64)>,
 }
 
 impl Slew {
@@ -78,12 +86,40 @@ impl Slew {
         let duration_s = (intervals * plan.interval_s)
             .max(DURATION_MIN_S.min(plan.interval_s))
             .max(size_s / plan.rate_max);
-        // The clock that the slew is timed with is slewed as well.
-        let rate = plan.offset_s / duration_s;
-        Some(Self {
-            rate,
-            until: now.plus_seconds(duration_s * (1.0 + rate + plan.frequency)),
+        let is_even = deviations <= NOISE_DEVIATIONS
+            || size_s * FIRST_SHARE > duration_s * FIRST_TIME * plan.rate_max
+            || duration_s <= DURATION_MIN_S;
+        Some(if is_even {
+            Self::even(now, plan.offset_s, duration_s, plan.frequency, None)
+        } else {
+            let rest = (
+                plan.offset_s * (1.0 - FIRST_SHARE),
+                duration_s * (1.0 - FIRST_TIME),
+            );
+            Self::even(
+                now,
+                plan.offset_s * FIRST_SHARE,
+                duration_s * FIRST_TIME,
+                plan.frequency,
+                Some(rest),
+            )
         })
+    }
+
+    /// What follows when this one has done its work; `frequency` is the rate that makes up for the oscillator.
+    pub(super) fn next(&self, now: Mono, frequency: f64) -> Option<Self> {
+        let (offset_s, duration_s) = self.rest?;
+        Some(Self::even(now, offset_s, duration_s, frequency, None))
+    }
+
+    fn even(now: Mono, offset_s: f64, duration_s: f64, frequency: f64, rest: Option<(f64, f64)>) -> Self {
+        // The clock that the slew is timed with is slewed as well.
+        let rate = offset_s / duration_s;
+        Self {
+            rate,
+            until: now.plus_seconds(duration_s * (1.0 + rate + frequency)),
+            rest,
+        }
     }
 }
 
@@ -105,15 +141,22 @@ mod tests {
         };
         let slew = Slew::plan(Mono::ZERO, &plan).expect("there is an offset");
         assert!(slew.rate.abs() <= RATE_MAX * 1.000_001);
-        let duration_s = slew.until.seconds_since(Mono::ZERO) / (1.0 + slew.rate);
-        assert!((slew.rate * duration_s - offset_s).abs() < 1e-8);
-        duration_s
+        let first_s = slew.until.seconds_since(Mono::ZERO) / (1.0 + slew.rate);
+        let Some(next) = slew.next(slew.until, 0.0) else {
+            assert!((slew.rate * first_s - offset_s).abs() < 1e-8);
+            return first_s;
+        };
+        let second_s = next.until.seconds_since(slew.until) / (1.0 + next.rate);
+        assert!((slew.rate * first_s + next.rate * second_s - offset_s).abs() < 1e-8);
+        assert!(slew.rate.abs() > next.rate.abs());
+        assert_eq!(next.next(next.until, 0.0), None);
+        first_s + second_s
     }
 
     #[test]
     fn an_offset_is_spread_over_the_interval_or_a_little_more() {
         assert!((duration_s(4e-6, 10e-6, 1e-7) - 64.0).abs() < 1e-6);
-        assert!((duration_s(200e-6, 10e-6, 1e-7) - 96.0).abs() < 1e-6);
+        assert!((duration_s(200e-6, 10e-6, 1e-7) - 83.2).abs() < 1e-6);
     }
 
     #[test]

@@ -13,8 +13,10 @@ use units::Mono;
 
 use super::noise::PathDelay;
 use super::number;
+use super::route::Route;
 use super::sample::Sample;
-use super::state::{Change, Innovation, State};
+use super::state::{Change, State};
+use super::track::{Innovation, Track};
 
 /// The wander that the members assume begins here, per root second …
 const WANDER_MIN: f64 = 1e-11;
@@ -32,6 +34,12 @@ const WANDER_DECADES: f64 = 1.5;
 /// The parts of the noise that the delay does not show, one member each (0: all of it shows).
 const UNRELATED_PARTS: [f64; 3] = [0.003, 0.1, 1.0];
 
+/// How unequal the directions of a path may be before any sample, standard deviation: everything from −½ to ½.
+const ASYMMETRY: f64 = 0.29;
+
+/// How much less likely unequal directions are thought to be before any sample, as logarithm.
+const ASYMMETRY_LOG_PRIOR: f64 = -2.0;
+
 /// How fast old samples stop counting for the weights: after n newer ones by this to the power n.
 const FORGETTING: f64 = 0.985;
 
@@ -43,6 +51,9 @@ const OUTLIER_VARIANCE_MAX: f64 = 1000.0;
 
 /// As many samples the guess of the noise counts as when the noise is learned.
 const NOISE_GUESS_WEIGHT: f64 = 6.0;
+
+/// The same for members that take the directions for unequal.
+const NOISE_GUESS_WEIGHT_UNEQUAL: f64 = 2.0;
 
 /// How far the learned noise may be from what the delays suggest, as a factor of the variance.
 const NOISE_VARIANCE_RANGE: f64 = 400.0;
@@ -57,6 +68,20 @@ pub(super) struct Entry {
     pub sample: Sample,
     /// What changed between the previous sample and this one.
     pub change: Option<Change>,
+    /// The way it took.
+    pub route: Route,
+}
+
+impl Entry {
+    /// The phase that was measured, seconds; what the route is known to add to it is taken away.
+    pub(super) fn phase_s(&self) -> f64 {
+        self.sample.phase_s - self.route.bias_s
+    }
+
+    /// How much longer it took than the fastest on its route, seconds.
+    pub(super) fn wait_s(&self) -> f64 {
+        self.sample.delay_s - self.route.minimum_s()
+    }
 }
 
 /// What all members share.
@@ -77,16 +102,22 @@ pub(super) struct Member {
     pub wander_power: f64,
     /// The part of the noise that the delay does not show.
     unrelated: f64,
+    /// The variance of the asymmetry before any sample; 0 for a member that takes both directions for alike.
+    asymmetry_variance: f64,
     /// The logarithm of what this member was worth before any sample.
     log_prior: f64,
     /// The mean variance of a sample, learned, s²; 0 before the first.
     pub noise_variance: f64,
     /// The state after the samples that have left the window.
-    anchor: Option<State>,
+    anchor: Option<Track>,
     /// How well it foretold those.
     anchor_log_likelihood: f64,
     /// The state after the newest sample.
+    track: Track,
+    /// Phase and frequency of it, as a packet that waits nowhere shows them.
     state: State,
+    /// How much of its variance comes of not knowing how fast such a packet would be, s².
+    rest_variance: f64,
     /// How well it foretold all, without the constant.
     log_likelihood: f64,
 }
@@ -96,6 +127,8 @@ pub(super) struct Member {
 pub(super) struct Bank {
     members: Vec<Member>,
     likeliest: usize,
+    /// The delay of the first sample.
+    origin_s: Option<f64>,
     path: PathDelay,
 }
 
@@ -106,6 +139,8 @@ pub(super) struct Opinion {
     pub state: State,
     /// The mean variance of a sample, s².
     pub noise_variance: f64,
+    /// The part of the variance of the phase that more samples soon do not make less, s².
+    pub rest_variance: f64,
     /// The wander's power, the geometric mean.
     pub wander_power: f64,
 }
@@ -117,15 +152,22 @@ impl Bank {
         let mut wander = WANDER_MIN;
         for _ in 0..WANDERS {
             let decades = (wander / WANDER_USUAL).log10() / WANDER_DECADES;
-            for unrelated in UNRELATED_PARTS {
+            let alike = UNRELATED_PARTS.map(|unrelated| (unrelated, 0.0, 0.0));
+            let unequal =
+                UNRELATED_PARTS.map(|unrelated| (unrelated, ASYMMETRY * ASYMMETRY, ASYMMETRY_LOG_PRIOR));
+            for (unrelated, asymmetry_variance, log_prior) in alike.into_iter().chain(unequal) {
+                let state = State::first(Mono::ZERO, 0.0, 0.0, 0.0, 0.0);
                 members.push(Member {
                     wander_power: wander * wander,
                     unrelated,
-                    log_prior: -0.5 * decades * decades,
+                    asymmetry_variance,
+                    log_prior: log_prior - 0.5 * decades * decades,
                     noise_variance: 0.0,
                     anchor: None,
                     anchor_log_likelihood: 0.0,
-                    state: State::first(Mono::ZERO, 0.0, 0.0, 0.0, 0.0),
+                    track: Track::first(state, 0.0),
+                    state,
+                    rest_variance: 0.0,
                     log_likelihood: 0.0,
                 });
             }
@@ -134,7 +176,8 @@ impl Bank {
         Self {
             members,
             likeliest: 0,
-            path: PathDelay::of(std::iter::empty(), 1.0),
+            origin_s: None,
+            path: PathDelay::of(std::iter::empty(), 0.0, 1.0),
         }
     }
 
@@ -143,12 +186,12 @@ impl Bank {
     pub(super) fn absorb(&mut self, leaving: &Entry, prior: &Prior) {
         let path = self.path;
         for member in &mut self.members {
-            let variance = path.variance(&leaving.sample, member.noise_variance, member.unrelated);
+            let variance = path.variance(leaving, member.noise_variance, member.unrelated);
             member.anchor = Some(match member.anchor {
-                None => begin(&leaving.sample, variance, prior),
+                None => member.begin(leaving, variance, prior),
                 Some(anchor) => {
                     let mut anchor = before(&anchor, leaving, member.wander_power);
-                    let innovation = take_in(&mut anchor, leaving.sample.phase_s, variance);
+                    let innovation = take_in(&mut anchor, leaving, &path, variance);
                     member.anchor_log_likelihood =
                         FORGETTING * member.anchor_log_likelihood + innovation.log_likelihood();
                     anchor
@@ -159,8 +202,9 @@ impl Bank {
 
     /// Runs all members over the window again and returns what they say; `None` for an empty window.
     pub(super) fn evaluate(&mut self, window: &VecDeque<Entry>, prior: &Prior) -> Option<Opinion> {
-        window.front()?;
-        self.path = PathDelay::of(window.iter().map(|entry| &entry.sample), prior.precision_s);
+        let oldest = window.front()?;
+        let origin_s = *self.origin_s.get_or_insert(oldest.sample.delay_s);
+        self.path = PathDelay::of(window.iter(), origin_s, prior.precision_s);
         let path = self.path;
         for member in &mut self.members {
             member.run(window, &path, prior);
@@ -172,8 +216,9 @@ impl Bank {
     pub(super) fn shift(&mut self, by_s: f64) {
         for member in &mut self.members {
             member.state.phase_s += by_s;
+            member.track.shift(by_s);
             if let Some(anchor) = &mut member.anchor {
-                anchor.phase_s += by_s;
+                anchor.shift(by_s);
             }
         }
     }
@@ -214,6 +259,7 @@ impl Bank {
         let mut opinion = Opinion {
             state: State::first(at, phase_s, 0.0, frequency, 0.0),
             noise_variance: mean(|member| member.noise_variance),
+            rest_variance: mean(|member| member.rest_variance),
             wander_power: mean(|member| member.wander_power.ln()).exp(),
         };
         for member in &self.members {
@@ -232,8 +278,8 @@ impl Bank {
 
 impl Member {
     /// The variance of a sample in the eyes of this member, s².
-    pub(super) fn variance(&self, path: &PathDelay, sample: &Sample) -> f64 {
-        path.variance(sample, self.noise_variance, self.unrelated)
+    pub(super) fn variance(&self, path: &PathDelay, entry: &Entry) -> f64 {
+        path.variance(entry, self.noise_variance, self.unrelated)
     }
 
     /// The state before the first entry that can still surprise, and that entry's index.
@@ -242,20 +288,33 @@ impl Member {
         window: &VecDeque<Entry>,
         path: &PathDelay,
         prior: &Prior,
-    ) -> Option<(State, usize)> {
+    ) -> Option<(Track, usize)> {
         match self.anchor {
             Some(anchor) => Some((anchor, 0)),
             None => {
                 let first = window.front()?;
-                Some((begin(&first.sample, self.variance(path, &first.sample), prior), 1))
+                let variance = self.variance(path, first);
+                Some((self.begin(first, variance, prior), 1))
             }
         }
     }
 
     /// Takes an entry in after the change that came before it, and returns how well it was foretold.
-    pub(super) fn step(&self, state: &mut State, entry: &Entry, path: &PathDelay) -> Innovation {
-        *state = before(state, entry, self.wander_power);
-        take_in(state, entry.sample.phase_s, self.variance(path, &entry.sample))
+    pub(super) fn step(&self, track: &mut Track, entry: &Entry, path: &PathDelay) -> Innovation {
+        *track = before(track, entry, self.wander_power);
+        take_in(track, entry, path, self.variance(path, entry))
+    }
+
+    /// What the first sample of all tells.
+    fn begin(&self, entry: &Entry, variance: f64, prior: &Prior) -> Track {
+        let state = State::first(
+            entry.sample.at,
+            entry.phase_s(),
+            variance,
+            prior.frequency,
+            prior.frequency_error * prior.frequency_error,
+        );
+        Track::first(state, self.asymmetry_variance)
     }
 
     /// Runs over the window and learns the size of the noise from the misses.
@@ -264,65 +323,73 @@ impl Member {
         if window.len() <= SAMPLES_TO_LEARN_NOISE && self.anchor.is_none() || self.noise_variance <= 0.0 {
             self.noise_variance = guess;
         }
-        let Some((mut state, first)) = self.start(window, path, prior) else {
+        let Some((mut track, first)) = self.start(window, path, prior) else {
             return;
         };
         let mut log_likelihood = self.anchor_log_likelihood;
         let (mut surprise, mut weight) = (0.0, 0.0);
         for entry in window.range(first..) {
-            let innovation = self.step(&mut state, entry, path);
+            let innovation = self.step(&mut track, entry, path);
             log_likelihood = FORGETTING * log_likelihood + innovation.log_likelihood();
             // A miss tells of the noise as far as it is noise and not ignorance of the state.
-            let share = self.variance(path, &entry.sample) / innovation.variance;
+            let share = self.variance(path, entry) / innovation.variance;
             surprise += share * innovation.surprise().min(9.0);
             weight += share;
         }
-        self.state = state;
+        self.track = track;
+        (self.state, self.rest_variance) = if self.asymmetry_variance > 0.0 {
+            let (rest_s, rest_error_s) = path.rest_s();
+            // What the delay does not explain are the waits in the other direction: as long on average as their
+            // deviation, if they are exponential, and part of every delay.
+            let other_s = self.unrelated * self.noise_variance.sqrt();
+            let rest_variance =
+                (track.asymmetry() * rest_error_s).powi(2) + (track.asymmetry() * other_s).powi(2) / 4.0;
+            let mut state = track.with_excess(rest_s + 2.0 * other_s);
+            state.phase_variance += rest_variance;
+            (state, rest_variance)
+        } else {
+            (track.with_excess(0.0), 0.0)
+        };
         self.log_likelihood = log_likelihood;
         if window.len() > 3 {
-            let held = NOISE_GUESS_WEIGHT * (guess / self.noise_variance).clamp(0.1, 10.0);
-            let ratio = (surprise + held) / (weight + NOISE_GUESS_WEIGHT);
+            // Where the error is in the delay, delays say nothing of the size of the noise that is left.
+            let (held, lowest) = if self.asymmetry_variance > 0.0 {
+                let held = NOISE_GUESS_WEIGHT_UNEQUAL * (guess / self.noise_variance).clamp(0.1, 1.0);
+                ((held, NOISE_GUESS_WEIGHT_UNEQUAL), 0.0)
+            } else {
+                let held = NOISE_GUESS_WEIGHT * (guess / self.noise_variance).clamp(0.1, 10.0);
+                ((held, NOISE_GUESS_WEIGHT), guess / NOISE_VARIANCE_RANGE)
+            };
+            let ratio = (surprise + held.0) / (weight + held.1);
             self.noise_variance = (self.noise_variance * ratio.powf(0.7))
-                .clamp(
-                    guess / NOISE_VARIANCE_RANGE,
-                    (guess * NOISE_VARIANCE_RANGE).max(1e-6),
-                )
+                .clamp(lowest, (guess * NOISE_VARIANCE_RANGE).max(1e-6))
                 .max(path.floor());
         }
     }
 }
 
-/// What the first sample of all tells.
-fn begin(sample: &Sample, variance: f64, prior: &Prior) -> State {
-    State::first(
-        sample.at,
-        sample.phase_s,
-        variance,
-        prior.frequency,
-        prior.frequency_error * prior.frequency_error,
-    )
-}
-
-/// The state at the time of an entry, before its sample is taken in.
-fn before(state: &State, entry: &Entry, wander_power: f64) -> State {
-    let mut state = state.predicted(entry.sample.at, wander_power);
+/// What is known at the time of an entry, before its sample is taken in.
+fn before(track: &Track, entry: &Entry, wander_power: f64) -> Track {
+    let mut track = track.predicted(entry.sample.at, wander_power);
     if let Some(change) = entry.change {
-        state.disturb(change);
+        track.disturb(change);
     }
-    state
+    track
 }
 
-/// Updates a state with a sample; one that is too far off counts less, so that a single wild sample moves little.
-fn take_in(state: &mut State, phase_s: f64, variance: f64) -> Innovation {
-    let miss_s = phase_s - state.phase_s;
-    let surprise = miss_s * miss_s / (state.phase_variance + variance);
+/// Updates a filter with a sample; one that is too far off counts less, so that a single wild sample moves little.
+fn take_in(track: &mut Track, entry: &Entry, path: &PathDelay, variance: f64) -> Innovation {
+    let (excess_s, phase_s) = (path.excess_s(entry), entry.phase_s());
+    let (expected_s, expected_variance) = track.expected(excess_s);
+    let miss_s = phase_s - expected_s;
+    let surprise = miss_s * miss_s / (expected_variance + variance);
     let variance = if surprise > OUTLIER_SURPRISE {
-        (miss_s * miss_s / OUTLIER_SURPRISE - state.phase_variance)
+        (miss_s * miss_s / OUTLIER_SURPRISE - expected_variance)
             .clamp(variance, variance * OUTLIER_VARIANCE_MAX)
     } else {
         variance
     };
-    state.update(phase_s, variance)
+    track.update(phase_s, excess_s, variance)
 }
 
 /// How fast old samples stop counting.

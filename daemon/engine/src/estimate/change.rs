@@ -9,7 +9,8 @@ use units::Mono;
 
 use super::bank::{Member, forgetting};
 use super::noise::PathDelay;
-use super::state::{Change, State};
+use super::state::Change;
+use super::track::Track;
 use super::{Entry, Estimator};
 
 /// So many newest samples are looked at.
@@ -59,22 +60,22 @@ impl Estimator {
         }
         let path = self.bank.path();
         let member = self.bank.likeliest()?;
-        let (mut state, first) = member.start(&self.window, path, &self.prior)?;
+        let (mut track, first) = member.start(&self.window, path, &self.prior)?;
         let mut best: Option<Candidate> = None;
         let mut previous: Option<Mono> = None;
         for (index, entry) in self.window.iter().enumerate().skip(first) {
             let looked_at = index + LOOK_BACK >= count && index > 2 && entry.change.is_none();
             if let (true, Some(before)) = (looked_at, previous) {
                 let since_s = entry.sample.at.seconds_since(before) / 2.0;
-                let unchanged = self.log_likelihood(member, path, state, index, None);
+                let unchanged = self.log_likelihood(member, path, track, index, None);
                 for change in candidates(member, since_s) {
-                    let gain = self.log_likelihood(member, path, state, index, Some(change)) - unchanged;
+                    let gain = self.log_likelihood(member, path, track, index, Some(change)) - unchanged;
                     if best.as_ref().is_none_or(|best| gain > best.gain) {
                         best = Some(Candidate { index, change, gain });
                     }
                 }
             }
-            member.step(&mut state, entry, path);
+            member.step(&mut track, entry, path);
             previous = Some(entry.sample.at);
         }
         best
@@ -85,7 +86,7 @@ impl Estimator {
         &self,
         member: &Member,
         path: &PathDelay,
-        mut state: State,
+        mut track: Track,
         index: usize,
         change: Option<Change>,
     ) -> f64 {
@@ -97,7 +98,7 @@ impl Estimator {
             } else {
                 *entry
             };
-            sum += forgetting(count - 1 - position) * member.step(&mut state, &entry, path).log_likelihood();
+            sum += forgetting(count - 1 - position) * member.step(&mut track, &entry, path).log_likelihood();
         }
         sum
     }

@@ -9,13 +9,16 @@
 mod bank;
 mod change;
 mod noise;
+mod route;
 mod sample;
 mod state;
+mod track;
 
 use std::collections::VecDeque;
 
 pub use bank::Prior;
 use bank::{Bank, Entry, Opinion};
+use route::Routes;
 pub use sample::Sample;
 pub use state::State;
 use units::Mono;
@@ -24,7 +27,7 @@ use units::Mono;
 pub const SAMPLES_MAX: usize = 64;
 
 /// A sample that makes a change this likely asks for a closer look, as logarithm of the ratio of likelihoods.
-const SUSPICION: f64 = 3.5;
+const SUSPICION: f64 = 2.5;
 
 /// All that is known about the oscillator through one source.
 #[derive(Debug, Clone)]
@@ -33,6 +36,7 @@ pub struct Estimator {
     window: VecDeque<Entry>,
     samples_max: usize,
     bank: Bank,
+    routes: Routes,
     opinion: Option<Opinion>,
     suspicion: f64,
 }
@@ -50,6 +54,7 @@ impl Estimator {
             window: VecDeque::new(),
             samples_max,
             bank: Bank::new(),
+            routes: Routes::default(),
             opinion: None,
             suspicion: 0.0,
         }
@@ -65,8 +70,14 @@ impl Estimator {
                 self.bank.absorb(&leaving, &self.prior);
             }
         }
-        self.window.push_back(Entry { sample, change: None });
+        let route = self.take_route(sample.delay_s);
+        self.window.push_back(Entry {
+            sample,
+            change: None,
+            route,
+        });
         self.opinion = self.bank.evaluate(&self.window, &self.prior);
+        self.look_for_route();
         self.look_for_change();
     }
 
@@ -99,7 +110,15 @@ impl Estimator {
 
     /// The standard deviation of a sample, seconds; `None` without samples.
     pub fn noise_s(&self) -> Option<f64> {
-        self.opinion.map(|opinion| opinion.noise_variance.sqrt())
+        self.opinion
+            .map(|opinion| (opinion.noise_variance + 4.0 * opinion.rest_variance).sqrt())
+    }
+
+    /// The standard deviation a sample would have if its delay told nothing of its error, seconds; `None` without
+    /// samples. Larger than [`noise_s`](Self::noise_s) where the directions of the path are unequal.
+    pub fn spread_s(&self) -> Option<f64> {
+        let noise_s = self.noise_s()?;
+        Some(noise_s.max(self.bank.path().expected_variance().sqrt()))
     }
 
     /// How far the samples scatter, whatever is believed of them, seconds: the standard deviation of a sample as the

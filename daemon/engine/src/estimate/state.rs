@@ -63,23 +63,6 @@ impl State {
         }
     }
 
-    /// Takes a measured phase in, and returns how surprising it was.
-    pub fn update(&mut self, phase_s: f64, variance: f64) -> Innovation {
-        let total = self.phase_variance + variance;
-        let miss_s = phase_s - self.phase_s;
-        let phase_gain = self.phase_variance / total;
-        let frequency_gain = self.covariance / total;
-        self.phase_s += phase_gain * miss_s;
-        self.frequency += frequency_gain * miss_s;
-        self.frequency_variance -= frequency_gain * self.covariance;
-        self.covariance *= 1.0 - phase_gain;
-        self.phase_variance *= 1.0 - phase_gain;
-        Innovation {
-            miss_s,
-            variance: total,
-        }
-    }
-
     /// Forgets what a change of the clock or of the path has made worthless.
     pub fn disturb(&mut self, change: Change) {
         match change {
@@ -90,27 +73,6 @@ impl State {
             }
             Change::Phase { variance } => self.phase_variance += variance,
         }
-    }
-}
-
-/// How far a sample was from what was expected.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Innovation {
-    /// Measured − expected phase, seconds.
-    pub miss_s: f64,
-    /// The variance it should have had, s².
-    pub variance: f64,
-}
-
-impl Innovation {
-    /// The square of the miss in units of its standard deviation.
-    pub fn surprise(&self) -> f64 {
-        self.miss_s * self.miss_s / self.variance
-    }
-
-    /// The logarithm of the probability density of the miss, without the constant.
-    pub fn log_likelihood(&self) -> f64 {
-        -0.5 * (self.variance.ln() + self.surprise())
     }
 }
 

@@ -33,6 +33,9 @@ const NEAR_S: f64 = 0.01;
 /// The test of the delay's deviation needs so many samples.
 const SAMPLES_FOR_DEVIATION: usize = 8;
 
+/// So many answers in a row fail it at most: more of them are not a queue but another route.
+const DEVIATIONS_MAX: u8 = 2;
+
 /// A packet that came from the address of a source.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'a> {
@@ -319,21 +322,29 @@ impl Source {
     }
 
     /// Tests B and C.
-    fn judge_delay(&self, tests: &mut Tests, measurement: &Measurement) {
+    fn judge_delay(&mut self, tests: &mut Tests, measurement: &Measurement) {
         let delay_s = measurement.delay_s;
         let least_s = self.least_delay_s().unwrap_or(delay_s);
         let ratio = self.config.max_delay_ratio;
         tests.delay_ratio = ratio <= 0.0 || delay_s <= least_s * ratio + measurement.dispersion_s;
         tests.delay_deviation = match &self.quantile {
             Some(quantile) => quantile.value().is_none_or(|limit_s| delay_s <= limit_s),
-            None => self.is_deviation_allowed(measurement, delay_s - least_s),
+            None => {
+                let is_allowed = self.is_deviation_allowed(measurement, delay_s - least_s);
+                self.deviations = if is_allowed {
+                    0
+                } else {
+                    self.deviations.saturating_add(1)
+                };
+                is_allowed || self.deviations > DEVIATIONS_MAX
+            }
         };
     }
 
     /// Test C: the delay is not so much larger than the least one that the sample can tell nothing new.
     fn is_deviation_allowed(&self, measurement: &Measurement, excess_s: f64) -> bool {
         let ratio = self.config.max_delay_dev_ratio;
-        let Some(noise_s) = self.estimator.noise_s() else {
+        let Some(noise_s) = self.estimator.spread_s() else {
             return true;
         };
         if ratio <= 0.0

@@ -138,6 +138,8 @@ pub struct Source {
     pub estimator: Estimator,
     /// The newest measurement as measured, true time − system clock, seconds.
     pub last_offset_s: f64,
+    /// How many answers in a row came with a delay that deviates too much.
+    deviations: u8,
     /// The last valid answer.
     pub last_answer: Option<LastAnswer>,
     /// Counts of packets.
@@ -207,6 +209,7 @@ impl Source {
             quantile: (config.max_delay_quantile > 0.0).then(|| Quantile::new(config.max_delay_quantile)),
             estimator: Estimator::new(prior, usize::try_from(samples_max).unwrap_or(0)),
             last_offset_s: 0.0,
+            deviations: 0,
             last_answer: None,
             counts: Counts::default(),
             updated: false,

@@ -31,7 +31,7 @@ const POLL_BURST_REQUESTS_LOG2: i8 = 2;
 const WANDER_TOO_MUCH: f64 = 4.0;
 
 /// The wait for the sample that confirms or clears a suspicion, as a share of the shortest interval.
-const CONFIRMATION_SHARE: f64 = 0.25;
+const CONFIRMATION_SHARE: f64 = 1.0 / 16.0;
 
 /// The interval between the requests of an initial burst, seconds.
 const BURST_INTERVAL_S: f64 = 2.0;
@@ -130,7 +130,12 @@ impl Polling {
         let interval_s = self.interval_s();
         match self.burst {
             Some(_) => BURST_INTERVAL_S.min(interval_s / 4.0),
-            None if self.confirming => interval_s * CONFIRMATION_SHARE,
+            None if self.confirming => {
+                let shortest_s = PollInterval(self.min).as_seconds();
+                interval_s
+                    .min(shortest_s * CONFIRMATION_SHARE)
+                    .max(self.interval_min_s())
+            }
             None => interval_s,
         }
     }
@@ -196,11 +201,15 @@ impl Polling {
 
     /// A good sample was taken in, and not during a burst.
     pub fn sampled(&mut self, estimator: &Estimator) {
-        // A suspicion is settled by one sample soon, and then by samples at the shortest interval.
+        // A suspicion is settled by one sample soon, and if that does not clear it by samples at the shortest
+        // interval.
         let suspicious = estimator.is_suspicious();
-        self.confirming = suspicious && self.score > f64::from(self.min);
-        if suspicious {
+        let is_confirmed = suspicious && self.confirming;
+        self.confirming = suspicious && self.interval().0 > self.min;
+        if is_confirmed {
             self.score = f64::from(self.min);
+        }
+        if suspicious {
             return;
         }
         let (Some(state), Some(last)) = (estimator.state(), estimator.last()) else {
@@ -265,12 +274,12 @@ impl Polling {
 
     /// The interval as it is kept, seconds.
     fn interval_s(&self) -> f64 {
-        let interval_s = self.interval().as_seconds();
-        if self.is_near {
-            interval_s
-        } else {
-            interval_s.max(INTERVAL_FAR_MIN_S)
-        }
+        self.interval().as_seconds().max(self.interval_min_s())
+    }
+
+    /// The shortest interval that this source may be asked at, seconds.
+    fn interval_min_s(&self) -> f64 {
+        if self.is_near { 0.0 } else { INTERVAL_FAR_MIN_S }
     }
 
     fn adjust(&mut self, by: f64) {
