@@ -184,7 +184,7 @@ impl Engine {
             leap: combined.leap,
             time: wall.plus_seconds(combined.offset_s),
             root_delay_s: combined.root_delay_s,
-            root_dispersion_s: combined.root_dispersion_s,
+            root_dispersion_s: combined.root_dispersion_s + source.estimator.unexplained_s(),
         };
         let update = Update {
             offset_s: combined.offset_s,

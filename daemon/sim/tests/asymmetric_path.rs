@@ -18,18 +18,31 @@ fn a_constant_asymmetry_costs_half_of_itself_and_no_more() {
 }
 
 #[test]
-fn a_detour_of_answers_costs_half_of_itself() {
+fn a_detour_of_answers_is_no_news_of_the_clock() {
     asking(Path::lan().reroute(3600.0, 0.0, millis(5.0)))
         .expect(offset_below(micros(300.0)).between(minutes(5.0), 3600.0))
         .expect(offset_below(millis(2.9)).within(3600.0))
+        .expect(offset_below(millis(0.6)).within(3600.0).for_most(0.97))
         .expect(no_steps())
         .check(100);
 }
 
 #[test]
-fn a_longer_way_in_both_directions_costs_little() {
+fn a_longer_way_in_both_directions_costs_nothing() {
     asking(Path::lan().reroute(3600.0, millis(10.0), millis(10.0)))
-        .expect(offset_below(millis(1.5)).within(minutes(10.0)))
+        .expect(offset_below(millis(0.4)).within(minutes(10.0)))
+        .expect(no_steps())
+        .check(100);
+}
+
+#[test]
+fn a_detour_that_ends_is_forgotten() {
+    let detour =
+        Path::lan()
+            .reroute(2400.0, millis(5.0), millis(5.0))
+            .reroute(4800.0, -millis(5.0), -millis(5.0));
+    asking(detour)
+        .expect(offset_below(millis(0.4)).within(minutes(10.0)))
         .expect(no_steps())
         .check(100);
 }
@@ -37,7 +50,17 @@ fn a_longer_way_in_both_directions_costs_little() {
 #[test]
 fn a_full_uplink_is_seen_through() {
     asking(Path::of(millis(5.0)).jitter_of_requests(Jitter::Exponential(millis(10.0))))
-        .expect(offset_rms_below(millis(2.0)).within(minutes(30.0)).on_average())
+        .expect(offset_rms_below(micros(200.0)).within(minutes(30.0)).on_average())
+        .check(100);
+}
+
+#[test]
+fn answers_that_queue_much_more_than_requests_are_seen_through() {
+    let path = Path::of(millis(10.0))
+        .jitter_of_requests(Jitter::Exponential(millis(1.0)))
+        .jitter_of_answers(Jitter::Exponential(millis(5.0)));
+    asking(path)
+        .expect(offset_rms_below(micros(700.0)).within(minutes(30.0)).on_average())
         .check(100);
 }
 

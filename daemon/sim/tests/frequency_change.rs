@@ -1,5 +1,6 @@
 //! The oscillator begins to run at another rate: a heater, an air conditioner, a moved virtual machine.
 
+use engine::io::ClockCommand;
 use sim::*;
 
 fn asking(oscillator: Oscillator) -> Scenario {
@@ -67,4 +68,39 @@ fn a_jumpy_oscillator_is_held_within_a_millisecond() {
     asking(oscillator)
         .expect(offset_below(millis(1.0)).within(minutes(5.0)))
         .check(100);
+}
+
+#[test]
+fn the_bound_of_the_error_is_one_again_with_the_first_sample_after_it() {
+    asking(Oscillator::quartz().frequency_jump(3600.0, ppm(20.0), 1.0))
+        .expect(measured_below(
+            "error as a part of its bound",
+            1.0,
+            error_of_bound,
+        ))
+        .check(100);
+}
+
+/// The true error as a part of the bound that the kernel was told, at its worst.
+fn error_of_bound(record: &Record) -> f64 {
+    let told = record
+        .commands
+        .iter()
+        .filter_map(|(at_s, command)| match command {
+            ClockCommand::SetStatus {
+                synchronised: true,
+                max_error_s,
+                ..
+            } => Some((*at_s, *max_error_s)),
+            _ => None,
+        });
+    told.filter_map(|(at_s, bound_s)| {
+        let second = record
+            .offsets_s
+            .iter()
+            .zip(0..)
+            .find(|(_, second)| f64::from(*second) >= at_s);
+        second.map(|(offset_s, _)| offset_s.abs() / bound_s)
+    })
+    .fold(0.0, f64::max)
 }

@@ -34,6 +34,9 @@ const WANDER_DECADES: f64 = 1.5;
 /// The parts of the noise that the delay does not show, one member each (0: all of it shows).
 const UNRELATED_PARTS: [f64; 3] = [0.003, 0.1, 1.0];
 
+/// The same for members that take the directions for unequal.
+const UNRELATED_PARTS_UNEQUAL: [f64; 2] = [0.1, 1.0];
+
 /// How unequal the directions of a path may be before any sample, standard deviation: everything from −½ to ½.
 const ASYMMETRY: f64 = 0.29;
 
@@ -150,11 +153,14 @@ impl Bank {
     pub(super) fn new() -> Self {
         let mut members = Vec::new();
         let mut wander = WANDER_MIN;
-        for _ in 0..WANDERS {
+        for step in 0..WANDERS {
             let decades = (wander / WANDER_USUAL).log10() / WANDER_DECADES;
             let alike = UNRELATED_PARTS.map(|unrelated| (unrelated, 0.0, 0.0));
-            let unequal =
-                UNRELATED_PARTS.map(|unrelated| (unrelated, ASYMMETRY * ASYMMETRY, ASYMMETRY_LOG_PRIOR));
+            // Whole decades are near enough to tell whether directions are unequal.
+            let unequal = UNRELATED_PARTS_UNEQUAL
+                .map(|unrelated| (unrelated, ASYMMETRY * ASYMMETRY, ASYMMETRY_LOG_PRIOR))
+                .into_iter()
+                .filter(|_| step % 2 == 0);
             for (unrelated, asymmetry_variance, log_prior) in alike.into_iter().chain(unequal) {
                 let state = State::first(Mono::ZERO, 0.0, 0.0, 0.0, 0.0);
                 members.push(Member {

@@ -68,7 +68,13 @@ impl Estimator {
             if let (true, Some(before)) = (looked_at, previous) {
                 let since_s = entry.sample.at.seconds_since(before) / 2.0;
                 let unchanged = self.log_likelihood(member, path, track, index, None);
-                for change in candidates(member, since_s) {
+                let expected = track
+                    .predicted(entry.sample.at, member.wander_power)
+                    .expected(path.excess_s(entry));
+                let miss_s = entry.phase_s() - expected.0;
+                // What a wait on the way can explain is no news of the clock.
+                let news_s = (miss_s.abs() - entry.wait_s()).max(0.0);
+                for change in candidates(member, since_s, news_s) {
                     let gain = self.log_likelihood(member, path, track, index, Some(change)) - unchanged;
                     if best.as_ref().is_none_or(|best| gain > best.gain) {
                         best = Some(Candidate { index, change, gain });
@@ -104,16 +110,19 @@ impl Estimator {
     }
 }
 
-/// The changes that are tried before one sample.
-fn candidates(member: &Member, since_s: f64) -> impl Iterator<Item = Change> + use<> {
-    let phase = Change::Phase {
-        variance: PHASE_CHANGE * PHASE_CHANGE * member.noise_variance,
-    };
+/// The changes that are tried before one sample, which is off by `news_s` more than its way explains.
+fn candidates(member: &Member, since_s: f64, news_s: f64) -> impl Iterator<Item = Change> + use<> {
+    let usual = PHASE_CHANGE * PHASE_CHANGE * member.noise_variance;
+    // A server that was set moves by any amount; what is tried has to be as large.
+    let phases = [usual, news_s * news_s]
+        .into_iter()
+        .filter(move |&variance| news_s > 0.0 && variance >= usual)
+        .map(|variance| Change::Phase { variance });
     FREQUENCY_CHANGES
         .into_iter()
         .map(move |deviation| Change::Frequency {
             variance: deviation * deviation,
             since_s,
         })
-        .chain([phase])
+        .chain(phases)
 }

@@ -27,7 +27,7 @@ use units::Mono;
 pub const SAMPLES_MAX: usize = 64;
 
 /// A sample that makes a change this likely asks for a closer look, as logarithm of the ratio of likelihoods.
-const SUSPICION: f64 = 2.5;
+const SUSPICION: f64 = 3.0;
 
 /// All that is known about the oscillator through one source.
 #[derive(Debug, Clone)]
@@ -150,6 +150,16 @@ impl Estimator {
     /// Whether the newest samples may be the beginning of a change, so that more of them are wanted soon.
     pub fn is_suspicious(&self) -> bool {
         self.suspicion > SUSPICION
+    }
+
+    /// How far the newest sample is from what is believed, beyond what its way here can explain, seconds. What is
+    /// believed may be wrong by as much until more samples have told which of them is.
+    pub fn unexplained_s(&self) -> f64 {
+        let (Some(entry), Some(opinion)) = (self.window.back(), &self.opinion) else {
+            return 0.0;
+        };
+        let miss_s = (entry.phase_s() - opinion.state.phase_s).abs();
+        (miss_s - entry.sample.delay_s / 2.0 - entry.sample.dispersion_s).max(0.0)
     }
 
     /// The samples held, oldest first.

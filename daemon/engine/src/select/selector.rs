@@ -190,7 +190,7 @@ impl Selector {
         }
         let leap = run.leap(&truechimers);
         let contenders = run.preferred(&truechimers);
-        let Some(best) = self.best(run, &contenders) else {
+        let Some(best) = self.best(run, &run.agreeing(&contenders)) else {
             run.mark(&contenders, Status::WaitingForUpdate);
             return Outcome::Waiting;
         };
@@ -431,6 +431,28 @@ impl Run<'_> {
     fn mark(&mut self, indices: &[usize], status: Status) {
         for &index in indices {
             self.statuses[index] = status;
+        }
+    }
+
+    /// Those of three or more that half of the others at least could be averaged with: one that says something
+    /// else than most is not followed, however near it is. All of them if there are none.
+    fn agreeing(&self, contenders: &[usize]) -> Vec<usize> {
+        let differ = |a: usize, b: usize| {
+            let (a, b) = (&self.candidates[a], &self.candidates[b]);
+            combine::misfit(a, b, self.rules) == Some(Misfit::Outlier)
+        };
+        let agreeing: Vec<usize> = contenders
+            .iter()
+            .copied()
+            .filter(|&one| {
+                let differing = contenders.iter().filter(|&&other| differ(other, one)).count();
+                2 * differing < contenders.len()
+            })
+            .collect();
+        if contenders.len() < 3 || agreeing.is_empty() {
+            contenders.to_vec()
+        } else {
+            agreeing
         }
     }
 

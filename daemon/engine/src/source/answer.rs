@@ -34,7 +34,7 @@ const NEAR_S: f64 = 0.01;
 const SAMPLES_FOR_DEVIATION: usize = 8;
 
 /// So many answers in a row fail it at most: more of them are not a queue but another route.
-const DEVIATIONS_MAX: u8 = 2;
+const DEVIATIONS_MAX: u8 = 4;
 
 /// A packet that came from the address of a source.
 #[derive(Debug, Clone, Copy)]
