@@ -181,7 +181,10 @@ mod tests {
             rate_max: RATE_MAX,
             is_start: true,
         };
-        let until = |plan: &Plan| Slew::plan(Mono::ZERO, plan).map(|slew| slew.until);
+        let until = |plan: &Plan| {
+            let slew = Slew::plan(Mono::ZERO, plan)?;
+            Some(slew.next(slew.until).map_or(slew.until, |next| next.until))
+        };
         assert!(until(&plan) < Some(Mono::ZERO.plus_seconds(30.0)));
         plan.is_start = false;
         assert!(until(&plan) > Some(Mono::ZERO.plus_seconds(90.0)));

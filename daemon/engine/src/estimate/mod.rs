@@ -126,7 +126,10 @@ impl Estimator {
     /// are fewer than three. `None` without samples.
     pub fn jitter_s(&self) -> Option<f64> {
         let (mut misses, mut count) = (0.0, 0.0);
-        let samples = || self.window.iter().map(|entry| &entry.sample);
+        // A jump that is believed is not jitter.
+        let jumped = |entry: &Entry| matches!(entry.change, Some(state::Change::Phase { .. }));
+        let from = self.window.iter().rposition(jumped).unwrap_or(0);
+        let samples = || self.window.range(from..).map(|entry| &entry.sample);
         for ((before, sample), after) in samples().zip(samples().skip(1)).zip(samples().skip(2)) {
             let span_s = after.at.seconds_since(before.at);
             let share = sample.at.seconds_since(before.at) / span_s;

@@ -7,6 +7,9 @@ use super::state::{Change, State};
 /// How far the inequality of the directions may move from sample to sample, its standard deviation.
 const ASYMMETRY_WALK: f64 = 0.003;
 
+/// When all waits are in one direction.
+const ASYMMETRY_MAX: f64 = 0.5;
+
 /// Phase, frequency and asymmetry as a normal distribution.
 ///
 /// The asymmetry is the part of an excess delay by which the measured phase is off: 0 when waits in both directions
@@ -86,7 +89,8 @@ impl Track {
         let rate = miss_s / total;
         self.state.phase_s += phase * rate;
         self.state.frequency += frequency * rate;
-        self.asymmetry += asymmetry * rate;
+        // No wait moves an offset by more than half of itself, whatever a server does.
+        self.asymmetry = (self.asymmetry + asymmetry * rate).clamp(-ASYMMETRY_MAX, ASYMMETRY_MAX);
         self.state.phase_variance -= phase * phase / total;
         self.state.covariance -= phase * frequency / total;
         self.state.frequency_variance -= frequency * frequency / total;
