@@ -183,7 +183,7 @@ mod tests {
         };
         let until = |plan: &Plan| {
             let slew = Slew::plan(Mono::ZERO, plan)?;
-            Some(slew.next(slew.until).map_or(slew.until, |next| next.until))
+            Some(slew.next(slew.until, 0.0).map_or(slew.until, |next| next.until))
         };
         assert!(until(&plan) < Some(Mono::ZERO.plus_seconds(30.0)));
         plan.is_start = false;
