@@ -249,6 +249,34 @@ mod tests {
     }
 
     #[test]
+    fn many_samples_at_once_after_days_without_any_leave_numbers() {
+        for gap_s in [1e3, 1e4, 1e5, 3e5, 1e6, 1e7] {
+            let mut estimator = seen(&[]);
+            for n in 0..120 {
+                let at_s = gap_s * f64::from(n / 40) + 0.015 * f64::from(n);
+                estimator.add(Sample {
+                    at: Mono::ZERO.plus_seconds(at_s),
+                    phase_s: 0.1 + 6.4e-5 * at_s,
+                    delay_s: 0.004,
+                    dispersion_s: 1e-7,
+                    root_delay_s: 0.0,
+                    root_dispersion_s: 0.0,
+                });
+                let state = estimator.state().unwrap();
+                assert!((state.frequency - 6.4e-5).abs() < 1e-3, "{gap_s} {n}: {state:?}");
+                assert!(
+                    (state.phase_s - 0.1 - 6.4e-5 * at_s).abs() < 1e-3,
+                    "{gap_s} {n}: {state:?}"
+                );
+                assert!(
+                    state.phase_variance >= 0.0 && state.frequency_variance >= 0.0,
+                    "{gap_s} {n}: {state:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn neither_frequency_nor_slow_wander_is_jitter() {
         let wandering: Vec<f64> = (0..60)
             .map(|n| {

@@ -97,10 +97,35 @@ impl Track {
         self.with_phase -= phase * asymmetry / total;
         self.with_frequency -= frequency * asymmetry / total;
         self.asymmetry_variance -= asymmetry * asymmetry / total;
+        self.round_up();
         Innovation {
             miss_s,
             variance: total,
         }
+    }
+
+    /// Makes variances and covariances of what rounding has left: where almost nothing of a large variance remains,
+    /// the difference may be negative, and the next samples would blow that up.
+    fn round_up(&mut self) {
+        let state = &mut self.state;
+        state.phase_variance = state.phase_variance.max(0.0);
+        state.frequency_variance = state.frequency_variance.max(0.0);
+        self.asymmetry_variance = self.asymmetry_variance.max(0.0);
+        bound(
+            &mut state.covariance,
+            state.phase_variance,
+            state.frequency_variance,
+        );
+        bound(
+            &mut self.with_phase,
+            state.phase_variance,
+            self.asymmetry_variance,
+        );
+        bound(
+            &mut self.with_frequency,
+            state.frequency_variance,
+            self.asymmetry_variance,
+        );
     }
 
     /// Forgets what a change of the clock or of the path has made worthless.
@@ -111,6 +136,13 @@ impl Track {
     /// Moves the phase when its origin moves, seconds.
     pub(super) fn shift(&mut self, by_s: f64) {
         self.state.phase_s += by_s;
+    }
+}
+
+/// Lets a covariance say no more than that both always go together.
+fn bound(covariance: &mut f64, one: f64, other: f64) {
+    if *covariance * *covariance > one * other {
+        *covariance = (one * other).sqrt().copysign(*covariance);
     }
 }
 
