@@ -12,7 +12,6 @@ use std::collections::VecDeque;
 use units::Mono;
 
 use super::noise::PathDelay;
-use super::number;
 use super::route::Route;
 use super::sample::Sample;
 use super::state::{Change, State};
@@ -44,7 +43,7 @@ const ASYMMETRY: f64 = 0.29;
 const ASYMMETRY_LOG_PRIOR: f64 = -2.0;
 
 /// How fast old samples stop counting for the weights: after n newer ones by this to the power n.
-const FORGETTING: f64 = 0.985;
+pub(super) const FORGETTING: f64 = 0.985;
 
 /// The miss, squared and in standard deviations, from which on a sample is taken for an outlier in part.
 const OUTLIER_SURPRISE: f64 = 12.0;
@@ -335,10 +334,12 @@ impl Member {
         let mut log_likelihood = self.anchor_log_likelihood;
         let (mut surprise, mut weight) = (0.0, 0.0);
         for entry in window.range(first..) {
-            let innovation = self.step(&mut track, entry, path);
+            let variance = self.variance(path, entry);
+            track = before(&track, entry, self.wander_power);
+            let innovation = take_in(&mut track, entry, path, variance);
             log_likelihood = FORGETTING * log_likelihood + innovation.log_likelihood();
             // A miss tells of the noise as far as it is noise and not ignorance of the state.
-            let share = self.variance(path, entry) / innovation.variance;
+            let share = variance / innovation.variance;
             surprise += share * innovation.surprise().min(9.0);
             weight += share;
         }
@@ -396,9 +397,4 @@ fn take_in(track: &mut Track, entry: &Entry, path: &PathDelay, variance: f64) ->
         variance
     };
     track.update(phase_s, excess_s, variance)
-}
-
-/// How fast old samples stop counting.
-pub(super) fn forgetting(newer: usize) -> f64 {
-    FORGETTING.powf(number(newer))
 }

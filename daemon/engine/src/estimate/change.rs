@@ -7,11 +7,11 @@
 
 use units::Mono;
 
-use super::bank::{Member, forgetting};
+use super::bank::{FORGETTING, Member};
 use super::noise::PathDelay;
 use super::state::Change;
 use super::track::Track;
-use super::{Entry, Estimator};
+use super::{Entry, Estimator, SUSPICION};
 
 /// So many newest samples are looked at.
 const LOOK_BACK: usize = 12;
@@ -61,28 +61,42 @@ impl Estimator {
         let path = self.bank.path();
         let member = self.bank.likeliest()?;
         let (mut track, first) = member.start(&self.window, path, &self.prior)?;
-        let mut best: Option<Candidate> = None;
+        // What was known before each of the newest samples, when the one before it was, and how it was foretold.
+        let mut newest = Vec::with_capacity(LOOK_BACK);
         let mut previous: Option<Mono> = None;
         for (index, entry) in self.window.iter().enumerate().skip(first) {
-            let looked_at = index + LOOK_BACK >= count && index > 2 && entry.change.is_none();
-            if let (true, Some(before)) = (looked_at, previous) {
-                let since_s = entry.sample.at.seconds_since(before) / 2.0;
-                let unchanged = self.log_likelihood(member, path, track, index, None);
-                let expected = track
-                    .predicted(entry.sample.at, member.wander_power)
-                    .expected(path.excess_s(entry));
-                let miss_s = entry.phase_s() - expected.0;
-                // What a wait on the way can explain is no news of the clock.
-                let news_s = (miss_s.abs() - entry.wait_s()).max(0.0);
-                for change in candidates(member, since_s, news_s) {
-                    let gain = self.log_likelihood(member, path, track, index, Some(change)) - unchanged;
-                    if best.as_ref().is_none_or(|best| gain > best.gain) {
-                        best = Some(Candidate { index, change, gain });
-                    }
+            let known = track;
+            let innovation = member.step(&mut track, entry, path);
+            if index + LOOK_BACK >= count {
+                newest.push((index, entry, known, previous, innovation));
+            }
+            previous = Some(entry.sample.at);
+        }
+        let mut best: Option<Candidate> = None;
+        let (mut unchanged, mut room) = (0.0, 0.0);
+        let mut weight = 1.0;
+        for (index, entry, known, previous, innovation) in newest.into_iter().rev() {
+            unchanged += weight * innovation.log_likelihood();
+            // A change makes variances no smaller: it can explain the misses away and no more.
+            room += weight * innovation.surprise() / 2.0;
+            weight *= FORGETTING;
+            let Some(before) = previous.filter(|_| room > SUSPICION && index > 2 && entry.change.is_none())
+            else {
+                continue;
+            };
+            let since_s = entry.sample.at.seconds_since(before) / 2.0;
+            let expected = known
+                .predicted(entry.sample.at, member.wander_power)
+                .expected(path.excess_s(entry));
+            let miss_s = entry.phase_s() - expected.0;
+            // What a wait on the way can explain is no news of the clock.
+            let news_s = (miss_s.abs() - entry.wait_s()).max(0.0);
+            for change in candidates(member, since_s, news_s) {
+                let gain = self.log_likelihood(member, path, known, index, change) - unchanged;
+                if best.as_ref().is_none_or(|best| gain >= best.gain) {
+                    best = Some(Candidate { index, change, gain });
                 }
             }
-            member.step(&mut track, entry, path);
-            previous = Some(entry.sample.at);
         }
         best
     }
@@ -94,17 +108,19 @@ impl Estimator {
         path: &PathDelay,
         mut track: Track,
         index: usize,
-        change: Option<Change>,
+        change: Change,
     ) -> f64 {
-        let count = self.window.len();
         let mut sum = 0.0;
         for (position, entry) in self.window.iter().enumerate().skip(index) {
             let entry = if position == index {
-                Entry { change, ..*entry }
+                Entry {
+                    change: Some(change),
+                    ..*entry
+                }
             } else {
                 *entry
             };
-            sum += forgetting(count - 1 - position) * member.step(&mut track, &entry, path).log_likelihood();
+            sum = FORGETTING * sum + member.step(&mut track, &entry, path).log_likelihood();
         }
         sum
     }
