@@ -1,7 +1,9 @@
 //! timeballd follows servers of others.
 
 use crate::capture;
-use crate::programs::{THEIR_IPV6, chronyc, start_chronyd, start_ntpsec, start_openntpd, start_timeballd};
+use crate::programs::{
+    THEIR_IPV6, accepted, chronyc, start_chronyd, start_ntpsec, start_openntpd, start_timeballd,
+};
 use crate::rules::{Association, Mac, check_requests};
 use crate::world::{World, inside};
 
@@ -66,14 +68,13 @@ fn check_reports(world: &World, associations: &[Association], stratum: u8) {
     let authentication = chronyc(world, "timeballd", &["-c", "-n"], "authdata");
     for association in associations {
         let server = association.server;
-        let data = chronyc(world, "timeballd", &["-n"], &format!("ntpdata {server}"));
+        let data = accepted(world, "timeballd", server);
         let value = |label: &str| {
             let line = data.lines().find(|line| line.starts_with(label));
             line.and_then(|line| line.split_once(": "))
                 .unwrap_or_else(|| panic!("{label}: {data}"))
                 .1
         };
-        assert_eq!(value("NTP tests"), "111 111 1111", "{data}");
         assert_eq!(value("Leap status"), "Normal", "{data}");
         assert_eq!(value("Stratum"), stratum.to_string(), "{data}");
         assert_eq!(value("Mode"), "Server", "{data}");

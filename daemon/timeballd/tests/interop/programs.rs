@@ -62,6 +62,19 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
+/// `chronyc ntpdata` of one of its sources, once a daemon has accepted the newest answer by all tests: on a busy machine
+/// one answer may be late enough to be refused.
+pub(crate) fn accepted(world: &World, daemon: &str, source: impl std::fmt::Display) -> String {
+    world.wait_until(&format!("an answer of {source} passes all tests"), || {
+        let data = chronyc(world, daemon, &["-n"], &format!("ntpdata {source}"));
+        if data.contains("NTP tests       : 111 111 1111") {
+            Ok(data)
+        } else {
+            Err(data)
+        }
+    })
+}
+
 /// What chronyc prints when it asks the daemon of this name.
 #[track_caller]
 pub(crate) fn chronyc(world: &World, name: &str, options: &[&str], command: &str) -> String {

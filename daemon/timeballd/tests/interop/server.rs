@@ -2,7 +2,8 @@
 
 use crate::capture;
 use crate::programs::{
-    OUR_IPV6, chronyc, chronyd_once, ntpdig, start_chronyd, start_ntpsec, start_openntpd, start_timeballd,
+    OUR_IPV6, accepted, chronyc, chronyd_once, ntpdig, start_chronyd, start_ntpsec, start_openntpd,
+    start_timeballd,
 };
 use crate::rules::{Mac, Served, check_answers};
 use crate::world::{World, inside};
@@ -61,8 +62,7 @@ fn of_chronyd_with_keys() {
             }
         });
         for (address, mac) in ASKED {
-            let data = chronyc(world, "chronyd", &["-n"], &format!("ntpdata {address}"));
-            assert!(data.contains("NTP tests       : 111 111 1111"), "{data}");
+            let data = accepted(world, "chronyd", address);
             assert!(data.contains("Stratum         : 4"), "{data}");
             let authenticated = if mac.is_some() { "Yes" } else { "No" };
             assert!(

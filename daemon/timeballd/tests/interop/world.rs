@@ -173,9 +173,13 @@ impl World {
 
     /// Waits until something holds, which is told as it is now by `look`. All programs have to run meanwhile.
     #[track_caller]
-    pub(crate) fn wait_until(&self, what: &str, look: impl Fn() -> Result<(), String>) {
+    pub(crate) fn wait_until<T>(&self, what: &str, look: impl Fn() -> Result<T, String>) -> T {
         let begun = Instant::now();
-        while let Err(now) = look() {
+        loop {
+            let now = match look() {
+                Ok(found) => return found,
+                Err(now) => now,
+            };
             assert!(begun.elapsed() < PATIENCE, "{what}: not yet; now it is\n{now}");
             for (name, program) in self.programs.borrow_mut().iter_mut() {
                 let status = program.try_wait().unwrap();
