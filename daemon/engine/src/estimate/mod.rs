@@ -126,9 +126,14 @@ impl Estimator {
     /// are fewer than three. `None` without samples.
     pub fn jitter_s(&self) -> Option<f64> {
         let (mut misses, mut count) = (0.0, 0.0);
-        // A jump that is believed is not jitter.
-        let jumped = |entry: &Entry| matches!(entry.change, Some(state::Change::Phase { .. }));
-        let from = self.window.iter().rposition(jumped).unwrap_or(0);
+        // A jump that is believed is not jitter; a source that goes on jumping has no better name for it.
+        let mut jumps = self.window.iter().enumerate().filter_map(|(index, entry)| {
+            matches!(entry.change, Some(state::Change::Phase { .. })).then_some(index)
+        });
+        let from = match (jumps.next(), jumps.next()) {
+            (Some(only), None) => only,
+            _ => 0,
+        };
         let samples = || self.window.range(from..).map(|entry| &entry.sample);
         for ((before, sample), after) in samples().zip(samples().skip(1)).zip(samples().skip(2)) {
             let span_s = after.at.seconds_since(before.at);
