@@ -8,8 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a daemon may take to answer for the first time, and to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it is waited for an answer that is as it should be.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a daemon may take to end.
+const END: Duration = Duration::from_secs(10);
 
 /// Which daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,16 +79,23 @@ impl Daemon {
             child,
             command_port,
         };
+        daemon.wait_until("activity", |(_, status)| *status == Some(0));
+        daemon
+    }
+
+    /// Waits until what `chronyc` prints, and its status, are as they should be.
+    pub(crate) fn wait_until(&self, command: &str, is_so: impl Fn(&(String, Option<i32>)) -> bool) {
         let begun = Instant::now();
-        while daemon.ask("activity").1 != Some(0) {
+        let mut answer = self.ask(command);
+        while !is_so(&answer) {
             assert!(
                 begun.elapsed() < PATIENCE,
-                "{program:?} does not answer:\n{}",
-                daemon.log()
+                "chronyc {command}: {answer:?}\n{}",
+                self.log()
             );
             sleep(Duration::from_millis(20));
+            answer = self.ask(command);
         }
-        daemon
     }
 
     /// Asks over the Unix socket; returns what `chronyc` prints and its status.
@@ -129,7 +139,7 @@ impl Daemon {
         loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => return status.code(),
-                None if begun.elapsed() > PATIENCE => panic!("it does not end:\n{}", self.log()),
+                None if begun.elapsed() > END => panic!("it does not end:\n{}", self.log()),
                 None => sleep(Duration::from_millis(20)),
             }
         }

@@ -1,7 +1,7 @@
 //! Reports: of a daemon that follows nothing, of one that follows a server, and of one that serves itself.
 
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
 use daemon::server;
@@ -246,16 +246,7 @@ fn a_daemon_that_authenticates_a_server_reports_alike() {
 
 /// Waits until `chronyc sources` shows something.
 fn wait_until(daemon: &Daemon, shown: &str) {
-    let begun = Instant::now();
-    while !daemon.ask("sources").0.contains(shown) {
-        assert!(
-            begun.elapsed() < Duration::from_secs(20),
-            "{}\n{}",
-            daemon.ask("sources").0,
-            daemon.log()
-        );
-        sleep(Duration::from_millis(100));
-    }
+    daemon.wait_until("sources", |(text, _)| text.contains(shown));
 }
 
 /// A server to be followed, quickly.
