@@ -308,7 +308,7 @@ impl Discipline {
         }
     }
 
-    /// A leap second is corrected slowly: moves the target, and smears it for clients if that is asked for.
+    /// Smears a leap second of so many seconds for clients, if served time is kept smooth.
     pub fn leap_slowly(&mut self, now: Mono, by_s: f64, timeline: &Timeline) {
         if let Some(smoothing) = &mut self.smoothing {
             smoothing.leap(timeline.oscillator(now), by_s);
