@@ -268,6 +268,7 @@ async fn an_operator_looks_at_the_fleet() {
         .await;
     for part in [
         "timeball.sources was changed",
+        "chrony 4.3",
         "377",
         "365",
         "ntp3.lab.example.com",

@@ -137,6 +137,7 @@ fn web(n: u8, offset_s: f64, error_bound_s: f64) -> Simulated {
     let status = NtpStatus {
         state: SyncState::Synchronized,
         service: "chrony".to_owned(),
+        service_version: Some("4.3".to_owned()),
         stratum: Some(3),
         offset_s: Some(offset_s),
         error_bound_s: Some(error_bound_s),
@@ -176,7 +177,8 @@ fn reference(n: u8, offset_s: f64) -> Simulated {
     };
     let status = NtpStatus {
         state: SyncState::Synchronized,
-        service: "chrony".to_owned(),
+        service: "timeballd".to_owned(),
+        service_version: Some("0.1.0".to_owned()),
         stratum: Some(1),
         offset_s: Some(offset_s),
         error_bound_s: Some(0.000_001_7),
