@@ -89,7 +89,7 @@ impl Services {
             .filter(|service| service.answers())
             .collect();
         match answering.as_slice() {
-            [] => Ok(there.first().copied().unwrap_or(&self.first)),
+            [] => silent(&there),
             [only] => Ok(only),
             [first, second, ..] if self.first.tells_apart() => Err(two(first, second)),
             [first, ..] => {
@@ -98,6 +98,29 @@ impl Services {
             }
         }
     }
+}
+
+/// The one of several silent services that the host is meant to run: the one that is started with it, or else the
+/// one whose servers are managed. Without such a sign none is read or changed in the place of the other.
+fn silent<'a>(there: &[&'a ChronyProvider]) -> Result<&'a ChronyProvider, Failure> {
+    let signs = [ChronyProvider::is_enabled, ChronyProvider::has_record];
+    let only = |sign: fn(&ChronyProvider) -> bool| {
+        let mut meant = there.iter().copied().filter(|service| sign(service));
+        meant.next().filter(|_| meant.next().is_none())
+    };
+    signs.into_iter().find_map(only).ok_or_else(|| {
+        let daemons: Vec<_> = there.iter().map(|service| service.service().daemon).collect();
+        let units: Vec<_> = there.iter().map(|service| service.service().unit).collect();
+        Failure::new(
+            FailureKind::DaemonUnreachable,
+            format!(
+                "this host has {} and none of them answers: start the one that shall keep its clock \
+                 (`systemctl enable --now {}`)",
+                daemons.join(" and "),
+                units.join("` or `systemctl enable --now "),
+            ),
+        )
+    })
 }
 
 /// Two daemons steer one clock; which of them to believe and to change is not for the agent to guess.
@@ -219,6 +242,35 @@ mod tests {
             failure.error.starts_with("timeballd does not answer"),
             "{failure}"
         );
+    }
+
+    #[test]
+    fn of_silent_services_the_enabled_one_is_meant_or_the_managed_one() {
+        let host = host(&[]);
+        let failure = get(&host, Service::Auto).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::DaemonUnreachable);
+        assert_eq!(
+            failure.error,
+            "this host has chronyd and timeballd and none of them answers: start the one that shall keep its clock \
+             (`systemctl enable --now chrony` or `systemctl enable --now timeballd`)"
+        );
+        let create = Operation::NtpCreate(Servers::new(vec!["b".parse().unwrap()]).unwrap());
+        let created = perform(&host, &Settings::new("c:1"), &create);
+        assert!(
+            matches!(created, Outcome::Failed(failure) if failure.kind == FailureKind::DaemonUnreachable)
+        );
+
+        let silent = |host: &SimulatedHost| get(host, Service::Auto).unwrap_err().error;
+        let record = Settings::new("c:1").state.join(TIMEBALLD.record);
+        host.write(record.to_str().unwrap(), "{}");
+        assert!(silent(&host).starts_with("timeballd does not answer"));
+        host.write("/etc/systemd/system/multi-user.target.wants/chrony.service", "");
+        assert!(silent(&host).starts_with("chronyd does not answer"));
+        host.write(
+            "/etc/systemd/system/multi-user.target.wants/timeballd.service",
+            "",
+        );
+        assert!(silent(&host).starts_with("timeballd does not answer"));
     }
 
     #[test]

@@ -105,6 +105,20 @@ impl ChronyProvider {
         !self.host.kind(&socket).is_err_and(absent)
     }
 
+    /// Whether systemd starts it with the host, in the way of all these services' units.
+    pub(super) fn is_enabled(&self) -> bool {
+        let link = format!(
+            "/etc/systemd/system/multi-user.target.wants/{}.service",
+            self.service.unit
+        );
+        self.host.kind(Path::new(&link)).is_ok()
+    }
+
+    /// Whether the agent has a record of a file that it wrote for it.
+    pub(super) fn has_record(&self) -> bool {
+        self.host.kind(&self.record).is_ok()
+    }
+
     /// Whether a process of the daemon's name runs, be it in a container.
     pub(super) fn has_process(&self) -> bool {
         let is_it = |name: &String| {
