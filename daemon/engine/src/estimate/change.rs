@@ -5,13 +5,10 @@
 //! of them that chance is no explanation (a test of the likelihood ratio), the change is written into the window:
 //! from then on every filter forgets at that place what is no longer true, and keeps what still is.
 
-use units::Mono;
-
-use super::bank::{FORGETTING, Member};
-use super::noise::PathDelay;
+use super::bank::{FORGETTING, Likeliest, Member};
 use super::state::Change;
-use super::track::Track;
-use super::{Entry, Estimator, SUSPICION};
+use super::track::{Innovation, Step, Track, Tracks};
+use super::{Estimator, SUSPICION};
 
 /// So many newest samples are looked at.
 const LOOK_BACK: usize = 12;
@@ -27,6 +24,20 @@ const FREQUENCY_CHANGES: [f64; 5] = [1e-7, 3.2e-7, 1e-6, 3.2e-6, 3.2e-5];
 
 /// The standard deviation of a change of phase that is tried, in standard deviations of a sample.
 const PHASE_CHANGE: f64 = 10.0;
+
+/// So many changes are tried at one place: those of frequency, two of phase, and none, as an even number of filters is
+/// no more work than an odd one.
+const CHANGES: usize = (FREQUENCY_CHANGES.len() + 2).next_multiple_of(2);
+
+/// One of the newest samples, as a filter saw it.
+struct Seen<const UNEQUAL: bool> {
+    index: usize,
+    step: Step,
+    variance: f64,
+    /// What was known after the sample before it.
+    known: Track<UNEQUAL>,
+    innovation: Innovation,
+}
 
 /// A change that would explain the samples.
 struct Candidate {
@@ -54,91 +65,121 @@ impl Estimator {
 
     /// The change that explains the newest samples best.
     fn likeliest_change(&self) -> Option<Candidate> {
-        let count = self.window.len();
-        if count < SAMPLES_MIN {
+        if self.window.len() < SAMPLES_MIN {
             return None;
         }
-        let path = self.bank.path();
-        let member = self.bank.likeliest()?;
-        let (mut track, first) = member.start(&self.window, path, &self.prior)?;
-        // What was known before each of the newest samples, when the one before it was, and how it was foretold.
+        match self.bank.likeliest(&self.window, &self.prior)? {
+            Likeliest::Alike(member) => self.likeliest_for(&member),
+            Likeliest::Unequal(member) => self.likeliest_for(&member),
+        }
+    }
+
+    /// The change that explains the newest samples best to one filter.
+    fn likeliest_for<const UNEQUAL: bool>(&self, member: &Member<UNEQUAL>) -> Option<Candidate> {
+        let mut track = member.start;
+        let look_from = self.window.len().saturating_sub(LOOK_BACK);
         let mut newest = Vec::with_capacity(LOOK_BACK);
-        let mut previous: Option<Mono> = None;
-        for (index, entry) in self.window.iter().enumerate().skip(first) {
+        for (index, step) in self.bank.steps(&self.window).enumerate().skip(member.first) {
             let known = track;
-            let innovation = member.step(&mut track, entry, path);
-            if index + LOOK_BACK >= count {
-                newest.push((index, entry, known, previous, innovation));
+            let variance = member.variance(&step);
+            let innovation = track.take_in(&step, member.wander_power, variance);
+            if index >= look_from {
+                newest.push(Seen {
+                    index,
+                    step,
+                    variance,
+                    known,
+                    innovation,
+                });
             }
-            previous = Some(entry.sample.at);
         }
         let mut best: Option<Candidate> = None;
         let (mut unchanged, mut room) = (0.0, 0.0);
         let mut weight = 1.0;
-        for (index, entry, known, previous, innovation) in newest.into_iter().rev() {
-            unchanged += weight * innovation.log_likelihood();
+        for (place, seen) in newest.iter().enumerate().rev() {
+            let index = seen.index;
+            unchanged += weight * seen.innovation.log_likelihood();
             // A change makes variances no smaller: it can explain the misses away and no more.
-            room += weight * innovation.surprise() / 2.0;
+            room += weight * seen.innovation.surprise / 2.0;
             weight *= FORGETTING;
-            let Some(before) = previous.filter(|_| room > SUSPICION && index > 2 && entry.change.is_none())
+            let Some(entry) = self
+                .window
+                .get(index)
+                .filter(|entry| room > SUSPICION && index > 2 && entry.change.is_none())
             else {
                 continue;
             };
-            let since_s = entry.sample.at.seconds_since(before) / 2.0;
-            let expected = known
-                .predicted(entry.sample.at, member.wander_power)
-                .expected(path.excess_s(entry));
-            let miss_s = entry.phase_s() - expected.0;
+            let mut expecting = seen.known;
+            expecting.advance(&seen.step, member.wander_power);
+            let miss_s = seen.step.phase_s - expecting.expected(seen.step.excess_s).0;
             // What a wait on the way can explain is no news of the clock.
             let news_s = (miss_s.abs() - entry.wait_s()).max(0.0);
-            for change in candidates(member, since_s, news_s) {
-                let gain = self.log_likelihood(member, path, known, index, change) - unchanged;
-                if best.as_ref().is_none_or(|best| gain >= best.gain) {
+            let changes = candidates(member.noise_variance, seen.step.interval_s / 2.0, news_s);
+            let gains = log_likelihoods(&newest[place..], member.wander_power, expecting, &changes);
+            for (change, log_likelihood) in changes.into_iter().zip(gains) {
+                let gain = log_likelihood - unchanged;
+                if let Some(change) = change
+                    && best.as_ref().is_none_or(|best| gain >= best.gain)
+                {
                     best = Some(Candidate { index, change, gain });
                 }
             }
         }
         best
     }
-
-    /// How likely the samples from `index` on are, from the state before them, if `change` came before the first.
-    fn log_likelihood(
-        &self,
-        member: &Member,
-        path: &PathDelay,
-        mut track: Track,
-        index: usize,
-        change: Change,
-    ) -> f64 {
-        let mut sum = 0.0;
-        for (position, entry) in self.window.iter().enumerate().skip(index) {
-            let entry = if position == index {
-                Entry {
-                    change: Some(change),
-                    ..*entry
-                }
-            } else {
-                *entry
-            };
-            sum = FORGETTING * sum + member.step(&mut track, &entry, path).log_likelihood();
-        }
-        sum
-    }
 }
 
-/// The changes that are tried before one sample, which is off by `news_s` more than its way explains.
-fn candidates(member: &Member, since_s: f64, news_s: f64) -> impl Iterator<Item = Change> + use<> {
-    let usual = PHASE_CHANGE * PHASE_CHANGE * member.noise_variance;
-    // A server that was set moves by any amount; what is tried has to be as large.
-    let phases = [usual, news_s * news_s]
-        .into_iter()
-        .filter(move |&variance| news_s > 0.0 && variance >= usual)
-        .map(|variance| Change::Phase { variance });
-    FREQUENCY_CHANGES
-        .into_iter()
-        .map(move |deviation| Change::Frequency {
+/// How likely samples are, if one of these changes came before the first of them; `expecting` is what is known at that
+/// sample's time without it.
+fn log_likelihoods<const UNEQUAL: bool>(
+    samples: &[Seen<UNEQUAL>],
+    wander_power: f64,
+    expecting: Track<UNEQUAL>,
+    changes: &[Option<Change>; CHANGES],
+) -> [f64; CHANGES] {
+    let mut tracks = Tracks::<CHANGES, UNEQUAL>::from_fn(|index| {
+        let mut track = expecting;
+        if let Some(change) = changes[index] {
+            track.disturb(change);
+        }
+        track
+    });
+    let mut sums = [0.0; CHANGES];
+    for (number, Seen { step, variance, .. }) in samples.iter().enumerate() {
+        if number > 0 {
+            tracks.advance(step, wander_power);
+        }
+        let mut is_sound = true;
+        for (index, sum) in sums.iter_mut().enumerate() {
+            let mut track = tracks.get(index);
+            *sum = FORGETTING * *sum + track.update(step, *variance).log_likelihood();
+            is_sound &= track.is_sound();
+            tracks.set(index, &track);
+        }
+        if !is_sound {
+            tracks.make_sound();
+        }
+    }
+    sums
+}
+
+/// The changes that are tried before one sample, which is off by `news_s` more than its way explains; `since_s` is how
+/// long before it they are thought to have happened.
+fn candidates(noise_variance: f64, since_s: f64, news_s: f64) -> [Option<Change>; CHANGES] {
+    let mut changes = [None; CHANGES];
+    for (change, deviation) in changes.iter_mut().zip(FREQUENCY_CHANGES) {
+        *change = Some(Change::Frequency {
             variance: deviation * deviation,
             since_s,
-        })
-        .chain(phases)
+        });
+    }
+    let usual = PHASE_CHANGE * PHASE_CHANGE * noise_variance;
+    // A server that was set moves by any amount; what is tried has to be as large.
+    for (change, variance) in changes[FREQUENCY_CHANGES.len()..]
+        .iter_mut()
+        .zip([usual, news_s * news_s])
+    {
+        *change = (news_s > 0.0 && variance >= usual).then_some(Change::Phase { variance });
+    }
+    changes
 }

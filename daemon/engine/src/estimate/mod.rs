@@ -8,6 +8,7 @@
 
 mod bank;
 mod change;
+mod logarithm;
 mod noise;
 mod route;
 mod sample;
@@ -39,6 +40,8 @@ pub struct Estimator {
     routes: Routes,
     opinion: Option<Opinion>,
     suspicion: f64,
+    /// How far each sample is from the line through its neighbours, on average, seconds; `None` for fewer than three.
+    scatter_s: Option<f64>,
 }
 
 impl Estimator {
@@ -57,6 +60,7 @@ impl Estimator {
             routes: Routes::default(),
             opinion: None,
             suspicion: 0.0,
+            scatter_s: None,
         }
     }
 
@@ -79,6 +83,7 @@ impl Estimator {
         self.opinion = self.bank.evaluate(&self.window, &self.prior);
         self.look_for_route();
         self.look_for_change();
+        self.scatter_s = self.scatter();
     }
 
     /// Forgets all samples; the frequency known so far is where the next ones begin.
@@ -125,29 +130,7 @@ impl Estimator {
     /// misses between each one and the line through its neighbours show it, or what the delays suggest while there
     /// are fewer than three. `None` without samples.
     pub fn jitter_s(&self) -> Option<f64> {
-        let (mut misses, mut count) = (0.0, 0.0);
-        // A jump that is believed is not jitter; a source that goes on jumping has no better name for it.
-        let mut jumps = self.window.iter().enumerate().filter_map(|(index, entry)| {
-            matches!(entry.change, Some(state::Change::Phase { .. })).then_some(index)
-        });
-        let from = match (jumps.next(), jumps.next()) {
-            (Some(only), None) => only,
-            _ => 0,
-        };
-        let samples = || self.window.range(from..).map(|entry| &entry.sample);
-        for ((before, sample), after) in samples().zip(samples().skip(1)).zip(samples().skip(2)) {
-            let span_s = after.at.seconds_since(before.at);
-            let share = sample.at.seconds_since(before.at) / span_s;
-            let between_s = before.phase_s + share * (after.phase_s - before.phase_s);
-            let variances = 1.0 + share * share + (1.0 - share) * (1.0 - share);
-            misses += (sample.phase_s - between_s).powi(2) / variances;
-            count += 1.0;
-        }
-        if count > 0.0 {
-            Some((misses / count).sqrt())
-        } else {
-            self.noise_s()
-        }
+        self.scatter_s.or_else(|| self.noise_s())
     }
 
     /// The random walk of the frequency per root second; `None` without samples.
@@ -208,6 +191,29 @@ impl Estimator {
             }
         }
         runs
+    }
+
+    /// How far each sample is from the line through its neighbours, on average, seconds.
+    fn scatter(&self) -> Option<f64> {
+        let (mut misses, mut count) = (0.0, 0.0);
+        // A jump that is believed is not jitter; a source that goes on jumping has no better name for it.
+        let mut jumps = self.window.iter().enumerate().filter_map(|(index, entry)| {
+            matches!(entry.change, Some(state::Change::Phase { .. })).then_some(index)
+        });
+        let from = match (jumps.next(), jumps.next()) {
+            (Some(only), None) => only,
+            _ => 0,
+        };
+        let samples = || self.window.range(from..).map(|entry| &entry.sample);
+        for ((before, sample), after) in samples().zip(samples().skip(1)).zip(samples().skip(2)) {
+            let span_s = after.at.seconds_since(before.at);
+            let share = sample.at.seconds_since(before.at) / span_s;
+            let between_s = before.phase_s + share * (after.phase_s - before.phase_s);
+            let variances = 1.0 + share * share + (1.0 - share) * (1.0 - share);
+            misses += (sample.phase_s - between_s).powi(2) / variances;
+            count += 1.0;
+        }
+        (count > 0.0).then(|| (misses / count).sqrt())
     }
 }
 

@@ -98,14 +98,16 @@ impl PathDelay {
         (self.mean_square / 12.0).max(self.floor)
     }
 
-    /// The variance of a sample, s², on a path with this mean variance; `unrelated` is the part of the noise that
-    /// the delay does not show, 0 to 1.
-    pub(super) fn variance(&self, entry: &Entry, mean_variance: f64, unrelated: f64) -> f64 {
+    /// What the delay of a sample says about its variance.
+    pub(super) fn shape(&self, entry: &Entry) -> Shape {
         let slack_s = SLACK * self.usual_s / number(entry.route.samples().max(1)).sqrt();
         let wait_s = entry.wait_s() + slack_s;
-        let shape = unrelated + (1.0 - unrelated) * wait_s * wait_s / self.mean_square;
         let dispersion_s = entry.sample.dispersion_s;
-        (mean_variance * shape).max(self.floor) + dispersion_s * dispersion_s
+        Shape {
+            waited: wait_s * wait_s / self.mean_square,
+            floor: self.floor,
+            dispersion: dispersion_s * dispersion_s,
+        }
     }
 
     /// How much longer a sample took than the delay that delays are counted from, were it on the first route,
@@ -123,5 +125,31 @@ impl PathDelay {
     /// The lowest mean variance that is believed, s².
     pub(super) fn floor(&self) -> f64 {
         self.floor
+    }
+}
+
+/// What the delay of a sample says about its variance, for whoever knows the size of the noise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Shape {
+    /// The square of its excess delay, in units of the mean square.
+    waited: f64,
+    /// The variance below which no sample is believed, s².
+    floor: f64,
+    /// The variance that no filter would explain, s².
+    dispersion: f64,
+}
+
+impl Shape {
+    /// The variance of the sample, s², on a path with this mean variance; `unrelated` is the part of the noise that
+    /// the delay does not show, 0 to 1.
+    #[inline(always)]
+    pub(super) fn variance(&self, mean_variance: f64, unrelated: f64) -> f64 {
+        let shape = unrelated + (1.0 - unrelated) * self.waited;
+        let variance = mean_variance * shape;
+        (if variance > self.floor {
+            variance
+        } else {
+            self.floor
+        }) + self.dispersion
     }
 }

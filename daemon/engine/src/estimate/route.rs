@@ -4,7 +4,7 @@
 //! never empties. A route may be longer in one direction only; then all offsets move by half of the difference at
 //! once, and as an oscillator never does that, what moved is not believed to be the clock.
 
-use super::bank::Entry;
+use super::bank::{Entry, Likeliest, Member};
 use super::{Estimator, number};
 
 /// So many samples show the shortest delay of a route; what is older is forgotten, half of it at a time.
@@ -219,52 +219,62 @@ impl Estimator {
     /// How many of the newest samples came on a longer route, and how much longer it is, seconds.
     fn longer_route(&self) -> Option<(usize, f64)> {
         let route = self.window.back()?.route;
-        let excess_s: Vec<f64> = self
-            .window
-            .iter()
-            .filter(|entry| entry.route.id == route.id)
-            .map(Entry::wait_s)
-            .collect();
         let usual_s = self.bank.path().usual_s();
-        (NEW_MIN..=NEW_MAX.min(excess_s.len().saturating_sub(OLD_MIN))).find_map(|count| {
-            let (old, new) = excess_s.split_at(excess_s.len() - count);
-            let mut new = new.to_vec();
-            new.sort_unstable_by(f64::total_cmp);
-            let longer_s = *new.first()?;
-            let most_s = *new.get(count - 2)?;
-            let like = old.iter().filter(|&&excess_s| excess_s >= longer_s).count();
-            let chance = (number(like) + 0.5) / number(old.len() + 1);
-            let is_longer = number(count) * chance.ln() < BELIEVED
-                && longer_s > LONGER * usual_s
-                && most_s - longer_s < SPREAD * usual_s;
-            is_longer.then_some((count, longer_s))
-        })
+        let waits_s = || {
+            let newest_first = self.window.iter().rev();
+            newest_first
+                .filter(|entry| entry.route.id == route.id)
+                .map(Entry::wait_s)
+        };
+        let mut shortest_s = f64::INFINITY;
+        let (mut longest_s, mut second_s) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+        for (count, wait_s) in (1..=NEW_MAX).zip(waits_s()) {
+            shortest_s = shortest_s.min(wait_s);
+            second_s = second_s.max(wait_s.min(longest_s));
+            longest_s = longest_s.max(wait_s);
+            if shortest_s <= LONGER * usual_s {
+                return None;
+            }
+            let old = waits_s().skip(count);
+            if count < NEW_MIN || second_s - shortest_s >= SPREAD * usual_s || old.clone().count() < OLD_MIN {
+                continue;
+            }
+            let like = old.clone().filter(|&wait_s| wait_s >= shortest_s).count();
+            let chance = (number(like) + 0.5) / number(old.count() + 1);
+            if number(count) * chance.ln() < BELIEVED {
+                return Some((count, shortest_s));
+            }
+        }
+        None
     }
 
     /// What the phase of so many of the newest samples, on a route that is so much longer, appears to be more than
     /// it is, seconds.
     fn bias(&self, count: usize, longer_s: f64) -> f64 {
-        let path = self.bank.path();
+        match self.bank.likeliest(&self.window, &self.prior) {
+            Some(Likeliest::Alike(member)) => self.bias_for(&member, count, longer_s),
+            Some(Likeliest::Unequal(member)) => self.bias_for(&member, count, longer_s),
+            None => 0.0,
+        }
+    }
+
+    /// The same in the eyes of one filter.
+    fn bias_for<const UNEQUAL: bool>(&self, member: &Member<UNEQUAL>, count: usize, longer_s: f64) -> f64 {
         let from = self.window.len() - count;
-        let Some((mut track, variance)) = self.bank.likeliest().and_then(|member| {
-            let (mut track, first) = member.start(&self.window, path, &self.prior)?;
-            for entry in self.window.range(first..from.max(first)) {
-                member.step(&mut track, entry, path);
-            }
-            Some((track, member.noise_variance))
-        }) else {
-            return 0.0;
-        };
-        let wander_power = self.bank.likeliest().map_or(0.0, |member| member.wander_power);
+        let mut track = member.start;
         let (mut sum_s, mut expected_variance) = (0.0, 0.0);
-        for entry in self.window.range(from..) {
-            track = track.predicted(entry.sample.at, wander_power);
-            let expected = track.expected(path.excess_s(entry) - longer_s);
-            sum_s += entry.phase_s() - expected.0;
-            expected_variance = expected.1;
+        for (index, step) in self.bank.steps(&self.window).enumerate().skip(member.first) {
+            if index < from {
+                track.take_in(&step, member.wander_power, member.variance(&step));
+            } else {
+                track.advance(&step.after(None), member.wander_power);
+                let expected = track.expected(step.excess_s - longer_s);
+                sum_s += step.phase_s - expected.0;
+                expected_variance = expected.1;
+            }
         }
         let mean_s = sum_s / number(count);
-        let deviation_s = (expected_variance + variance / number(count)).sqrt();
+        let deviation_s = (expected_variance + member.noise_variance / number(count)).sqrt();
         let is_of_the_path = mean_s.abs() < BIAS_MAX * longer_s && mean_s.abs() > SHOWN * deviation_s;
         if is_of_the_path { mean_s } else { 0.0 }
     }

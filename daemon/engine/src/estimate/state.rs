@@ -62,23 +62,11 @@ impl State {
             frequency_variance: self.frequency_variance + wander_power * age_s,
         }
     }
-
-    /// Forgets what a change of the clock or of the path has made worthless.
-    pub fn disturb(&mut self, change: Change) {
-        match change {
-            Change::Frequency { variance, since_s } => {
-                self.phase_variance += variance * since_s * since_s;
-                self.covariance += variance * since_s;
-                self.frequency_variance += variance;
-            }
-            Change::Phase { variance } => self.phase_variance += variance,
-        }
-    }
 }
 
 /// An abrupt change, seen afterwards in the samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Change {
+pub(super) enum Change {
     /// The oscillator runs at another rate since then (a heater, an air conditioner, a moved virtual machine).
     Frequency {
         /// The variance of the change.
