@@ -25,6 +25,9 @@ use crate::sources::Sources;
 use crate::timeline::{Jump, Timeline};
 use crate::timer::{Timer, Timers};
 
+/// From here on somebody else's step of the clock is a reason to look at it more often, seconds.
+const JUMP_OF_OTHERS_S: f64 = 1e-3;
+
 /// What the program tells the engine beside the configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -147,7 +150,11 @@ impl Engine {
             Input::Undelivered { socket } => {
                 self.ask(now, |sources, tools| sources.undelivered(socket, tools));
             }
-            Input::FrequencyApplied { ppm } => self.timeline.set_rate(now.mono, ppm / 1e6),
+            Input::FrequencyApplied { ppm } => {
+                self.timeline.set_rate(now.mono, ppm / 1e6);
+                self.discipline
+                    .rate_applied(now.mono, ppm / 1e6, &mut self.timers);
+            }
             Input::ClockRefused { reason } => {
                 self.timeline.step_refused();
                 self.out
@@ -257,6 +264,11 @@ impl Engine {
             self.discipline.forget_phase(&mut self.timers, &mut self.out);
         } else {
             self.expect_leap(now.mono, by_s);
+            let left_s = self.discipline.remaining_s(now.mono, &self.timeline);
+            if by_s.abs() > JUMP_OF_OTHERS_S && left_s.abs() > by_s.abs() / 2.0 {
+                // Whoever moves the clock away may do it again, and that is noticed when the daemon wakes up.
+                self.sources.ask_often();
+            }
             self.discipline.jumped(
                 now.mono,
                 by_s,

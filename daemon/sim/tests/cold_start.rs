@@ -55,6 +55,20 @@ fn a_crystal_that_is_300_ppm_off_is_steered_all_the_same() {
 }
 
 #[test]
+fn a_clock_that_is_five_percent_off_is_right_after_a_few_minutes() {
+    for gain in [-0.05, -0.005, 0.005, 0.05] {
+        // Right when the clock is set for the first time, which is when its frequency becomes known.
+        let client = Client::asking("server time")
+            .tuned(|clock| clock.wander(1e-9).gaining(gain).off_by(-130.0 * gain));
+        office(client)
+            .expect(no_steps())
+            .expect(offset_below(millis(1.0)).within(minutes(3.0)))
+            .expect(frequency_below(ppm(500.0)).within(minutes(3.0)))
+            .check(20);
+    }
+}
+
+#[test]
 fn over_the_internet_a_few_samples_are_enough_for_ten_milliseconds() {
     office(asking())
         .path("time", Path::wan())

@@ -51,3 +51,22 @@ fn the_frequency_is_not_disturbed_by_it() {
         .expect(frequency_rms_below(ppm(1.0)).between(3680.0, 7200.0))
         .check(100);
 }
+
+#[test]
+fn who_steps_the_clock_again_and_again_is_noticed_sooner() {
+    let client = Client::asking("server time")
+        .also("makestep 1 -1")
+        .also("logchange 1")
+        .step_at(18_000.5, 100.0)
+        .step_at(19_100.5, 100.0)
+        .step_at(19_600.5, 100.0);
+    Scenario::of_hours(6.0)
+        .server("time", Server::ideal())
+        .path("time", Path::lan())
+        .client(client)
+        .expect(steps(3))
+        .expect(says_times(3, "System clock wrong by -"))
+        .expect(offset_below(millis(1.0)).between(19_100.0 + 150.0, 19_600.0))
+        .expect(offset_below(millis(1.0)).within(19_600.0 + 150.0))
+        .check(20);
+}

@@ -258,6 +258,16 @@ impl Discipline {
         }
     }
 
+    /// The clock took this rate, as a part. No clock can be made faster or slower without limit: on an oscillator that
+    /// is far off little is left for a slew, which then takes longer.
+    pub fn rate_applied(&mut self, now: Mono, rate: f64, timers: &mut Timers) {
+        if let Some(slew) = &mut self.slew
+            && slew.limit(now, rate - self.frequency, self.frequency)
+        {
+            timers.set(Timer::SlewEnd, slew.until);
+        }
+    }
+
     /// The time planned for a slew, or for its first part, is over.
     pub fn slew_end(&mut self, now: Mono, timers: &mut Timers, out: &mut Outbox) {
         self.slew = self.slew.and_then(|slew| slew.next(now, self.frequency));
@@ -291,6 +301,7 @@ impl Discipline {
         if !is_believed {
             return;
         }
+        self.say_change(remaining_s, out);
         if self.may_step(remaining_s, out) {
             self.step(now, remaining_s, timeline, timers, out);
         } else {

@@ -34,6 +34,9 @@ const FIRST_SHARE: f64 = 0.6;
 /// The shortest slew, seconds.
 const DURATION_MIN_S: f64 = 1.0;
 
+/// A clock rounds rates; one that is slower than it was asked to be by this is at its limit.
+const RATE_ROUNDING: f64 = 1e-6;
+
 /// What a slew is planned from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Plan {
@@ -110,6 +113,17 @@ impl Slew {
     pub(super) fn next(&self, now: Mono, frequency: f64) -> Option<Self> {
         let (offset_s, duration_s) = self.rest?;
         Some(Self::even(now, offset_s, duration_s, frequency, None))
+    }
+
+    /// Goes on at the rate that the clock was able to take, which just begins; says whether that is slower than planned,
+    /// so that it ends later. `frequency` is the rate that makes up for the oscillator.
+    pub(super) fn limit(&mut self, now: Mono, rate: f64, frequency: f64) -> bool {
+        let is_slower = rate.abs() + RATE_ROUNDING < self.rate.abs() && rate * self.rate > 0.0;
+        if is_slower {
+            let left_s = self.until.seconds_since(now) / (1.0 + self.rate + frequency) * self.rate;
+            *self = Self::even(now, left_s, left_s / rate, frequency, self.rest);
+        }
+        is_slower
     }
 
     fn even(now: Mono, offset_s: f64, duration_s: f64, frequency: f64, rest: Option<(f64, f64)>) -> Self {
@@ -193,6 +207,25 @@ mod tests {
     #[test]
     fn no_slew_is_faster_than_allowed() {
         assert!((duration_s(100.0, 10e-6, 1e-7) - 1200.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_clock_that_cannot_go_so_fast_takes_longer() {
+        let frequency = 0.05;
+        let plan = Plan {
+            offset_s: 0.4,
+            offset_error_s: 0.0,
+            frequency_error: 1e-6,
+            frequency,
+            interval_s: 1.0,
+            rate_max: 0.08,
+            is_start: false,
+        };
+        let mut slew = Slew::plan(Mono::ZERO, &plan).unwrap();
+        assert!(!slew.limit(Mono::ZERO, 0.08 - 1e-8, frequency));
+        assert!(slew.limit(Mono::ZERO, 0.05, frequency));
+        assert!((slew.until.seconds_since(Mono::ZERO) - 8.0 * 1.1).abs() < 1e-8);
+        assert!(!slew.limit(Mono::ZERO, -0.01, frequency));
     }
 
     #[test]

@@ -30,6 +30,12 @@ pub const SAMPLES_MAX: usize = 64;
 /// A sample that makes a change this likely asks for a closer look, as logarithm of the ratio of likelihoods.
 const SUSPICION: f64 = 3.0;
 
+/// Among the first so many samples it is looked for a frequency that nobody thought possible …
+const SAMPLES_AT_START: std::ops::RangeInclusive<usize> = 3..=8;
+
+/// … by so many standard deviations at least.
+const UNTHOUGHT_DEVIATIONS: f64 = 3.0;
+
 /// All that is known about the oscillator through one source.
 #[derive(Debug, Clone)]
 pub struct Estimator {
@@ -80,10 +86,38 @@ impl Estimator {
             change: None,
             route,
         });
+        self.doubt_prior();
         self.opinion = self.bank.evaluate(&self.window, &self.prior);
         self.look_for_route();
         self.look_for_change();
         self.scatter_s = self.scatter();
+    }
+
+    /// Takes the first frequency for as uncertain as the first samples show it to be, when neither their ways nor a
+    /// single jump explain what they show: a filter that is sure of a wrong frequency would take them for outliers.
+    fn doubt_prior(&mut self) {
+        if !SAMPLES_AT_START.contains(&self.window.len()) || self.window.len() >= self.samples_max {
+            return;
+        }
+        // How much faster a pair of samples shows the phase to move than was thought, and what their ways may add.
+        let news = |from: &Sample, to: &Sample| {
+            let span_s = to.at.seconds_since(from.at);
+            let frequency = (to.phase_s - from.phase_s) / span_s - self.prior.frequency;
+            let ways_s = (from.delay_s + to.delay_s) / 2.0 + from.dispersion_s + to.dispersion_s;
+            (frequency, ways_s / span_s)
+        };
+        let (Some(first), Some(last)) = (self.window.front(), self.window.back()) else {
+            return;
+        };
+        let (frequency, error) = news(&first.sample, &last.sample);
+        let pairs = self.window.iter().zip(self.window.iter().skip(1));
+        let agree = pairs
+            .map(|(from, to)| news(&from.sample, &to.sample))
+            .all(|(part, error)| part * frequency.signum() + error > frequency.abs() / 2.0);
+        let beyond = frequency.abs() - error;
+        if agree && beyond > UNTHOUGHT_DEVIATIONS * self.prior.frequency_error {
+            self.prior.frequency_error = beyond;
+        }
     }
 
     /// Forgets all samples; the frequency known so far is where the next ones begin.

@@ -243,6 +243,13 @@ impl Sources {
         }
     }
 
+    /// Asks all sources at their shortest intervals again, from the next request on.
+    pub fn ask_often(&mut self) {
+        for source in self.by_id.values_mut() {
+            source.polling.restart();
+        }
+    }
+
     /// Moves phases with their origin, seconds.
     pub fn shift(&mut self, by_s: f64) {
         for source in self.by_id.values_mut() {
