@@ -99,7 +99,7 @@ impl Source {
             sampled: false,
         };
         if self.is_peer() {
-            self.remember_peer(arrival, received, tests, answers_ours);
+            self.remember_peer(arrival, received, &judgement, answers_ours);
         }
         if !tests.valid() {
             return Some(judgement);
@@ -179,14 +179,21 @@ impl Source {
     }
 
     /// Keeps what the next packet to a peer has to bring back.
-    fn remember_peer(&mut self, arrival: &Arrival<'_>, received: Moment, tests: Tests, answers_ours: bool) {
+    fn remember_peer(
+        &mut self,
+        arrival: &Arrival<'_>,
+        received: Moment,
+        judgement: &Judgement,
+        answers_ours: bool,
+    ) {
+        let tests = judgement.tests;
         let heard = Heard {
             transmit_time: arrival.header.transmit_time,
             receive_time: arrival.header.receive_time,
             received,
         };
         if tests.valid() {
-            self.symmetric.heard(heard);
+            self.symmetric.heard(heard, judgement.interleaved);
         } else if tests.fresh && tests.authentic && answers_ours {
             self.symmetric.heard_again(heard);
         } else if tests.fresh && tests.authentic {

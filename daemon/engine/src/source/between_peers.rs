@@ -178,6 +178,31 @@ fn interleaved_packets_tell_when_the_one_before_left() {
 }
 
 #[test]
+fn interleaved_packets_that_were_not_asked_for_are_refused_and_basic_ones_follow() {
+    let (mut a, _) = two(true);
+    let (_, mut b) = two(false);
+    let (mut refused, mut believed) = (0, 0);
+    for round in 0..24 {
+        let at_s = 64.0 * f64::from(round);
+        let to_b = a.send(at_s);
+        // It tells when the packet before left, a minute ago.
+        let leaves = now(at_s, a.ahead_s).wall.to_ntp();
+        let is_interleaved = to_b.transmit_time.0.abs_diff(leaves.0) > 1 << 32;
+        let judgement = b.receive(at_s + LATE_S + WAY_S, &to_b);
+        assert!(!judgement.interleaved);
+        if is_interleaved {
+            assert!(!judgement.tests.valid(), "{judgement:?}");
+            refused += 1;
+        } else if judgement.tests.good() {
+            assert_measured(&judgement, -0.25, 2.0 * WAY_S + LATE_S);
+            believed += 1;
+        }
+        pass(&mut b, &mut a, at_s + 10.0);
+    }
+    assert!(refused > 0 && believed >= 8, "{refused} {believed}");
+}
+
+#[test]
 fn one_who_asks_more_often_is_measured_and_measures() {
     let (mut a, mut b) = two(false);
     pass(&mut a, &mut b, 0.2);

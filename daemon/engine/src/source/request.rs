@@ -161,26 +161,28 @@ impl Source {
             let wall = moment.told_at(now, timeline, local.frequency);
             wall.plus_seconds(local.remaining_s).to_ntp()
         };
+        let mut interleaved = false;
         if let Some(heard) = &self.symmetric.heard {
             header.origin_time = heard.transmit_time;
             header.receive_time = fuzzy(told(&heard.received), random);
             if let (true, Some(previous)) = (self.may_interleave(), &self.pending) {
                 header.origin_time = heard.receive_time;
                 header.transmit_time = told(&previous.sent);
+                interleaved = true;
             }
         }
         if header.receive_time == header.transmit_time {
             header.transmit_time = next(header.transmit_time);
         }
-        self.symmetric.sent();
+        self.symmetric.sent(interleaved);
         header
     }
 
     /// Whether the next packet to a peer may be interleaved (RFC 9769 §3): it is wanted, the peer was heard since
-    /// our last packet, and that was our only answer to the one before. Like chronyd this does not follow a peer
-    /// that wants it when we were not told to.
+    /// our last packet, that was our only answer to the one before, and nothing shows that the peer does not want it.
+    /// Like chronyd this does not follow a peer that wants it when we were not told to.
     fn may_interleave(&self) -> bool {
-        self.config.interleaved && self.symmetric.is_alternating()
+        self.config.interleaved && self.symmetric.may_interleave()
     }
 }
 

@@ -7,6 +7,9 @@ use crate::source::moment::Moment;
 /// After so many packets that brought no valid one back the association starts over with whatever comes.
 const START_OVER_AFTER: u32 = 2;
 
+/// After so many interleaved packets in a row that were answered by basic ones the peer is thought not to want them.
+const INTERLEAVED_IN_VAIN_MAX: u32 = 8;
+
 /// One side's memory of an association between peers.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Symmetric {
@@ -18,6 +21,10 @@ pub struct Symmetric {
     sent_before_heard: u32,
     /// A valid packet has come at some time.
     is_established: bool,
+    /// The last packet sent was interleaved.
+    sent_interleaved: bool,
+    /// Interleaved packets in a row that were answered by basic ones.
+    in_vain: u32,
 }
 
 /// What a packet of the peer carried.
@@ -33,12 +40,18 @@ pub struct Heard {
 
 impl Symmetric {
     /// A packet goes out.
-    pub fn sent(&mut self) {
+    pub fn sent(&mut self, interleaved: bool) {
         self.sent_since_heard = self.sent_since_heard.saturating_add(1);
+        self.sent_interleaved = interleaved;
     }
 
     /// A valid packet came.
-    pub fn heard(&mut self, heard: Heard) {
+    pub fn heard(&mut self, heard: Heard, interleaved: bool) {
+        if interleaved {
+            self.in_vain = 0;
+        } else if self.sent_interleaved {
+            self.in_vain = self.in_vain.saturating_add(1);
+        }
         self.heard = Some(heard);
         self.is_established = true;
         self.sent_before_heard = std::mem::take(&mut self.sent_since_heard);
@@ -57,9 +70,11 @@ impl Symmetric {
         }
     }
 
-    /// Whether packets go to and fro one by one.
-    pub fn is_alternating(&self) -> bool {
-        self.is_established && self.sent_since_heard == 0 && self.sent_before_heard == 1
+    /// Whether the next packet may be interleaved: packets go to and fro one by one, and the peer uses what is
+    /// interleaved, or has not shown yet that it does not. One that does not gets no time from such packets.
+    pub fn may_interleave(&self) -> bool {
+        let is_alternating = self.is_established && self.sent_since_heard == 0 && self.sent_before_heard == 1;
+        is_alternating && self.in_vain < INTERLEAVED_IN_VAIN_MAX
     }
 
     /// Whether this is the last packet again.
