@@ -3,8 +3,8 @@
 //! [`config::Config`] is what a daemon is asked to do, whatever language it was asked in.
 //! [`chrony::parse()`] makes one from chrony's language, together with a
 //! [`diagnostic::Diagnostic`] for every line that the daemon stumbles over; it always returns both.
-//! [`leap_seconds::LeapSeconds`] is what a daemon knows about leap seconds from files, and [`drift`] the file of what it
-//! knew about its oscillator.
+//! [`leap_seconds::LeapSeconds`] is what a daemon knows about leap seconds from files, and [`drift`] and [`rtc`] the files of
+//! what it knew about its oscillator and about the machine's real-time clock.
 //!
 //! For those who configure other people's daemons, [`chrony::scan`] follows a configuration through
 //! all its files and returns what it says about time sources. [`chrony::Source`] is one `server`,
@@ -19,3 +19,4 @@ pub mod diagnostic;
 pub mod drift;
 pub mod include;
 pub mod leap_seconds;
+pub mod rtc;

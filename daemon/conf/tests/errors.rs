@@ -299,7 +299,6 @@ fn what_cannot_be_set_up_comes_last_and_in_the_order_of_chronyd() {
     assert_eq!(
         check(text).1,
         [
-            "W 3:1 rtcfile directive is not supported at line 3 in file /main",
             "E 6:1 Invalid directive foo at line 6 in file /main",
             "E 3:1 rtcfile directive cannot be used with rtcsync",
             "E 2:7 Bad subnet in 1.2.3.4/300",

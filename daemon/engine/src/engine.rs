@@ -17,6 +17,7 @@ use crate::keyring::Keyring;
 use crate::outbox::Outbox;
 use crate::ports::Ports;
 use crate::ref_clock::RefClockState;
+use crate::rtc::{RealTimeClock, RtcStart};
 use crate::select::{self, Selector};
 use crate::serve;
 use crate::server::Server;
@@ -44,6 +45,8 @@ pub struct Options {
     pub leap_table: Option<LeapTable>,
     /// Measure once and end.
     pub once: Option<Once>,
+    /// The real-time clock, when it is to be tracked and can be.
+    pub rtc: Option<RtcStart>,
 }
 
 /// What is done with the one measurement of a daemon that ends after it.
@@ -84,6 +87,8 @@ pub struct Engine {
     pub(crate) ref_clocks: Vec<RefClockState>,
     /// The first measurement, as long as it is made.
     pub(crate) initial: Option<InitialMeasurement>,
+    /// The real-time clock, when it is tracked.
+    pub(crate) rtc: Option<RealTimeClock>,
 }
 
 impl Engine {
@@ -114,6 +119,7 @@ impl Engine {
             told_leap: Leap::Normal,
             ref_clocks: Vec::new(),
             initial: None,
+            rtc: None,
             options,
             config,
         };
@@ -160,6 +166,10 @@ impl Engine {
                 self.out
                     .warn(format!("Could not adjust the system clock: {reason}"));
             }
+            Input::RtcTicked { second } => self.rtc_ticked(now, second),
+            Input::RtcFailed => self.rtc_failed(now),
+            Input::RtcNotSet => self.rtc_not_set(now.mono),
+            Input::RtcFileWritten { is_written } => self.rtc_file_written(is_written),
             Input::Terminate => self.terminate(now),
             Input::Resolved { lookup, answer } => {
                 if !self.rule_resolved(now.mono, lookup, &answer) {
@@ -200,6 +210,7 @@ impl Engine {
                 Timer::RefClock(index) => self.ref_clock_due(now.mono, index),
                 Timer::Fallback => self.fall_back(now.mono),
                 Timer::Status => self.tell_kernel(now.mono),
+                Timer::Rtc => self.rtc_due(now),
                 Timer::Local => {}
             }
         }
@@ -221,7 +232,9 @@ impl Engine {
         }
         self.open_for_clients();
         self.look_up_rules();
-        self.begin(now);
+        if !self.begin_rtc(now.mono) {
+            self.begin(now);
+        }
     }
 
     /// Adds the sources of the configuration, and says that the daemon is ready.
@@ -239,6 +252,7 @@ impl Engine {
     /// Ends the daemon's work.
     pub(crate) fn terminate(&mut self, now: Now) {
         self.write_drift();
+        self.end_rtc(now.mono);
         self.ask(now, |sources, tools| sources.dump(tools));
         self.out.push(Output::Exit { status: 0 });
     }
@@ -261,6 +275,7 @@ impl Engine {
         if slept {
             let prior = self.prior();
             self.sources.forget(prior);
+            self.forget_rtc();
             self.discipline.forget_phase(&mut self.timers, &mut self.out);
         } else {
             self.expect_leap(now.mono, by_s);

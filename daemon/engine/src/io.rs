@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use conf::rtc::RtcError;
 use units::{Leap, Mono, UnixTime};
 
 /// One moment, read from both clocks of the host at once.
@@ -165,6 +166,21 @@ pub enum Input<'a> {
         /// The words of the system.
         reason: &'a str,
     },
+    /// A second of the real-time clock has just begun, as asked for by [`RtcCommand::Interrupt`].
+    RtcTicked {
+        /// What it reads, Unix seconds.
+        second: i64,
+    },
+    /// The real-time clock does not do what [`RtcCommand::Interrupt`] asks for: it is of no use. The program has
+    /// logged why.
+    RtcFailed,
+    /// The real-time clock did not let itself be set. The program has logged why.
+    RtcNotSet,
+    /// [`Output::WriteRtcFile`] was carried out, or could not be.
+    RtcFileWritten {
+        /// The file has been written; otherwise the program has logged why not.
+        is_written: bool,
+    },
     /// The host asks the daemon to end.
     Terminate,
 }
@@ -195,6 +211,8 @@ pub enum LogFile {
     Tracking,
     /// `selection.log`
     Selection,
+    /// `rtc.log`
+    Rtc,
 }
 
 /// What a socket is opened for.
@@ -245,6 +263,18 @@ pub enum ClockCommand {
     SetTai {
         /// TAI − UTC, seconds.
         offset_s: i32,
+    },
+}
+
+/// An act upon the real-time clock. Asked for only when [`Options::rtc`](crate::Options::rtc) says that there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RtcCommand {
+    /// Tell of each of its seconds with [`Input::RtcTicked`], or no longer. [`Input::RtcFailed`] says that it cannot.
+    Interrupt(bool),
+    /// Set it; [`Input::RtcNotSet`] says that this was not possible.
+    Set {
+        /// To this second, Unix seconds.
+        second: i64,
     },
 }
 
@@ -311,6 +341,10 @@ pub enum Output {
         /// Its error bound, ppm.
         skew_ppm: f64,
     },
+    /// Act upon the real-time clock.
+    Rtc(RtcCommand),
+    /// Replace the file of `rtcfile`, and answer with [`Input::RtcFileWritten`] before anything else.
+    WriteRtcFile(RtcError),
     /// Replace the dump file of a source.
     WriteDump {
         /// The source, as it names the file: its address, or `refid:XXXXXXXX`.

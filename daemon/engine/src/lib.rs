@@ -20,6 +20,7 @@ pub mod keyring;
 pub mod outbox;
 pub mod ports;
 mod ref_clock;
+pub mod rtc;
 pub mod select;
 mod serve;
 pub mod server;

@@ -61,6 +61,7 @@ impl Stage {
             era_start: 0,
             leap_table: None,
             once: None,
+            rtc: None,
         };
         let mut random = 1_u64;
         let entropy = Box::new(move || {

@@ -33,6 +33,8 @@ pub enum Timer {
     Broadcast(u32),
     /// The driver of a reference clock is to be asked, by its place in the configuration.
     RefClock(u32),
+    /// The real-time clock is to be read, or has not interrupted.
+    Rtc,
     /// The kernel's idea of the error bound is renewed.
     Status,
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Clock`] reads and steers the system clock. [`UdpSocket`] and [`UnixSocket`] carry datagrams, the former with the
 //! kernel's timestamps. [`Waiter`] waits for them until an instant, or until a signal ([`signals`]).
-//! [`Resolver`] looks names up beside the loop. [`privileges`] are given up, a [`sandbox`] is made, and
+//! [`Resolver`] looks names up beside the loop, and [`Rtc`] is the clock that runs while the machine is off. [`privileges`] are given up, a [`sandbox`] is made, and
 //! [`background`], [`pid_file`], [`files`] and [`syslog`] are what a daemon needs of its host.
 //!
 //! It acts and does not decide: no call here is made because of another. Nothing unsafe leaves the crate.
@@ -21,6 +21,7 @@ mod poll;
 pub mod privileges;
 mod random;
 mod resolver;
+mod rtc;
 pub mod sandbox;
 mod shared_memory;
 pub mod signals;
@@ -33,6 +34,7 @@ pub use errno::reason;
 pub use poll::{Ready, Token, Waiter, Watch};
 pub use random::Random;
 pub use resolver::{ADDRESSES_MAX, AddressFamily, Answer, LookupError, Resolver, look_up};
+pub use rtc::{Rtc, Zone};
 pub use shared_memory::{ClockSample, SharedMemory};
 pub use socket::{
     DATAGRAM_LENGTH_MAX, Received, SOCKET_PATH_MAX, Stamping, Transmitted, UdpOptions, UdpSocket, UnixPeer,

@@ -16,6 +16,7 @@ mod moment;
 mod network;
 mod random;
 mod record;
+mod rtc;
 mod scenario;
 mod server;
 pub mod thresholds;
@@ -26,7 +27,8 @@ pub use clock::{HostClock, Oscillator};
 pub use moment::{Moment, hours, micros, millis, minutes, ppb, ppm};
 pub use network::{Jitter, Path};
 pub use random::Random;
-pub use record::Record;
+pub use record::{Record, RtcFile};
+pub use rtc::BatteryClock;
 pub use scenario::{BEGIN_UNIX_SECONDS, CLIENT, Client, Scenario};
 pub use server::{Answer, Misbehaviour, Server};
 pub use verdict::{

@@ -3,7 +3,7 @@
 use units::rounding::f64_from_i64;
 
 /// A stream of random numbers (xoshiro256++, seeded by splitmix64).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Random {
     state: [u64; 4],
     /// Normal variates come in pairs.

@@ -1,6 +1,18 @@
 //! What was seen of a host while its world went on: true errors, which the host itself cannot know, and what it did.
 
+use conf::rtc::RtcError;
 use engine::io::{ClockCommand, LogFile, Severity};
+
+/// What was written into the file of the real-time clock.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RtcFile {
+    /// When.
+    pub at_s: f64,
+    /// What.
+    pub error: RtcError,
+    /// The real-time clock − true time then, by the file and in truth, seconds.
+    pub ahead_s: (f64, f64),
+}
 
 /// One life of a host.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +35,10 @@ pub struct Record {
     pub log_files: Vec<(f64, LogFile, String)>,
     /// The drift file: when it was written, frequency and skew, ppm.
     pub drifts: Vec<(f64, f64, f64)>,
+    /// What was written into the file of the real-time clock.
+    pub rtc_files: Vec<RtcFile>,
+    /// The error of the real-time clock at each whole second, seconds: positive when it is ahead.
+    pub rtc_offsets_s: Vec<f64>,
     /// Whether it said that it is ready.
     pub ready: bool,
     /// When it ended, and with which status.

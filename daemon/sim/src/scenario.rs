@@ -25,6 +25,7 @@ use wire::candm::Request;
 use crate::clock::Oscillator;
 use crate::network::{Jitter, Path};
 use crate::record::{Record, number};
+use crate::rtc::BatteryClock;
 use crate::server::Server;
 use crate::verdict::{Expectation, judge};
 use crate::world::{Act, ClientSetup, World};
@@ -50,6 +51,7 @@ pub struct Client {
     leap_table: Option<LeapTable>,
     stamps: StampSource,
     latency: Jitter,
+    rtc: Option<BatteryClock>,
     acts: Vec<(f64, Act)>,
 }
 
@@ -67,6 +69,7 @@ impl Client {
             leap_table: None,
             stamps: StampSource::Kernel,
             latency: Jitter::Constant(0.0),
+            rtc: None,
             acts: Vec::new(),
         }
     }
@@ -155,6 +158,13 @@ impl Client {
     #[must_use]
     pub fn busy(mut self, latency: Jitter) -> Self {
         self.latency = latency;
+        self
+    }
+
+    /// It has a real-time clock.
+    #[must_use]
+    pub fn rtc(mut self, rtc: BatteryClock) -> Self {
+        self.rtc = Some(rtc);
         self
     }
 
@@ -431,6 +441,7 @@ impl Scenario {
             leap_table: client.leap_table.clone(),
             stamps: client.stamps,
             latency: client.latency,
+            rtc: client.rtc.clone(),
         }
     }
 

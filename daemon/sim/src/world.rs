@@ -8,12 +8,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use conf::config::Config;
+use conf::rtc::RtcError;
 use engine::discipline::leap::LeapTable;
 use engine::io::{
-    ClockCommand, ControlPeer, Input, LookupError, LookupId, Now, Output, SocketId, SocketUse, Stamp,
-    StampSource,
+    ClockCommand, ControlPeer, Input, LookupError, LookupId, Now, Output, RtcCommand, SocketId, SocketUse,
+    Stamp, StampSource,
 };
+use engine::rtc::{RtcStart, time_of};
 use engine::{Engine, Options};
+use units::rounding::f64_from_i64;
 use units::{Leap, Mono, UnixTime};
 use wire::candm::Request;
 
@@ -21,7 +24,8 @@ use crate::clock::{HostClock, Oscillator};
 use crate::moment::Moment;
 use crate::network::{Jitter, Path};
 use crate::random::Random;
-use crate::record::Record;
+use crate::record::{Record, RtcFile};
+use crate::rtc::BatteryClock;
 use crate::server::Server;
 
 /// A host, by the order in which it came into the world.
@@ -46,6 +50,8 @@ pub struct ClientSetup {
     pub stamps: StampSource,
     /// How long the daemon waits for the processor when something has happened.
     pub latency: Jitter,
+    /// The real-time clock of the host, if it has one.
+    pub rtc: Option<BatteryClock>,
 }
 
 /// What happens to a host from outside.
@@ -65,6 +71,10 @@ pub enum Act {
     Terminate,
     /// Its daemon is started again, with what its drift file says.
     Restart,
+    /// Its daemon is started again, and sets the system clock from the real-time clock and what its file says (`-s`).
+    RestartFromRtc,
+    /// Somebody sets its real-time clock to that many seconds after true time.
+    SetRtc(f64),
 }
 
 /// A virtual world.
@@ -91,6 +101,8 @@ enum Host {
 /// A host with an engine.
 struct Client {
     name: String,
+    /// The true Unix time at the beginning of the world.
+    begin: UnixTime,
     setup: ClientSetup,
     clock: HostClock,
     engine: Option<Engine>,
@@ -105,6 +117,7 @@ struct Client {
     kernel_leap: KernelLeap,
     /// How long after a whole second its kernel looks at the clock, seconds.
     kernel_late_s: f64,
+    rtc: Option<BatteryClock>,
     record: Record,
 }
 
@@ -212,6 +225,7 @@ impl World {
         let start = Moment::at(setup.start_s);
         self.hosts.push(Host::Client(Box::new(Client {
             name: name.to_owned(),
+            begin: self.begin,
             clock: HostClock::new(setup.oscillator.clone(), self.seed, name, self.begin),
             engine: None,
             sockets: BTreeMap::new(),
@@ -223,6 +237,7 @@ impl World {
             starts: 0,
             kernel_leap: KernelLeap::None,
             kernel_late_s: Random::stream(self.seed, &format!("{name} tick")).between(0.0, KERNEL_TICK_S),
+            rtc: setup.rtc.clone().map(|rtc| rtc.seeded(self.seed, name)),
             record: Record {
                 started_s: setup.start_s,
                 ..Record::default()
@@ -286,6 +301,7 @@ impl World {
             );
             self.advance(next);
             self.note_second();
+            self.tick_rtcs();
             while let Some(entry) = self.events.first_entry() {
                 if entry.key().0 > self.now {
                     break;
@@ -343,7 +359,7 @@ impl World {
         }
         for host in &mut self.hosts {
             if let Host::Client(client) = host {
-                for at in [client.next_wake(), client.kernel_leap_at()]
+                for at in [client.next_wake(), client.kernel_leap_at(), client.rtc_tick_at()]
                     .into_iter()
                     .flatten()
                 {
@@ -373,6 +389,10 @@ impl World {
         let leapt_s = self.leapt_s();
         for host in &mut self.hosts {
             if let Host::Client(client) = host {
+                if let Some(rtc) = &client.rtc {
+                    let ahead_s = rtc.reading_s(self.now) - self.now.seconds();
+                    client.record.rtc_offsets_s.push(ahead_s);
+                }
                 let (offset_s, frequency) = (client.clock.offset_s() - leapt_s, client.clock.frequency());
                 client
                     .record
@@ -382,6 +402,24 @@ impl World {
                     .record
                     .frequencies
                     .push(if client.asleep { f64::NAN } else { frequency });
+            }
+        }
+    }
+
+    /// Lets the real-time clocks interrupt whose seconds begin.
+    fn tick_rtcs(&mut self) {
+        let now = self.now;
+        for id in 0..self.hosts.len() {
+            let Some(Host::Client(client)) = self.hosts.get_mut(id) else {
+                continue;
+            };
+            if client.rtc_tick_at().is_none_or(|at| at > now) {
+                continue;
+            }
+            let begin = client.begin.seconds();
+            if let Some(second) = client.rtc.as_mut().and_then(|rtc| rtc.take_tick(now)) {
+                let second = begin.saturating_add(second);
+                self.tell(id, Input::RtcTicked { second });
             }
         }
     }
@@ -415,7 +453,7 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Start(host) => self.start(host),
+            Event::Start(host) => self.start(host, false),
             Event::Arrive { from, to, bytes } => self.arrive(from, to, bytes),
             Event::Deliver {
                 host,
@@ -453,14 +491,16 @@ impl World {
         Ok(hosts.into_iter().map(Self::address).collect())
     }
 
-    fn start(&mut self, id: HostId) {
-        let seed = self.seed;
+    /// Starts a daemon, which sets the system clock from the real-time clock before or not.
+    fn start(&mut self, id: HostId, from_rtc: bool) {
+        let (seed, now) = (self.seed, self.now);
         let Some(Host::Client(client)) = self.hosts.get_mut(id) else {
             return;
         };
         client.starts += 1;
         client.sockets.clear();
         client.wake = None;
+        let rtc = client.start_rtc(now, from_rtc);
         let options = Options {
             observe: client.setup.observe,
             drift: client.setup.drift,
@@ -468,6 +508,7 @@ impl World {
             era_start: ERA_START_UNIX_SECONDS,
             leap_table: client.setup.leap_table.clone(),
             once: None,
+            rtc,
         };
         let mut entropy = Random::stream(seed, &format!("{} entropy {}", client.name, client.starts));
         let entropy = Box::new(move || entropy.bits());
@@ -501,11 +542,17 @@ impl World {
                 self.tell(id, Input::Control { peer, bytes: &bytes });
             }
             Act::Terminate => self.tell(id, Input::Terminate),
-            Act::Restart => {
+            Act::Restart | Act::RestartFromRtc => {
                 if let Some((_, frequency_ppm, skew_ppm)) = client.record.drifts.last() {
                     client.setup.drift = Some((*frequency_ppm, *skew_ppm));
                 }
-                self.start(id);
+                self.start(id, *act == Act::RestartFromRtc);
+            }
+            Act::SetRtc(ahead_s) => {
+                let now = self.now;
+                if let Some(rtc) = &mut client.rtc {
+                    rtc.set(now, now.seconds() + ahead_s);
+                }
             }
         }
     }
@@ -630,7 +677,7 @@ impl World {
                         sent.push_back((from, to, bytes));
                     }
                     Output::Resolve { lookup, name } => lookups.push((lookup, name)),
-                    other => client.carry_out(now_s, other),
+                    other => client.carry_out(now, other),
                 }
             }
         }
@@ -711,7 +758,8 @@ impl Client {
         Some(self.clock.when(deadline.plus_seconds(wait_s)))
     }
 
-    fn carry_out(&mut self, now_s: f64, output: Output) {
+    fn carry_out(&mut self, now: Moment, output: Output) {
+        let now_s = now.seconds();
         match output {
             Output::Open { socket, purpose } => {
                 let opened = match purpose {
@@ -743,6 +791,12 @@ impl Client {
                 skew_ppm,
             } => {
                 self.record.drifts.push((now_s, frequency_ppm, skew_ppm));
+            }
+            Output::Rtc(command) => self.act_on_rtc(now, command),
+            Output::WriteRtcFile(error) => {
+                self.note_rtc_file(now, error);
+                let now = self.clock.now();
+                self.tell(now, Input::RtcFileWritten { is_written: true });
             }
             Output::Ready => self.record.ready = true,
             Output::Exit { status } => {
@@ -823,6 +877,53 @@ impl Client {
     fn tell(&mut self, now: Now, input: Input<'_>) {
         if let Some(engine) = &mut self.engine {
             engine.handle_input(now, input);
+        }
+    }
+
+    /// What the program finds out about the real-time clock before it starts the engine.
+    fn start_rtc(&mut self, now: Moment, from_rtc: bool) -> Option<RtcStart> {
+        let rtc = self.rtc.as_mut()?;
+        rtc.interrupt(now, false);
+        let known = self.record.rtc_files.last().map(|file| file.error);
+        if from_rtc {
+            let second = self.begin.seconds().saturating_add(rtc.second(now));
+            let time = time_of(second, known.as_ref());
+            let by_s = time.seconds_since(self.clock.now().wall);
+            self.clock.step(by_s);
+        }
+        self.setup.config.rtc.file.as_ref().map(|_| RtcStart {
+            has_set_clock: from_rtc,
+            known,
+        })
+    }
+
+    fn note_rtc_file(&mut self, now: Moment, error: RtcError) {
+        let reading_s = self.rtc.as_ref().map_or(0.0, |rtc| rtc.reading_s(now));
+        let since_s = reading_s - f64_from_i64(error.reference - self.begin.seconds());
+        let by_file_s = error.fast_s + error.gain_ppm * 1e-6 * since_s;
+        self.record.rtc_files.push(RtcFile {
+            at_s: now.seconds(),
+            error,
+            ahead_s: (by_file_s, reading_s - now.seconds()),
+        });
+    }
+
+    /// When the real-time clock interrupts next.
+    fn rtc_tick_at(&self) -> Option<Moment> {
+        if self.asleep || self.engine.is_none() {
+            return None;
+        }
+        self.rtc.as_ref()?.tick_at()
+    }
+
+    fn act_on_rtc(&mut self, now: Moment, command: RtcCommand) {
+        let begin = self.begin.seconds();
+        if let Some(rtc) = &mut self.rtc {
+            match command {
+                RtcCommand::Interrupt(is_on) => rtc.interrupt(now, is_on),
+                // It has half of the second behind it.
+                RtcCommand::Set { second } => rtc.set(now, f64_from_i64(second - begin) + 0.5),
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use engine::io::{ClockCommand, Input, Output, RefClockReading, Severity, SocketUse};
 use os::{ClockError, SharedMemory, Token, UdpOptions, UdpSocket, Watch, reason};
 
-use crate::files::{ConfigurationFiles, take_dumps, write_drift, write_dump};
+use crate::files::{ConfigurationFiles, take_dumps, write_drift, write_dump, write_rtc};
 use crate::keys;
 use crate::log::Log;
 use crate::run::{Daemon, Hands};
@@ -82,6 +82,17 @@ impl Daemon {
                 if let Some(directory) = &hands.dump_dir {
                     said(&mut hands.log, directory, write_dump(directory, &source, &text));
                 }
+            }
+            Output::Rtc(command) => self.act_on_rtc(command),
+            Output::WriteRtcFile(error) => {
+                let path = hands.config.rtc.file.as_deref().map(Path::new);
+                let is_written = path.is_some_and(|path| {
+                    let written = write_rtc(path, &error);
+                    let is_written = written.is_ok();
+                    said(&mut hands.log, path, written);
+                    is_written
+                });
+                self.tell(Input::RtcFileWritten { is_written });
             }
             Output::ReadRefClock { ref_clock } => self.read_ref_clock(ref_clock),
             Output::ReadSourceFiles => {

@@ -79,10 +79,11 @@ fn writable(identity: &Identity, arguments: &Arguments, config: &Config) -> Vec<
         .drift_file
         .as_ref()
         .map(|drift| Path::new(&drift.path));
+    let rtc = config.rtc.file.as_ref().map(Path::new);
     let log = arguments.log_file.as_ref().map(Path::new);
     let socket = Identity::path(&config.control.socket, identity.socket);
     let pid_file = Identity::path(&config.process.pid_file, identity.pid_file);
-    let files = [drift, log, socket, pid_file]
+    let files = [drift, rtc, log, socket, pid_file]
         .into_iter()
         .flatten()
         .filter_map(Path::parent);

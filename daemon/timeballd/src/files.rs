@@ -6,11 +6,12 @@ use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
 use conf::include::{FILE_LENGTH_MAX, NAMES_MAX, ReadError, Reader};
+use conf::rtc::RtcError;
 use os::files::replace;
 use os::privileges::User;
 use os::reason;
 
-/// The permissions of the drift file and of dump files.
+/// The permissions of the drift file, of that of the real-time clock and of dump files.
 const FILE_MODE: u32 = 0o644;
 
 /// The permissions of directories that the daemon makes.
@@ -91,6 +92,14 @@ pub(crate) fn write_drift(path: &Path, frequency_ppm: f64, skew_ppm: f64) -> io:
         conf::drift::print(frequency_ppm, skew_ppm).as_bytes(),
         FILE_MODE,
     )
+}
+
+/// Replaces the file of what is known about the real-time clock.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn write_rtc(path: &Path, error: &RtcError) -> io::Result<()> {
+    replace(path, conf::rtc::print(error).as_bytes(), FILE_MODE)
 }
 
 /// Replaces the dump file of a source.

@@ -9,7 +9,7 @@ const CHRONY_VERSION: &str = "4.8";
 
 /// What this daemon can do, in the words by which chrony lists it.
 pub(crate) const FEATURES: &str =
-    "+CMDMON +REFCLOCK -RTC +PRIVDROP +SCFILTER -SIGND +ASYNCDNS -NTS +SECHASH +IPV6 -DEBUG";
+    "+CMDMON +REFCLOCK +RTC +PRIVDROP +SCFILTER -SIGND +ASYNCDNS -NTS +SECHASH +IPV6 -DEBUG";
 
 /// A name under which the program runs, and what comes with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -101,6 +101,11 @@ fn of(log: LogFile) -> (&'static str, &'static str, usize) {
             "   Date (UTC) Time     IP Address   S EOpts Reach Score Last sample  Low end   High end",
             87,
         ),
+        LogFile::Rtc => (
+            "rtc.log",
+            "   Date (UTC) Time   RTC fast (s) Val   Est fast (s)   Slope (ppm)  Ns  Nr Meas",
+            79,
+        ),
     }
 }
 

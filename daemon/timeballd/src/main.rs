@@ -18,6 +18,7 @@ mod log;
 mod log_files;
 mod metrics;
 mod ready;
+mod rtc;
 mod run;
 mod start;
 

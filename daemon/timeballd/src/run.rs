@@ -9,7 +9,8 @@ use engine::Engine;
 use engine::control::report::Following;
 use engine::io::{Input, LookupError, LookupId, Now, Severity, SocketId, Stamp, StampSource};
 use os::{
-    Clock, DATAGRAM_LENGTH_MAX, Ready, Resolver, SharedMemory, Stamping, Token, UdpSocket, Waiter, signals,
+    Clock, DATAGRAM_LENGTH_MAX, Ready, Resolver, Rtc, SharedMemory, Stamping, Token, UdpSocket, Waiter,
+    signals,
 };
 use units::Mono;
 
@@ -44,6 +45,8 @@ pub(crate) struct Hands {
     pub control: ControlSockets,
     /// The drivers of reference clocks, in the order of the configuration.
     pub ref_clocks: Vec<SharedMemory>,
+    /// The real-time clock, when it is tracked.
+    pub rtc: Option<Rtc>,
     /// What looks names up.
     pub resolver: Resolver,
     /// The daemon's log.
@@ -117,6 +120,9 @@ impl Daemon {
     fn happened(&mut self, event: Ready) -> Option<u8> {
         if event.token == RESOLVER {
             self.answer();
+            return self.act();
+        }
+        if self.is_for_rtc(event) {
             return self.act();
         }
         let mut buffer = [0; DATAGRAM_LENGTH_MAX];

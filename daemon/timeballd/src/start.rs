@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use conf::config::{Config, Family, LogKind, PathSetting, RefClockDriver};
 use conf::diagnostic::{Diagnostic, Severity as Weight};
 use engine::io::Severity;
+use engine::rtc::RtcStart;
 use engine::{Engine, Options};
 use os::background::{Detached, detach, inherit};
 use os::pid_file::PidFile;
 use os::privileges::{self, User};
-use os::{AddressFamily, Clock, Random, Resolver, SharedMemory, Stamping, Waiter, reason, signals};
-use units::UnixTime;
+use os::{AddressFamily, Clock, Random, Resolver, Rtc, SharedMemory, Stamping, Waiter, reason, signals};
 use wire::ntp::auth::Key;
 
 use crate::args::{Arguments, Once};
@@ -29,6 +27,7 @@ use crate::log::{Log, threshold};
 use crate::log_files::LogFiles;
 use crate::metrics::MetricsServer;
 use crate::ready::Announcements;
+use crate::rtc;
 use crate::run::{Daemon, Hands, now};
 
 /// The first second of the NTP era window, Unix seconds: 1976-01-01. Servers' times are taken to be in the 2^32
@@ -96,6 +95,7 @@ struct Prepared {
     metrics: Option<MetricsServer>,
     keys: Vec<Key>,
     ref_clocks: Vec<SharedMemory>,
+    rtc: Option<Rtc>,
     arguments: Arguments,
     /// Removed when the daemon has ended.
     _pid_file: Option<PidFile>,
@@ -121,10 +121,8 @@ fn prepare(
         log.info("Disabled control of system clock");
     } else {
         clock.can_steer().map_err(|error| Fatal(error.to_string()))?;
-        if arguments.set_from_rtc {
-            restore_time(&clock, &config, log)?;
-        }
     }
+    let (rtc, rtc_start) = set_up_rtc(arguments, &config, &clock, log)?;
     let socket = Identity::path(&config.control.socket, identity.socket);
     make_directories(&config, socket, user, log);
     let mut control = ControlSockets::open(&config.control, log);
@@ -163,6 +161,7 @@ fn prepare(
             Once::Set => engine::Once::Set,
             Once::Log => engine::Once::Log,
         }),
+        rtc: rtc_start,
     };
     Ok(Prepared {
         config,
@@ -173,6 +172,7 @@ fn prepare(
         metrics,
         keys,
         ref_clocks,
+        rtc,
         arguments: arguments.clone(),
         _pid_file: pid_file,
     })
@@ -192,6 +192,7 @@ impl Prepared {
             sockets: BTreeMap::new(),
             control: self.control,
             ref_clocks: self.ref_clocks,
+            rtc: self.rtc,
             resolver: Resolver::new(self.arguments.family),
             log,
             log_files: LogFiles::new(&self.config.logs),
@@ -385,6 +386,35 @@ fn open_ref_clocks(config: &Config) -> Result<Vec<SharedMemory>, Fatal> {
     open.collect()
 }
 
+/// Opens the real-time clock, sets the system clock at the start where that is asked for, and finds out what the engine
+/// has to know. The former is returned when it is tracked.
+fn set_up_rtc(
+    arguments: &Arguments,
+    config: &Config,
+    clock: &Clock,
+    log: &mut Log,
+) -> Result<(Option<Rtc>, Option<RtcStart>), Fatal> {
+    let sets_clock = arguments.set_from_rtc && !arguments.observe;
+    let file = config.rtc.file.as_deref();
+    if !sets_clock && file.is_none() {
+        return Ok((None, None));
+    }
+    let device = rtc::open(&config.rtc, log);
+    let mut known = None;
+    let mut is_set = false;
+    if sets_clock {
+        known = file.and_then(|path| rtc::read_file(path, log));
+        is_set = rtc::set_system_clock(clock, device.as_ref(), known.as_ref(), config, log)
+            .map_err(|error| Fatal(error.to_string()))?;
+    }
+    let tracked = device.filter(|_| file.is_some());
+    let start = tracked.as_ref().map(|_| RtcStart {
+        has_set_clock: is_set,
+        known,
+    });
+    Ok((tracked, start))
+}
+
 /// Opens the address of the daemon's numbers, if they are to be had.
 fn open_metrics(config: &Config, log: &mut Log) -> Option<MetricsServer> {
     let address = config.metrics_address?;
@@ -396,20 +426,6 @@ fn open_metrics(config: &Config, log: &mut Log) -> Option<MetricsServer> {
             ));
         })
         .ok()
-}
-
-/// Sets the clock to when the drift file was last written, if it is before that: so much it is wrong at least.
-fn restore_time(clock: &Clock, config: &Config, log: &mut Log) -> Result<(), Fatal> {
-    let Some(drift) = &config.clock.drift_file else {
-        return Ok(());
-    };
-    let written = fs::metadata(&drift.path).map(|file| UnixTime::from_parts(file.mtime(), file.mtime_nsec()));
-    let behind_s = written.map_or(0.0, |written| written.seconds_since(clock.now().wall));
-    if behind_s > 0.0 {
-        clock.step(behind_s).map_err(|error| Fatal(error.to_string()))?;
-        log.info("System time restored from driftfile");
-    }
-    Ok(())
 }
 
 /// Keeps the daemon from waiting for memory or for others, where that is asked for.

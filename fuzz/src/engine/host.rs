@@ -115,6 +115,7 @@ impl Host {
             era_start: 1_262_304_000,
             leap_table: config.leap.list_file.as_ref().map(|_| leap_table()),
             once: setting.once,
+            rtc: None,
         };
         let rules = Rules::new(&config, setting.observe, setting.once);
         let mut known = addresses(&config.sources);
@@ -433,6 +434,7 @@ impl Host {
             }
             Output::ReadSourceFiles => self.files_asked_for = true,
             Output::ReadRefClock { .. } => panic!("no reference clock is configured"),
+            Output::Rtc(_) | Output::WriteRtcFile(_) => panic!("no real-time clock is configured"),
             Output::ReadKeys | Output::CycleLogs | Output::Ready => {}
             Output::Exit { .. } => self.has_ended = true,
         }

@@ -477,6 +477,7 @@ mod tests {
             era_start: 0,
             leap_table: None,
             once: None,
+            rtc: None,
         };
         let now = Now {
             mono: Mono::ZERO,

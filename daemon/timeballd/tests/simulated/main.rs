@@ -36,6 +36,8 @@ struct Clock {
     error_s: f64,
     /// Positive: it gains.
     frequency_ppm: f64,
+    /// How far its real-time clock is ahead, if it has one.
+    rtc_ahead_s: Option<f64>,
 }
 
 /// What became of the client's clock.
@@ -75,6 +77,7 @@ fn simulate(seconds: u64, clock: &Clock, arguments: &[&str], configuration: &str
     let right = Clock {
         error_s: 0.0,
         frequency_ppm: 0.0,
+        rtc_ahead_s: None,
     };
     let server = daemon(1, &right, folder.path(), &["-x"], "local stratum 1\nallow\n");
     let client = daemon(2, clock, folder.path(), arguments, configuration);
@@ -121,6 +124,9 @@ fn daemon(node: u32, clock: &Clock, folder: &Path, arguments: &[&str], configura
     let common = "pidfile /\nbindcmdaddress /\ncmdport 0\nuser root\n";
     fs::write(&file, format!("{common}{configuration}")).unwrap();
     let log = File::create(folder.join(format!("log.{node}"))).unwrap();
+    let rtc = clock
+        .rtc_ahead_s
+        .map(|seconds| ("SIMULATED_RTC", seconds.to_string()));
     Command::new(env!("CARGO_BIN_EXE_timeballd"))
         .args(["-d", "-U", "-f", file.to_str().unwrap()])
         .args(arguments)
@@ -129,6 +135,8 @@ fn daemon(node: u32, clock: &Clock, folder: &Path, arguments: &[&str], configura
         .env("SIMULATED_NODE", node.to_string())
         .env("SIMULATED_OFFSET", clock.error_s.to_string())
         .env("SIMULATED_PPM", clock.frequency_ppm.to_string())
+        .env_remove("SIMULATED_RTC")
+        .envs(rtc)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
@@ -160,6 +168,7 @@ fn a_clock_that_is_far_off_is_stepped_and_then_steered() {
     let clock = Clock {
         error_s: -7.0,
         frequency_ppm: 120.0,
+        rtc_ahead_s: None,
     };
     let outcome = simulate(
         1800,
@@ -184,6 +193,7 @@ fn a_clock_that_is_off_a_little_is_slewed() {
     let clock = Clock {
         error_s: 0.05,
         frequency_ppm: -30.0,
+        rtc_ahead_s: None,
     };
     let outcome = simulate(1800, &clock, &[], "server 10.0.0.1 iburst\n");
     assert_eq!(outcome.steps, 0, "{}", outcome.log);
@@ -208,6 +218,7 @@ fn a_clock_that_stood_still_is_set_to_when_the_drift_file_was_written() {
     let clock = Clock {
         error_s: -400_000.0,
         frequency_ppm: -10.0,
+        rtc_ahead_s: None,
     };
     let outcome = simulate(30, &clock, &["-s"], &format!("driftfile {}\n", drift.display()));
     let first_s = outcome.errors_s[0];
@@ -229,9 +240,76 @@ fn a_clock_that_is_observed_is_not_touched() {
     let clock = Clock {
         error_s: 3.0,
         frequency_ppm: 10.0,
+        rtc_ahead_s: None,
     };
     let outcome = simulate(600, &clock, &["-x"], "server 10.0.0.1 iburst\nmakestep 1 -1\n");
     assert_eq!((outcome.steps, outcome.rates), (0, 0), "{}", outcome.log);
     let last_s = outcome.errors_s.last().unwrap();
     assert!((last_s - 3.006).abs() < 1e-4, "{last_s}");
+}
+
+#[test]
+fn a_clock_that_stood_still_is_set_from_the_real_time_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let (rtc, adjtime) = (folder.path().join("rtc"), folder.path().join("adjtime"));
+    // By the file the real-time clock is 5.25 s ahead; it has become 50 ms more.
+    fs::write(&rtc, format!("1 {START_S} 5.250000 0.000\n")).unwrap();
+    fs::write(&adjtime, "0.0 0 0.0\n0\nUTC\n").unwrap();
+    let clock = Clock {
+        error_s: -400_000.0,
+        frequency_ppm: -10.0,
+        rtc_ahead_s: Some(5.3),
+    };
+    let configuration = format!(
+        "server 10.0.0.1 offline\nrtcfile {}\nhwclockfile {}\nlogdir {}\nlog rtc\n",
+        rtc.display(),
+        adjtime.display(),
+        folder.path().display()
+    );
+    let outcome = simulate(60, &clock, &["-s"], &configuration);
+    assert_eq!(outcome.steps, 1, "{}", outcome.log);
+    // To the second at once, and when the real-time clock has told its seconds, as well as the file knows.
+    assert!(outcome.errors_s[0].abs() < 0.6, "{:?}", outcome.errors_s);
+    for error_s in &outcome.errors_s[20..] {
+        assert!((error_s - 0.05).abs() < 1e-3, "{error_s} {}", outcome.log);
+    }
+    for line in ["System time set from RTC", "System clock off from RTC by "] {
+        assert!(outcome.log.contains(line), "{}", outcome.log);
+    }
+    let log = fs::read_to_string(folder.path().join("rtc.log")).unwrap();
+    assert!(
+        log.contains("   Date (UTC) Time   RTC fast (s) Val   Est fast (s)   Slope (ppm)  Ns  Nr Meas\n"),
+        "{log}"
+    );
+    assert!(log.lines().count() > 10, "{log}");
+}
+
+#[test]
+fn a_real_time_clock_that_is_wrong_is_set_and_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let rtc = folder.path().join("rtc");
+    let clock = Clock {
+        error_s: 0.02,
+        frequency_ppm: 10.0,
+        rtc_ahead_s: Some(-7.7),
+    };
+    let configuration = format!(
+        "server 10.0.0.1 iburst\nrtconutc\nhwclockfile /nowhere\nrtcautotrim 2\nrtcfile {}\n",
+        rtc.display()
+    );
+    let outcome = simulate(900, &clock, &[], &configuration);
+    assert_eq!(
+        outcome.log.matches("RTC wrong by -7.").count(),
+        1,
+        "{}",
+        outcome.log
+    );
+    let text = fs::read_to_string(&rtc).unwrap();
+    let words: Vec<f64> = text
+        .split_whitespace()
+        .map(|word| word.parse().unwrap())
+        .collect();
+    // It was set when one of its seconds began, seven tenths into a true one, and is half a second past that one then.
+    assert!((words[2] + 0.2).abs() < 0.01, "{text}");
+    assert!(words[3].abs() < 1.0, "{text}");
 }

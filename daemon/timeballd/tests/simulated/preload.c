@@ -3,7 +3,8 @@
  * Preloaded into each, it takes the place of the C library's functions for time, waiting and sockets. Both share a
  * mapped file (SIMULATED_WORLD) with the true time, which moves only while both wait, to the next thing that either
  * waits for. Every clock is wrong in its own way: SIMULATED_OFFSET seconds and SIMULATED_PPM. The daemon that is node
- * 1 or 2 (SIMULATED_NODE) has the address 10.0.0.1 or 10.0.0.2.
+ * 1 or 2 (SIMULATED_NODE) has the address 10.0.0.1 or 10.0.0.2. Its real-time clock is ahead of true time by SIMULATED_RTC
+ * seconds; without that it has none.
  *
  * A daemon that does what cannot be intercepted, or what a simulator cannot answer, is ended with a message. */
 
@@ -13,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>
+#include <linux/rtc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -53,9 +56,10 @@ struct world {
 
 static struct { int used, port, remote, remote_port, info, stamps, sent; unsigned char last[LENGTH_MAX]; } sockets[FDS];
 static struct world *world;
-static int node, timer = -1;
+static int node, timer = -1, rtc = -1;
 static int64_t base, timer_at = NEVER;         /* true time of the bases; what the timer is set to, monotonic */
 static double wall_error, elapsed, oscillator; /* error of the clock and monotonic time at `base`, in ns; ppm */
+static int64_t rtc_ahead, rtc_at = NEVER;      /* the real-time clock, and when its next second is told, true time */
 static long tick = 10000, freq;
 static uint64_t randomness;
 
@@ -214,6 +218,8 @@ int socket(int family, int type, int protocol)
 
 int close(int fd)
 {
+	if (fd == rtc)
+		rtc = -1;
 	if (fd >= 0 && fd < FDS)
 		sockets[fd].used = 0;
 	return syscall(SYS_close, fd);
@@ -365,6 +371,75 @@ ssize_t recvmsg(int fd, struct msghdr *header, int flags)
 	return length;
 }
 
+/* ---- the real-time clock ---- */
+
+int open(const char *path, int flags, ...)
+{
+	va_list rest;
+	int mode;
+
+	va_start(rest, flags);
+	mode = flags & O_CREAT ? va_arg(rest, int) : 0;
+	va_end(rest);
+	if (!world || strcmp(path, "/dev/rtc"))
+		return syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+	if (!getenv("SIMULATED_RTC")) {
+		errno = ENOENT;
+		return -1;
+	}
+	must(rtc < 0, "the real-time clock is opened twice");
+	rtc_ahead = atof(getenv("SIMULATED_RTC")) * SECOND;
+	return rtc = placeholder();
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	time_t second = (world ? world->now + rtc_ahead : 0) / SECOND;
+	va_list rest;
+	void *argument;
+
+	va_start(rest, request);
+	argument = va_arg(rest, void *);
+	va_end(rest);
+	if (rtc < 0 || fd != rtc)
+		return syscall(SYS_ioctl, fd, request, argument);
+	switch (request) {
+	case RTC_UIE_ON:
+		rtc_at = (second + 1) * SECOND - rtc_ahead;
+		return 0;
+	case RTC_UIE_OFF:
+		rtc_at = NEVER;
+		return 0;
+	case RTC_RD_TIME:
+	case RTC_SET_TIME: {
+		/* Both have the same fields in front. */
+		struct rtc_time *fields = argument;
+		struct tm broken;
+
+		gmtime_r(&second, &broken);
+		if (request == RTC_RD_TIME) {
+			memcpy(fields, &broken, sizeof *fields);
+			return 0;
+		}
+		memcpy(&broken, fields, sizeof *fields);
+		rtc_ahead = timegm(&broken) * SECOND + SECOND / 2 - world->now;
+		return 0;
+	}
+	}
+	errno = ENOTTY;
+	return -1;
+}
+
+ssize_t read(int fd, void *buffer, size_t length)
+{
+	if (rtc < 0 || fd != rtc)
+		return syscall(SYS_read, fd, buffer, length);
+	must(length == sizeof(unsigned long) && rtc_at <= world->now, "a read of an interrupt that was not reported");
+	*(unsigned long *)buffer = 1 << 8 | RTC_UF | RTC_IRQF;
+	rtc_at += SECOND;
+	return length;
+}
+
 /* ---- waiting ---- */
 
 int timerfd_create(int clock, int flags)
@@ -456,6 +531,13 @@ int poll(struct pollfd *fds, nfds_t count, int timeout)
 		for (i = 0; i < count; i++) {
 			struct message *m = NULL;
 
+			if (fds[i].fd == rtc) {
+				fds[i].revents = rtc_at <= world->now ? POLLIN : 0;
+				next = rtc_at < next ? rtc_at : next;
+				if (fds[i].revents)
+					goto out;
+				continue;
+			}
 			must(fds[i].fd == timer || sockets[fds[i].fd].used, "a wait for what is not simulated");
 			if (fds[i].fd != timer)
 				m = arrived(fds[i].fd, 1);

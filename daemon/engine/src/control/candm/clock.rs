@@ -73,6 +73,18 @@ pub(super) fn smooth(engine: &mut Engine, now: Now, action: SmoothTimeAction) ->
     is_configured.then_some(()).ok_or(Status::NotEnabled)
 }
 
+pub(super) fn trim_rtc(engine: &mut Engine, now: Now) -> Result<(), Status> {
+    engine.trim_rtc(now.mono).then_some(()).ok_or(Status::NoRtc)
+}
+
+pub(super) fn write_rtc(engine: &mut Engine, now: Now) -> Result<(), Status> {
+    if engine.rtc.is_none() {
+        return Err(Status::NoRtc);
+    }
+    engine.write_rtc_file(now.mono);
+    Ok(())
+}
+
 pub(super) fn set_local(engine: &mut Engine, local: &LocalReference) -> Result<(), Status> {
     let stratum = stratum(local.enabled, local.stratum)?;
     let rule = local.enabled.then_some(Local {

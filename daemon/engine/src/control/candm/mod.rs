@@ -58,7 +58,11 @@ pub(super) fn answer(engine: &mut Engine, now: Now, peer: &ControlPeer, bytes: &
     let reply = match Request::decode(bytes) {
         Ok((header, request)) => {
             let is_shutdown = request == Request::Shutdown;
+            let is_write = request == Request::WriteRtc;
             let outcome = carry_out(engine, now, peer, request, bytes.len());
+            if is_write && outcome.is_ok() && engine.answers_when_rtc_file_written(*peer, header) {
+                return None;
+            }
             is_last = is_shutdown && outcome.is_ok();
             outcome.map_or_else(|status| status.encode(&header), |reply| reply.encode(&header))
         }
@@ -196,7 +200,9 @@ fn perform(engine: &mut Engine, now: Now, request: Request, reply_type: ReplyTyp
         Request::SetTime(time) => return clock::set_time(engine, now, time),
         Request::Smoothing => return reports::smoothing(engine, now),
         Request::SmoothTime(action) => clock::smooth(engine, now, action)?,
-        Request::RtcReport | Request::WriteRtc | Request::TrimRtc => return Err(Status::NoRtc),
+        Request::RtcReport => return reports::rtc(engine, now),
+        Request::WriteRtc => clock::write_rtc(engine, now)?,
+        Request::TrimRtc => clock::trim_rtc(engine, now)?,
 
         Request::Allow(subnet) => access::set(engine, Whom::NtpClients, Verdict::Allow, false, subnet)?,
         Request::AllowAll(subnet) => access::set(engine, Whom::NtpClients, Verdict::Allow, true, subnet)?,

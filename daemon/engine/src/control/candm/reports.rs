@@ -6,12 +6,12 @@
 
 use std::net::IpAddr;
 
-use units::rounding::nearest_i64;
+use units::rounding::{nearest_i64, up_u32};
 use units::{Leap, ReferenceId, UnixTime};
 use wire::candm::{
     Activity, Address, AuthData, AuthMode, ClientAccess, ClientAccessQuery, ClientAccesses, InterleavedStats,
-    ManualSample, NtpData, NtsStats, Reply, ReplyType, SelectData, SelectOptions, SelectState, ServerStats,
-    Smoothing, SourceData, SourceMode, SourceName, SourceState, SourceStats, Status, Timespec,
+    ManualSample, NtpData, NtsStats, Reply, ReplyType, Rtc, SelectData, SelectOptions, SelectState,
+    ServerStats, Smoothing, SourceData, SourceMode, SourceName, SourceState, SourceStats, Status, Timespec,
     TimestampCounts, TimestampStats, Tracking,
 };
 
@@ -346,6 +346,19 @@ pub(super) fn smoothing(engine: &Engine, now: Now) -> Result<Reply, Status> {
         wander_ppm_per_s: state.wander * 1e6,
         last_update_ago_s: smoothing.updated_ago_s(engine.timeline.oscillator(now.mono)),
         remaining_s: state.remaining_s,
+    }))
+}
+
+/// How far the real-time clock is off.
+pub(super) fn rtc(engine: &Engine, now: Now) -> Result<Reply, Status> {
+    let report = engine.rtc_report(now.mono).ok_or(Status::NoRtc)?;
+    Ok(Reply::Rtc(Rtc {
+        reference_time: timespec(UnixTime::from_seconds(report.error.reference)),
+        samples: u16::try_from(report.samples).unwrap_or(u16::MAX),
+        runs: u16::try_from(report.runs).unwrap_or(u16::MAX),
+        span_s: up_u32(report.span_s),
+        fast_s: report.error.fast_s,
+        gain_ppm: report.error.gain_ppm,
     }))
 }
 

@@ -66,6 +66,7 @@ impl Bench {
             era_start: START,
             leap_table: None,
             once: None,
+            rtc: None,
         }
     }
 
