@@ -199,7 +199,7 @@ pub const DIRECTIVES: &[Directive] = &[
     positive("combinelimit", "3.0"),
     standing("commandkey", Standing::Retired),
     between("confdir", 1, 10).uncounted(),
-    positive("corrtimeratio", "3.0").support(Support::Idle),
+    positive("corrtimeratio", "3.0"),
     between("deny", 0, 2).uncounted(),
     between("driftfile", 1, 3).uncounted(),
     integer("dscp", 0, 63, "0"),

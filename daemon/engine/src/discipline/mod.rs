@@ -14,7 +14,7 @@ pub mod smoothing;
 use std::net::IpAddr;
 
 use conf::config::{Clock, MakeStep, TimeSmoothing};
-use slew::{Plan, Slew};
+use slew::{Plan, Slew, Stage};
 use smoothing::{Smoothed, Smoothing};
 use units::{Leap, Mono, ReferenceId, Stratum, UnixTime};
 
@@ -246,7 +246,12 @@ impl Discipline {
                 frequency: self.frequency,
                 interval_s: update.interval_s,
                 rate_max: self.rules.max_slew_rate_ppm / 1e6,
-                is_start: self.updates <= UPDATES_AT_START,
+                stage: match self.updates {
+                    0..=1 => Stage::First,
+                    2..=UPDATES_AT_START => Stage::Start,
+                    _ => Stage::Settled,
+                },
+                ratio: self.rules.correction_time_ratio,
             };
             self.slew = Slew::plan(now, &plan);
             match self.slew {
@@ -373,7 +378,8 @@ impl Discipline {
             frequency: self.frequency,
             interval_s: 1.0,
             rate_max: self.rules.max_slew_rate_ppm / 1e6,
-            is_start: false,
+            stage: Stage::Settled,
+            ratio: self.rules.correction_time_ratio,
         };
         self.slew = Slew::plan(now, &plan);
         match self.slew {

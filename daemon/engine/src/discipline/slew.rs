@@ -19,6 +19,9 @@ const ERROR_DEVIATIONS_AT_START: f64 = 15.0;
 /// A rate of so many standard deviations of the frequency does not stand out yet.
 const RATE_DEVIATIONS: f64 = 0.8;
 
+/// While the clock has never been set only what may be noise is left to go slowly: so many standard deviations.
+const ERROR_DEVIATIONS_AT_FIRST: f64 = NOISE_DEVIATIONS;
+
 /// Over so many intervals noise is spread at most.
 const INTERVALS_MAX: f64 = 4.0;
 
@@ -30,6 +33,9 @@ const FIRST_TIME: f64 = 0.4;
 /// … this part of it is taken away: what goes early is not wrong for long. Compared with an even slew of the same
 /// error of the frequency (root mean square) the one of the time is 8 % smaller.
 const FIRST_SHARE: f64 = 0.6;
+
+/// The ratio (`corrtimeratio`) for which these times are.
+const RATIO_USUAL: f64 = 3.0;
 
 /// The shortest slew, seconds.
 const DURATION_MIN_S: f64 = 1.0;
@@ -52,8 +58,33 @@ pub(super) struct Plan {
     pub interval_s: f64,
     /// The largest rate, as a part.
     pub rate_max: f64,
-    /// The clock is being set for the first time.
-    pub is_start: bool,
+    /// How far the clock has come.
+    pub stage: Stage,
+    /// How slowly corrections may go (`corrtimeratio`), 3 as usual: a larger one lets noise be spread over more time, as
+    /// long as its rate stands out, and the quickest corrections take longer; a smaller one makes all quicker.
+    pub ratio: f64,
+}
+
+/// How far the clock has come since the daemon began to steer it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It is being set for the first time.
+    First,
+    /// What it was off by at the start is still being taken away.
+    Start,
+    /// It is right, as far as is known.
+    Settled,
+}
+
+impl Plan {
+    /// By how much longer a correction may take than with the usual ratio.
+    fn stretch(&self) -> f64 {
+        if self.stage == Stage::Settled {
+            self.ratio / RATIO_USUAL
+        } else {
+            1.0
+        }
+    }
 }
 
 /// A change of rate under way, beside the one that makes up for the oscillator.
@@ -77,21 +108,23 @@ impl Slew {
         let deviations = size_s / plan.offset_error_s.max(f64::MIN_POSITIVE);
         let intervals = if deviations <= NOISE_DEVIATIONS {
             let unseen_s = size_s / (RATE_DEVIATIONS * plan.frequency_error).max(f64::MIN_POSITIVE);
-            (unseen_s / plan.interval_s).clamp(1.0, INTERVALS_MAX)
+            let intervals_max = (INTERVALS_MAX * plan.stretch()).max(1.0);
+            (unseen_s / plan.interval_s).clamp(1.0, intervals_max)
         } else {
-            let limit = if plan.is_start {
-                ERROR_DEVIATIONS_AT_START
-            } else {
-                ERROR_DEVIATIONS
+            let limit = match plan.stage {
+                Stage::First => ERROR_DEVIATIONS_AT_FIRST,
+                Stage::Start => ERROR_DEVIATIONS_AT_START,
+                Stage::Settled => ERROR_DEVIATIONS,
             };
-            ERROR_INTERVALS * (limit / deviations).powi(2).min(1.0)
+            ERROR_INTERVALS * (limit / deviations).powi(2).min(1.0) * plan.stretch().min(1.0)
         };
+        let duration_min_s = (DURATION_MIN_S * plan.stretch().max(1.0)).min(plan.interval_s);
         let duration_s = (intervals * plan.interval_s)
-            .max(DURATION_MIN_S.min(plan.interval_s))
+            .max(duration_min_s)
             .max(size_s / plan.rate_max);
         let is_even = deviations <= NOISE_DEVIATIONS
             || size_s * FIRST_SHARE > duration_s * FIRST_TIME * plan.rate_max
-            || duration_s <= DURATION_MIN_S;
+            || duration_s <= duration_min_s;
         Some(if is_even {
             Self::even(now, plan.offset_s, duration_s, plan.frequency, None)
         } else {
@@ -151,7 +184,8 @@ mod tests {
             frequency: 0.0,
             interval_s: 64.0,
             rate_max: RATE_MAX,
-            is_start: false,
+            stage: Stage::Settled,
+            ratio: RATIO_USUAL,
         };
         let slew = Slew::plan(Mono::ZERO, &plan).expect("there is an offset");
         assert!(slew.rate.abs() <= RATE_MAX * 1.000_001);
@@ -193,14 +227,15 @@ mod tests {
             frequency: 0.0,
             interval_s: 64.0,
             rate_max: RATE_MAX,
-            is_start: true,
+            stage: Stage::Start,
+            ratio: RATIO_USUAL,
         };
         let until = |plan: &Plan| {
             let slew = Slew::plan(Mono::ZERO, plan)?;
             Some(slew.next(slew.until, 0.0).map_or(slew.until, |next| next.until))
         };
         assert!(until(&plan) < Some(Mono::ZERO.plus_seconds(30.0)));
-        plan.is_start = false;
+        plan.stage = Stage::Settled;
         assert!(until(&plan) > Some(Mono::ZERO.plus_seconds(90.0)));
     }
 
@@ -219,13 +254,50 @@ mod tests {
             frequency,
             interval_s: 1.0,
             rate_max: 0.08,
-            is_start: false,
+            stage: Stage::Settled,
+            ratio: RATIO_USUAL,
         };
         let mut slew = Slew::plan(Mono::ZERO, &plan).unwrap();
         assert!(!slew.limit(Mono::ZERO, 0.08 - 1e-8, frequency));
         assert!(slew.limit(Mono::ZERO, 0.05, frequency));
         assert!((slew.until.seconds_since(Mono::ZERO) - 8.0 * 1.1).abs() < 1e-8);
         assert!(!slew.limit(Mono::ZERO, -0.01, frequency));
+    }
+
+    #[test]
+    fn corrections_take_as_long_as_is_asked_for() {
+        let seconds = |deviations: f64, ratio: f64| {
+            let plan = Plan {
+                offset_s: deviations * 1e-5,
+                offset_error_s: 1e-5,
+                frequency_error: 1e-9,
+                frequency: 0.0,
+                interval_s: 64.0,
+                rate_max: RATE_MAX,
+                stage: Stage::Settled,
+                ratio,
+            };
+            let slew = Slew::plan(Mono::ZERO, &plan).unwrap();
+            let rest_s = slew.rest.map_or(0.0, |(_, seconds)| seconds);
+            slew.until.seconds_since(Mono::ZERO) / (1.0 + slew.rate) + rest_s
+        };
+        for (deviations, ratio, expected_s) in [
+            (1.0, 3.0, 256.0),
+            (1.0, 30.0, 2560.0),
+            (1.0, 1.5, 128.0),
+            (10.0, 3.0, 108.8),
+            (10.0, 30.0, 108.8),
+            (10.0, 1.5, 54.4),
+            (2000.0, 3.0, 1.0),
+            (2000.0, 30.0, 10.0),
+            (2000.0, 1.5, 1.0),
+        ] {
+            let taken_s = seconds(deviations, ratio);
+            assert!(
+                (taken_s - expected_s).abs() < 1e-3,
+                "{deviations} {ratio} {taken_s}"
+            );
+        }
     }
 
     #[test]
@@ -237,7 +309,8 @@ mod tests {
             frequency: 0.0,
             interval_s: 1.0,
             rate_max: RATE_MAX,
-            is_start: false,
+            stage: Stage::Settled,
+            ratio: RATIO_USUAL,
         };
         assert_eq!(Slew::plan(Mono::ZERO, &plan), None);
         assert_eq!(
