@@ -35,8 +35,10 @@ const RMS_WEIGHT: f64 = 0.1;
 /// So many updates each count alone: what the clock was off by at the start tells nothing later (observed with chronyd).
 const UPDATES_ALONE: u32 = 3;
 
-/// The clock is being set for the first time during so many updates.
+/// The clock is being set for the first time during so many updates …
 const UPDATES_AT_START: u32 = 4;
+/// … and for so many seconds at most: later its rate is counted on.
+const START_S: f64 = 3600.0;
 
 /// Where true time is: true time − oscillator = `phase_s` at `at`, and changes by `frequency` each second.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -127,6 +129,7 @@ pub struct Discipline {
     /// How served time is kept smooth.
     smoothing: Option<Smoothing>,
     reference: Option<Reference>,
+    first_updated_at: Option<Mono>,
     updated_at: Option<Mono>,
     updates: u32,
     last_offset_s: f64,
@@ -167,6 +170,7 @@ impl Discipline {
             slew: None,
             smoothing: None,
             reference: None,
+            first_updated_at: None,
             updated_at: None,
             updates: 0,
             last_offset_s: 0.0,
@@ -246,11 +250,7 @@ impl Discipline {
                 frequency: self.frequency,
                 interval_s: update.interval_s,
                 rate_max: self.rules.max_slew_rate_ppm / 1e6,
-                stage: match self.updates {
-                    0..=1 => Stage::First,
-                    2..=UPDATES_AT_START => Stage::Start,
-                    _ => Stage::Settled,
-                },
+                stage: self.stage(now),
                 ratio: self.rules.correction_time_ratio,
             };
             self.slew = Slew::plan(now, &plan);
@@ -528,6 +528,7 @@ impl Discipline {
     fn note_offset(&mut self, now: Mono, offset_s: f64) {
         self.update_interval_s = self.updated_at.map_or(0.0, |last| now.seconds_since(last));
         self.updated_at = Some(now);
+        self.first_updated_at.get_or_insert(now);
         self.last_offset_s = offset_s;
         let square = offset_s * offset_s;
         self.mean_square_s2 = if self.updates < UPDATES_ALONE {
@@ -536,6 +537,18 @@ impl Discipline {
             self.mean_square_s2 + RMS_WEIGHT * (square - self.mean_square_s2)
         };
         self.updates = self.updates.saturating_add(1);
+    }
+
+    /// How far the clock has come, after an update was counted.
+    fn stage(&self, now: Mono) -> Stage {
+        let age_s = self
+            .first_updated_at
+            .map_or(0.0, |first| now.seconds_since(first));
+        match self.updates {
+            0..=1 => Stage::First,
+            2..=UPDATES_AT_START if age_s < START_S => Stage::Start,
+            _ => Stage::Settled,
+        }
     }
 
     /// Says that the clock is far off (`logchange`).
