@@ -1,12 +1,15 @@
 //! Datagrams to chronyd: through its socket as root, else through its UDP port.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::{Control, ControlAddress, files};
 
@@ -39,10 +42,32 @@ impl Local {
             path,
         };
         // chronyd has dropped its privileges and must be able to answer.
-        fs::set_permissions(&local.path, Permissions::from_mode(0o666))?;
+        let_everybody_answer(&local.path)?;
         local.socket.connect(peer)?;
         Ok(local)
     }
+}
+
+/// Makes the socket that was just bound at `path` writable for everybody. The directory is the daemon's, whose user can
+/// put anything in the socket's place at any moment: what is there is opened once, without following a link, and
+/// changed only if it is a socket of this process's user that has no second name.
+fn let_everybody_answer(path: &Path) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let what = found.metadata()?;
+    let own = what.uid() == rustix::process::geteuid().as_raw() && what.nlink() == 1;
+    if !(what.file_type().is_socket() && own) {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "somebody put something else in the place of {}; find out who writes to its directory",
+                path.display()
+            ),
+        ));
+    }
+    // fchmod refuses such a descriptor, but its name in /proc leads to the very same socket.
+    let place = format!("/proc/self/fd/{}", found.as_raw_fd());
+    fs::set_permissions(place, Permissions::from_mode(0o666))
 }
 
 impl Drop for Local {
@@ -94,5 +119,52 @@ fn timed_out(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn everybody_can_answer_and_nothing_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let peer = directory.path().join("chronyd.sock");
+        let _daemon = UnixDatagram::bind(&peer).unwrap();
+        let local = Local::open(&peer).unwrap();
+        assert_eq!(mode(&local.path), 0o666);
+        drop(local);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_was_put_in_the_place_of_the_socket_stays_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let precious = directory.path().join("precious");
+        fs::write(&precious, "").unwrap();
+        fs::set_permissions(&precious, Permissions::from_mode(0o600)).unwrap();
+        let link = directory.path().join("link");
+        symlink(&precious, &link).unwrap();
+        let other = directory.path().join("other");
+        let _service = UnixDatagram::bind(&other).unwrap();
+        fs::set_permissions(&other, Permissions::from_mode(0o600)).unwrap();
+        let second_name = directory.path().join("second");
+        fs::hard_link(&other, &second_name).unwrap();
+        for path in [&link, &precious, &second_name] {
+            let error = let_everybody_answer(path).unwrap_err();
+            assert_eq!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied,
+                "{}",
+                path.display()
+            );
+        }
+        assert_eq!((mode(&precious), mode(&other)), (0o600, 0o600));
     }
 }

@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::OFlags;
+
 use super::Access;
 
 /// Counts the temporary files and sockets of this process, so that no two have one name.
@@ -62,8 +64,12 @@ pub(super) fn make_directory(path: &Path, access: Access) -> io::Result<()> {
         return Ok(());
     }
     DirBuilder::new().recursive(true).mode(mode).create(path)?;
-    // The mode was cut by the umask.
-    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    // The mode was cut by the umask. The directory above may be somebody else's, who could put a link in its place.
+    let made = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed())
+        .open(path)?;
+    made.set_permissions(Permissions::from_mode(mode))?;
     sync_directory_of(path)
 }
 
