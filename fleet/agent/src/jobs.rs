@@ -10,6 +10,7 @@ use std::time::Duration;
 use link::clock::ControllerClock;
 use link::order::{Order, OrderError};
 use model::host::{HostFacts, HostReport};
+use model::ntp::NtpStatus;
 use model::{Failure, FailureKind, HostResult, Operation, Outcome};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
 use uuid::Uuid;
@@ -33,6 +34,8 @@ pub(crate) struct Jobs {
     writes: AsyncMutex<()>,
     reads: Semaphore,
     places: Arc<Semaphore>,
+    /// Given to the one report that is under way, whichever connection asked for it.
+    reporting: Arc<Semaphore>,
     /// Whether the agent ends, and what waits is not started any more.
     ending: AtomicBool,
     answers: mpsc::UnboundedSender<HostResult>,
@@ -68,6 +71,7 @@ impl Jobs {
             writes: AsyncMutex::new(()),
             reads: Semaphore::new(READS_MAX),
             places: Arc::new(Semaphore::new(JOBS_MAX)),
+            reporting: Arc::new(Semaphore::new(1)),
             ending: AtomicBool::new(false),
             answers,
             answered: Mutex::new(Some(answered)),
@@ -162,13 +166,32 @@ impl Jobs {
         })
     }
 
-    /// The state of the host for a heartbeat.
+    /// The state of the host for a heartbeat. One report is made at a time, and one that nobody waits for any more is
+    /// ended all the same; the next begins after it.
     ///
     /// # Errors
     /// When the provider broke.
     pub(crate) async fn report(&self) -> Result<HostReport, AgentError> {
+        let turn = Arc::clone(&self.reporting).acquire_owned().await;
         let desk = Arc::clone(&self.desk);
-        blocking(self.host(), move || desk.report()).await
+        blocking(self.host(), move || {
+            let _turn = turn;
+            desk.report()
+        })
+        .await
+    }
+
+    /// What a heartbeat says while the report has been under way for this long.
+    ///
+    /// # Errors
+    /// When a thread broke.
+    pub(crate) async fn no_report(&self, since: Duration) -> Result<HostReport, AgentError> {
+        let desk = Arc::clone(&self.desk);
+        let error = format!(
+            "the time service has been asked for {:.0} s and has not told all yet: is the host overloaded?",
+            since.as_secs_f64()
+        );
+        blocking(self.host(), move || desk.report_with(None, Some(error))).await
     }
 
     /// Results that the controller has not acknowledged.
@@ -272,6 +295,10 @@ impl Desk {
             Outcome::Failed(failure) => (None, Some(failure.error)),
             Outcome::Changed(_) | Outcome::Unchanged(_) => (None, None),
         };
+        self.report_with(ntp, ntp_error)
+    }
+
+    fn report_with(&self, ntp: Option<NtpStatus>, ntp_error: Option<String>) -> HostReport {
         HostReport {
             ntp,
             ntp_error,

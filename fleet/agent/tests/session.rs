@@ -7,12 +7,14 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod slow;
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::host::SimulatedHost;
+use agent::host::{Host, SimulatedHost};
 use agent::{AgentError, Settings};
 use link::authority::{Authority, LINK_NAME};
 use link::frame::{Ack, Challenge, Frame, Heard, Hello, Refused, StateChange, VERSION, Welcome};
@@ -21,6 +23,7 @@ use link::order::{Audience, Order, SignedOrder};
 use link::{Connection, EnrolmentToken, accept};
 use model::host::{HostReport, HostState};
 use model::{FailureKind, HostResult, Operation, Outcome, Servers};
+use slow::SlowHost;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -178,7 +181,7 @@ struct RunningAgent {
     stop: oneshot::Sender<()>,
 }
 
-fn start(host: &SimulatedHost, settings: Settings) -> RunningAgent {
+fn start(host: &(impl Host + Clone), settings: Settings) -> RunningAgent {
     let (stop, stopped) = oneshot::channel();
     let host = host.clone();
     let task = tokio::spawn(async move {
@@ -487,6 +490,34 @@ async fn a_silent_controller_is_dialled_again() {
         .is_ok()
     {}
     controller.welcome(HostState::Ready).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_time_service_is_told_and_silences_nobody() {
+    let controller = Controller::start().await;
+    let host = SlowHost::new(host());
+    let mut settings = Settings::new(controller.address());
+    settings.heartbeat = Some(Duration::from_millis(500));
+    let agent = start(&host, settings);
+    // Longer than a controller that does not answer is given, over one connection; then over another.
+    for heartbeats in [4, 1] {
+        let mut line = controller.welcome(HostState::Ready).await;
+        for _ in 0..heartbeats {
+            let report = line.report().await;
+            assert_eq!(report.ntp, None);
+            let error = report.ntp_error.unwrap_or_default();
+            assert!(error.contains("has not told all yet"), "{error}");
+        }
+        assert_eq!(
+            host.waiting(),
+            1,
+            "one report at a time, however often the agent connects"
+        );
+    }
+    let mut line = controller.welcome(HostState::Ready).await;
+    host.open();
+    while line.report().await.ntp.is_none() {}
     agent.stop().await;
 }
 

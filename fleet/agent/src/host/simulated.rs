@@ -47,6 +47,8 @@ pub struct SimulatedChrony {
     pub refused: BTreeSet<String>,
     /// What it answers to the next requests to reload; success when there is nothing more.
     pub reload_answers: VecDeque<Status>,
+    /// How long it takes for each answer.
+    pub answer_time: Duration,
     /// How often it has reloaded its sources.
     pub reloads: u32,
     /// How often it was restarted.
@@ -334,7 +336,13 @@ impl Control for SimulatedControl {
         Ok(())
     }
 
-    fn receive(&mut self, buffer: &mut [u8], _limit: Duration) -> io::Result<usize> {
+    fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
+        let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        let takes = machine.chrony.answer_time;
+        machine.now += takes.min(limit);
+        if takes > limit {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let answer = self.answers.pop_front().ok_or(io::ErrorKind::TimedOut)?;
         let length = answer.len().min(buffer.len());
         buffer

@@ -8,7 +8,7 @@ use link::clock::{ControllerClock, since_boot};
 use link::frame::{Frame, Welcome};
 use link::order::{OrderError, SignedOrder};
 use link::{Connection, LinkError};
-use model::host::{HostFacts, HostState};
+use model::host::{HostFacts, HostReport, HostState};
 use model::{Failure, FailureKind};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
@@ -40,7 +40,9 @@ struct Served {
 
 /// What is collected beside the connection.
 enum Upward {
-    Report(Box<model::host::HostReport>),
+    Report(Box<HostReport>),
+    /// A heartbeat while the report is still under way.
+    NoReport(Box<HostReport>),
     Facts(Box<HostFacts>),
     Broken(String),
 }
@@ -85,7 +87,8 @@ impl Session {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look_again = interval_at(Instant::now() + FACTS_EVERY, FACTS_EVERY);
         look_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut collecting = false;
+        // Since when a report is collected.
+        let mut collecting = None;
         loop {
             tokio::select! {
                 frame = connection.receive() => {
@@ -96,21 +99,30 @@ impl Session {
                 }
                 Some(news) = collected.recv() => match news {
                     Upward::Report(report) => {
-                        collecting = false;
-                        served.asked.push_back(since_boot());
-                        connection.send(&Frame::Report(report)).await?;
+                        collecting = None;
+                        Self::send_report(connection, &mut served, report).await?;
+                    }
+                    Upward::NoReport(report) => {
+                        // What it says may have come to an end meanwhile.
+                        if collecting.is_some() {
+                            Self::send_report(connection, &mut served, report).await?;
+                        }
                     }
                     Upward::Facts(facts) => self.send_facts(connection, *facts).await?,
                     Upward::Broken(reason) => return Err(SessionEnd::Broken(reason)),
                 },
                 _ = heartbeat.tick() => {
                     let silence = served.heard.elapsed();
-                    if silence > period * HEARTBEATS_UNANSWERED_MAX {
+                    if !served.asked.is_empty() && silence > period * HEARTBEATS_UNANSWERED_MAX {
                         return Err(SessionEnd::Silent(silence));
                     }
-                    if !collecting {
-                        collecting = true;
-                        self.collect_report(&served);
+                    // A time service that is slow is no reason to fall silent.
+                    match collecting {
+                        None => {
+                            collecting = Some(Instant::now());
+                            self.collect_report(&served);
+                        }
+                        Some(since) => self.collect_no_report(&served, since.elapsed()),
                     }
                 }
                 _ = look_again.tick() => self.collect_facts(&served),
@@ -225,13 +237,40 @@ impl Session {
     fn collect_report(&self, served: &Served) {
         let (jobs, upward) = (Arc::clone(&self.jobs), served.upward.clone());
         tokio::spawn(async move {
-            let news = match jobs.report().await {
-                Ok(report) => Upward::Report(Box::new(report)),
+            let report = tokio::select! {
+                report = jobs.report() => report,
+                // The connection has ended; the next has a report of its own.
+                () = upward.closed() => return,
+            };
+            let news = report.map_or_else(
+                |error| Upward::Broken(error.to_string()),
+                |report| Upward::Report(Box::new(report)),
+            );
+            // The connection may have ended meanwhile.
+            let _ = upward.send(news).await;
+        });
+    }
+
+    /// Collects a heartbeat while the report has been under way for this long.
+    fn collect_no_report(&self, served: &Served, since: Duration) {
+        let (jobs, upward) = (Arc::clone(&self.jobs), served.upward.clone());
+        tokio::spawn(async move {
+            let news = match jobs.no_report(since).await {
+                Ok(report) => Upward::NoReport(Box::new(report)),
                 Err(error) => Upward::Broken(error.to_string()),
             };
             // The connection may have ended meanwhile.
             let _ = upward.send(news).await;
         });
+    }
+
+    async fn send_report(
+        connection: &mut Connection,
+        served: &mut Served,
+        report: Box<HostReport>,
+    ) -> Result<(), LinkError> {
+        served.asked.push_back(since_boot());
+        connection.send(&Frame::Report(report)).await
     }
 
     fn collect_facts(&self, served: &Served) {

@@ -20,6 +20,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a request is sent before the daemon counts as unreachable.
 const ATTEMPTS: usize = 3;
 
+/// How long a conversation may take altogether. Thousands of prompt answers fit; with a daemon that takes its time for
+/// each, nobody who waits for the whole waits longer.
+const CONVERSATION_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Most sources that are asked for; daemons take thousands.
 const SOURCES_MAX: u32 = 256;
 
@@ -27,6 +31,8 @@ const SOURCES_MAX: u32 = 256;
 pub(super) struct Daemon {
     control: Box<dyn Control>,
     address: ControlAddress,
+    /// When the conversation ends at the latest, after boot.
+    end: Duration,
 }
 
 /// Why the daemon did not do what was asked.
@@ -102,7 +108,11 @@ impl ChronyProvider {
 
     fn open(&self, address: ControlAddress) -> Result<Daemon, DaemonError> {
         match self.host.open_control(&address) {
-            Ok(control) => Ok(Daemon { control, address }),
+            Ok(control) => Ok(Daemon {
+                control,
+                address,
+                end: self.host.since_boot() + CONVERSATION_TIMEOUT,
+            }),
             Err(error) => Err(self.unreachable(&address, &error)),
         }
     }
@@ -178,10 +188,15 @@ impl ChronyProvider {
 }
 
 impl Daemon {
-    /// Asks the daemon, at most three times with a second of patience each.
+    /// Asks the daemon, at most three times with a second of patience each, and not past the conversation's end.
     pub(super) fn ask(&mut self, provider: &ChronyProvider, request: &Request) -> Result<Reply, DaemonError> {
         let mut last = io::Error::from(io::ErrorKind::TimedOut);
         for _ in 0..ATTEMPTS {
+            if provider.host.since_boot() >= self.end {
+                let why = format!("it had not told all after {} s", CONVERSATION_TIMEOUT.as_secs());
+                let late = io::Error::new(io::ErrorKind::TimedOut, why);
+                return Err(provider.unreachable(&self.address, &late));
+            }
             let (sequence, _, _, _) = Uuid::new_v4().as_fields();
             if let Err(error) = self.control.send(&request.encode(sequence)) {
                 return Err(provider.unreachable(&self.address, &error));
@@ -202,7 +217,7 @@ impl Daemon {
         sequence: u32,
     ) -> io::Result<Result<Reply, ReplyError>> {
         let mut buffer = [0; REPLY_LENGTH_MAX];
-        let deadline = provider.host.since_boot() + ANSWER_TIMEOUT;
+        let deadline = self.end.min(provider.host.since_boot() + ANSWER_TIMEOUT);
         loop {
             let left = deadline.saturating_sub(provider.host.since_boot());
             if left.is_zero() {

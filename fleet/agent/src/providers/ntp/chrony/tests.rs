@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::ntp::{DriftKind, NtpStatus, SyncState};
 use model::{Failure, FailureKind, Operation, Outcome, Servers};
@@ -72,6 +73,32 @@ fn loaded(host: &SimulatedHost) -> Vec<String> {
 }
 
 const POOL: &str = "2.debian.pool.ntp.org";
+
+#[test]
+fn a_daemon_that_takes_its_time_for_each_answer_keeps_nobody_waiting() {
+    let host = managed();
+    let before = host.text(SOURCES);
+    host.with_chrony(|chrony| {
+        chrony.answer_time = Duration::from_millis(900);
+        chrony.sources = (0..256).map(|number| (format!("s{number}"), true)).collect();
+    });
+    for operation in [Operation::NtpGet, update(&["c"])] {
+        let begun = host.since_boot();
+        let failure = failed(perform(&host, &operation));
+        let took = host.since_boot() - begun;
+        assert_eq!(failure.kind, FailureKind::DaemonUnreachable);
+        assert!(
+            failure.error.contains("it had not told all after 10 s"),
+            "{failure}"
+        );
+        assert!(
+            took <= Duration::from_secs(11),
+            "{} took {took:?}",
+            operation.name()
+        );
+    }
+    assert_eq!(host.text(SOURCES), before);
+}
 
 #[test]
 fn a_full_disk_leaves_everything_as_it_was() {
