@@ -1,6 +1,7 @@
 //! The time services that a host may have, and which of them it runs: asked anew for every operation, because an
 //! administrator can put one in the place of another at any time.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use model::{Failure, FailureKind, Outcome, Servers};
@@ -91,7 +92,15 @@ impl Services {
         match answering.as_slice() {
             [] => silent(&there),
             [only] => Ok(only),
-            [first, second, ..] if self.first.tells_apart() => Err(two(first, second)),
+            [first, second, ..] if self.first.tells_apart() => {
+                let one_socket = answering
+                    .iter()
+                    .all(|service| service.socket_now() == first.socket_now());
+                match one_socket {
+                    true => behind_one_socket(first, &answering),
+                    false => Err(two(first, second)),
+                }
+            }
             [first, ..] => {
                 let with_socket = answering.iter().copied().find(|service| service.has_socket());
                 Ok(with_socket.unwrap_or(first))
@@ -100,15 +109,45 @@ impl Services {
     }
 }
 
-/// The one of several silent services that the host is meant to run: the one that is started with it, or else the
-/// one whose servers are managed. Without such a sign none is read or changed in the place of the other.
-fn silent<'a>(there: &[&'a ChronyProvider]) -> Result<&'a ChronyProvider, Failure> {
+/// The one of several services whose configurations name the same socket: one daemon answers for them all. It is the
+/// one that has a process, or else the one whose usual socket it is, or that is meant. A wrong guess is noticed: a
+/// change that the daemon does not take over is undone.
+fn behind_one_socket<'a>(
+    first: &'a ChronyProvider,
+    answering: &[&'a ChronyProvider],
+) -> Result<&'a ChronyProvider, Failure> {
+    let with_process: Vec<&ChronyProvider> = answering
+        .iter()
+        .copied()
+        .filter(|service| service.has_process())
+        .collect();
+    match with_process.as_slice() {
+        [only] => return Ok(only),
+        [one, other, ..] => return Err(two(one, other)),
+        [] => {}
+    }
+    let usual = |service: &&ChronyProvider| {
+        service.socket_now().as_deref() == Some(Path::new(service.service().socket))
+    };
+    let known = answering.iter().copied().find(usual);
+    Ok(known.or_else(|| meant(answering)).unwrap_or(first))
+}
+
+/// The one of several services that the host is meant to run: the one that is started with it, or else the one whose
+/// servers are managed.
+fn meant<'a>(there: &[&'a ChronyProvider]) -> Option<&'a ChronyProvider> {
     let signs = [ChronyProvider::is_enabled, ChronyProvider::has_record];
     let only = |sign: fn(&ChronyProvider) -> bool| {
         let mut meant = there.iter().copied().filter(|service| sign(service));
         meant.next().filter(|_| meant.next().is_none())
     };
-    signs.into_iter().find_map(only).ok_or_else(|| {
+    signs.into_iter().find_map(only)
+}
+
+/// The one of several silent services that is meant. Without such a sign none is read or changed in the place of the
+/// other.
+fn silent<'a>(there: &[&'a ChronyProvider]) -> Result<&'a ChronyProvider, Failure> {
+    meant(there).ok_or_else(|| {
         let daemons: Vec<_> = there.iter().map(|service| service.service().daemon).collect();
         let units: Vec<_> = there.iter().map(|service| service.service().unit).collect();
         Failure::new(
@@ -181,8 +220,6 @@ impl NtpProvider for Services {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use model::Operation;
     use model::ntp::NtpStatus;
 
@@ -271,6 +308,21 @@ mod tests {
             "",
         );
         assert!(silent(&host).starts_with("timeballd does not answer"));
+    }
+
+    #[test]
+    fn two_configurations_of_one_socket_are_no_two_services() {
+        let host = host(&[CHRONY_OF_DEBIAN.socket]);
+        let copied = format!("server a\nbindcmdaddress {}\n", CHRONY_OF_DEBIAN.socket);
+        host.write(TIMEBALLD.config, &copied);
+        let service = |host: &SimulatedHost| get(host, Service::Auto).map(|status| status.service);
+        assert_eq!(service(&host).unwrap(), "chrony", "it is chronyd's usual socket");
+        host.write("/proc/17/comm", "timeballd\n");
+        assert_eq!(service(&host).unwrap(), "timeballd", "it has a process");
+        host.write("/proc/17/comm", "chronyd\n");
+        assert_eq!(service(&host).unwrap(), "chrony");
+        host.write("/proc/18/comm", "timeballd\n");
+        assert_eq!(service(&host).unwrap_err().kind, FailureKind::Conflict);
     }
 
     #[test]

@@ -105,6 +105,11 @@ impl ChronyProvider {
         !self.host.kind(&socket).is_err_and(absent)
     }
 
+    /// The daemon's socket as its configuration says at this moment, unless it has none.
+    pub(super) fn socket_now(&self) -> Option<PathBuf> {
+        self.socket(&self.conf_now())
+    }
+
     /// Whether systemd starts it with the host, in the way of all these services' units.
     pub(super) fn is_enabled(&self) -> bool {
         let link = format!(
