@@ -47,6 +47,8 @@ pub struct SimulatedChrony {
     pub refused: BTreeSet<String>,
     /// What it answers to the next requests to reload; success when there is nothing more.
     pub reload_answers: VecDeque<Status>,
+    /// How many bytes of each answer arrive; all when absent.
+    pub answer_bytes: Option<usize>,
     /// How long it takes for each answer.
     pub answer_time: Duration,
     /// How often it has reloaded its sources.
@@ -344,7 +346,8 @@ impl Control for SimulatedControl {
             return Err(io::ErrorKind::TimedOut.into());
         }
         let answer = self.answers.pop_front().ok_or(io::ErrorKind::TimedOut)?;
-        let length = answer.len().min(buffer.len());
+        let sent = machine.chrony.answer_bytes.unwrap_or(usize::MAX);
+        let length = answer.len().min(buffer.len()).min(sent);
         buffer
             .iter_mut()
             .zip(&answer)

@@ -226,7 +226,7 @@ impl Daemon {
             let length = self.control.receive(&mut buffer, left)?;
             let datagram = buffer.get(..length).unwrap_or_default();
             match Reply::decode(datagram, request.command(), sequence) {
-                Err(ReplyError::NotForUs | ReplyError::Truncated { .. }) => {}
+                Err(ReplyError::NotForUs) => {}
                 answer => return Ok(answer),
             }
         }

@@ -101,6 +101,19 @@ fn a_daemon_that_takes_its_time_for_each_answer_keeps_nobody_waiting() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_read_is_no_silence() {
+    let host = host();
+    host.with_chrony(|chrony| chrony.answer_bytes = Some(40));
+    let failure = failed(perform(&host, &Operation::NtpGet));
+    assert_eq!(failure.kind, FailureKind::DaemonRefused);
+    assert!(failure.error.starts_with("chronyd answered: "), "{failure}");
+    // Without its header it could be anybody's answer.
+    host.with_chrony(|chrony| chrony.answer_bytes = Some(10));
+    let failure = failed(perform(&host, &Operation::NtpGet));
+    assert_eq!(failure.kind, FailureKind::DaemonUnreachable);
+}
+
+#[test]
 fn a_full_disk_leaves_everything_as_it_was() {
     let simulated = managed();
     let before = simulated.text(SOURCES);
