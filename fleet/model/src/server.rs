@@ -1,7 +1,7 @@
 //! Servers: the time sources an operator asks for, as a plain name or with options.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -149,8 +149,9 @@ fn check_name(name: &str) -> Result<(), Invalid> {
             && !part.starts_with('-')
             && !part.ends_with('-')
     });
-    // Four numbers that are no address, such as 10.0.0.256: a resolver would never find them.
-    let looks_like_address = host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    // Numbers that are no address as it is written here, such as 10.0.0.256 or 0x7f000001: a resolver finds nothing, or
+    // something else than meant.
+    let looks_like_address = host.split('.').all(is_number);
     if !well_formed || looks_like_address {
         return refuse(format!(
             "{} is neither a host name nor an IP address",
@@ -158,6 +159,21 @@ fn check_name(name: &str) -> Result<(), Invalid> {
         ));
     }
     Ok(())
+}
+
+/// Whether inet_aton(3) reads a part of an address in it: a number, or a hexadecimal one after 0x.
+fn is_number(part: &str) -> bool {
+    let hexadecimal = part.strip_prefix("0x").or_else(|| part.strip_prefix("0X"));
+    match hexadecimal {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => part.bytes().all(|b| b.is_ascii_digit()),
+    }
+}
+
+/// Whether a host can have the address, so that a server can answer from it.
+fn can_be_a_hosts(address: IpAddr) -> bool {
+    let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    !(address.is_unspecified() || address.is_multicast() || broadcast)
 }
 
 impl ServerOptions {
@@ -393,7 +409,8 @@ impl Servers {
     /// Makes a list.
     ///
     /// # Errors
-    /// [`Invalid`] when it is empty, too long, or names a server twice (names compare without case).
+    /// [`Invalid`] when it is empty, too long, names a server twice (names compare without case, addresses as IPv4 where
+    /// they are IPv4-mapped), or names an address that no host has.
     pub fn new(servers: Vec<Server>) -> Result<Self, Invalid> {
         let field = "servers";
         if servers.is_empty() {
@@ -411,6 +428,13 @@ impl Servers {
             ));
         }
         for (i, server) in servers.iter().enumerate() {
+            if address(&server.name).is_some_and(|address| !can_be_a_hosts(address)) {
+                return Err(Invalid::new(
+                    format!("{field}[{i}]"),
+                    format!("no host has the address {}", quoted(&server.name)),
+                    "give the server's own address, or its name",
+                ));
+            }
             if servers
                 .iter()
                 .take(i)
@@ -482,10 +506,15 @@ impl Servers {
 
 fn same_name(a: &str, b: &str) -> bool {
     let bare = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    match (a.parse::<IpAddr>(), b.parse::<IpAddr>()) {
-        (Ok(a), Ok(b)) => a == b,
+    match (address(a), address(b)) {
+        (Some(a), Some(b)) => a == b,
         _ => bare(a) == bare(b),
     }
+}
+
+/// The address that a name is, if it is one; an IPv4-mapped one is the IPv4 address.
+fn address(name: &str) -> Option<IpAddr> {
+    name.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
 impl<'de> Deserialize<'de> for Servers {
@@ -590,6 +619,37 @@ mod tests {
     }
 
     #[test]
+    fn addresses_that_no_host_has_and_one_address_twice_are_refused() {
+        for address in [
+            "0.0.0.0",
+            "::",
+            "::ffff:0.0.0.0",
+            "255.255.255.255",
+            "224.0.1.1",
+            "ff05::101",
+        ] {
+            assert_eq!(
+                error(json!({"servers": ["a", address]})),
+                format!(
+                    "servers[1]: no host has the address \"{address}\"; give the server's own address, or its name"
+                )
+            );
+        }
+        for pair in [
+            ["127.0.0.1", "::ffff:127.0.0.1"],
+            ["2001:db8::1", "2001:DB8:0::1"],
+        ] {
+            assert!(
+                error(json!({"servers": pair})).contains("is named twice"),
+                "{pair:?}"
+            );
+        }
+        for fine in ["127.0.0.1", "::1", "169.254.169.123", "fd00:ec2::123"] {
+            assert!(Servers::from_json(&json!({"servers": [fine]})).is_ok(), "{fine}");
+        }
+    }
+
+    #[test]
     fn a_name_can_never_add_a_line_or_an_option() {
         for bad in [
             "",
@@ -601,6 +661,9 @@ mod tests {
             "a\u{0}",
             "ä.example",
             "10.0.0.256",
+            "0x7f000001",
+            "0X7F.0.0.0x1",
+            "2130706433",
             "-a",
             "a..b",
             "a/b",
