@@ -28,12 +28,21 @@ pub enum PidFileError {
         /// Why.
         error: io::Error,
     },
+    /// The file cannot be removed.
+    #[error("Could not remove {} : {}", path.display(), reason(error))]
+    Stays {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
 }
 
 /// The file of this process; it is removed when this is dropped.
 #[derive(Debug)]
 pub struct PidFile {
-    path: PathBuf,
+    /// `None` once it is removed.
+    path: Option<PathBuf>,
 }
 
 impl PidFile {
@@ -62,15 +71,33 @@ impl PidFile {
             }
         })?;
         Ok(Self {
-            path: path.to_owned(),
+            path: Some(path.to_owned()),
         })
+    }
+
+    /// Removes the file, for whoever wants to know whether that worked.
+    ///
+    /// # Errors
+    /// What the system says; that somebody else has removed it before is none.
+    pub fn remove(mut self) -> Result<(), PidFileError> {
+        self.take_away()
+    }
+
+    fn take_away(&mut self) -> Result<(), PidFileError> {
+        let Some(path) = self.path.take() else {
+            return Ok(());
+        };
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PidFileError::Stays { path, error }),
+            _ => Ok(()),
+        }
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Somebody else may have taken it away before; there is nobody to tell.
-        let _ = fs::remove_file(&self.path);
+        // There is nobody to tell.
+        let _ = self.take_away();
     }
 }
 
@@ -96,6 +123,15 @@ mod tests {
         );
         drop(file);
         assert!(!path.exists());
+
+        let file = PidFile::write(&path, "timeballd").unwrap();
+        fs::remove_file(&path).unwrap();
+        file.remove().unwrap();
+        let file = PidFile::write(&path, "timeballd").unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let expected = format!("Could not remove {} : Is a directory", path.display());
+        assert_eq!(file.remove().unwrap_err().to_string(), expected);
     }
 
     #[test]

@@ -60,8 +60,12 @@ impl ControlSockets {
     /// do everything, so that a directory for others is refused.
     pub(crate) fn open_unix(&mut self, path: &Path, log: &mut Log) {
         // Under a simulator there is a directory that cannot be seen; whether there is one, binding tells.
-        let directory = path.parent().and_then(|directory| fs::metadata(directory).ok());
-        if directory.is_some_and(|directory| !is_own(&directory)) {
+        if let Some(directory) = path.parent()
+            && let Some(why) = fs::metadata(directory)
+                .ok()
+                .and_then(|found| what_is_wrong(directory, &found))
+        {
+            log.warn(&why);
             log.warn(&format!("Disabled command socket {}", path.display()));
             return;
         }
@@ -155,9 +159,17 @@ fn open_udp(local: SocketAddr, device: Option<&str>) -> io::Result<UdpSocket> {
     })
 }
 
-/// Whether a directory belongs to the daemon, and others than its group have no place in it.
-fn is_own(directory: &fs::Metadata) -> bool {
-    directory.uid() == privileges::user() && directory.mode() & OTHERS == 0
+/// Why a directory is not the daemon's own, in chronyd's words: it has to belong to the daemon's user, and others
+/// than its group have no place in it.
+fn what_is_wrong(directory: &Path, found: &fs::Metadata) -> Option<String> {
+    let (directory, user) = (directory.display(), privileges::user());
+    if found.mode() & OTHERS != 0 {
+        Some(format!("Wrong permissions on {directory}"))
+    } else if found.uid() != user {
+        Some(format!("Wrong owner of {directory} (UID != {user})"))
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -64,10 +64,10 @@ pub(crate) fn make_directory(path: &Path, owner: Option<User>) -> io::Result<()>
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(DIRECTORY_MODE)
-        .create(path)?;
+    if let Some(above) = path.parent() {
+        make_directory(above, owner)?;
+    }
+    DirBuilder::new().mode(DIRECTORY_MODE).create(path)?;
     match owner {
         Some(user) => chown(path, Some(user.uid), Some(user.gid)),
         None => Ok(()),

@@ -98,7 +98,7 @@ struct Prepared {
     rtc: Option<Rtc>,
     arguments: Arguments,
     /// Removed when the daemon has ended.
-    _pid_file: Option<PidFile>,
+    pid_file: Option<PidFile>,
 }
 
 /// Does everything that can fail, and gives up privileges when they are not needed any more.
@@ -111,11 +111,11 @@ fn prepare(
 ) -> Result<Prepared, Fatal> {
     report(problems, log)?;
     adapt(&mut config, arguments);
+    let user = find_user(identity, arguments, &config)?;
     let pid_file = match Identity::path(&config.process.pid_file, identity.pid_file) {
-        Some(path) => Some(write_pid_file(path, identity)?),
+        Some(path) => Some(write_pid_file(path, identity, user)?),
         None => None,
     };
-    let user = find_user(identity, arguments, &config)?;
     let clock = Clock::new();
     if arguments.observe {
         log.info("Disabled control of system clock");
@@ -174,7 +174,7 @@ fn prepare(
         ref_clocks,
         rtc,
         arguments: arguments.clone(),
-        _pid_file: pid_file,
+        pid_file,
     })
 }
 
@@ -215,7 +215,12 @@ impl Prepared {
         daemon.tell(engine::io::Input::Keys(self.keys));
         let status = daemon.run();
         daemon.hands.announcements.stopping();
+        daemon.hands.control = ControlSockets::default();
         daemon.hands.log.info(&format!("{name} exiting"));
+        // At last: when it is gone, all is.
+        if let Some(Err(error)) = self.pid_file.map(PidFile::remove) {
+            daemon.hands.log.warn(&error.to_string());
+        }
         status
     }
 }
@@ -319,12 +324,12 @@ fn adapt(config: &mut Config, arguments: &Arguments) {
 }
 
 /// Writes the file that says which process this is.
-fn write_pid_file(path: &Path, identity: &Identity) -> Result<PidFile, Fatal> {
+fn write_pid_file(path: &Path, identity: &Identity, user: Option<User>) -> Result<PidFile, Fatal> {
     if let Some(directory) = path.parent()
         && path == Path::new(identity.pid_file)
     {
         // The directory of the usual file is the daemon's own; of another, whoever named it has to care.
-        let _ = make_directory(directory, None);
+        let _ = make_directory(directory, user);
     }
     PidFile::write(path, identity.name).map_err(|error| Fatal(error.to_string()))
 }

@@ -1,0 +1,165 @@
+//! The daemon where it starts as root: what it makes ready before it gives that up.
+//!
+//! [`inside`] runs a test once more, as root and with mounts of its own: root of the machine, or for an ordinary user
+//! root of a user namespace with one user, where the daemon has nobody else to become and stays who it is. The daemon
+//! never touches the clock.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test cannot have is a failed test"
+)]
+
+use std::any::type_name;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Says in the environment that the test is root already.
+const INSIDE: &str = "TIMEBALLD_TEST_INSIDE";
+
+/// Runs a test as root with mounts of its own. `test` has to be a closure written in the test itself: the test is found
+/// by its name, which is in the type of the closure.
+#[track_caller]
+fn inside<F: FnOnce()>(test: F) {
+    if std::env::var_os(INSIDE).is_some() {
+        return test();
+    }
+    let name = type_name::<F>().trim_end_matches("::{{closure}}");
+    let (_, name) = name.split_once("::").unwrap();
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let output = Command::new("unshare")
+        .args((!is_root).then_some("--map-root-user"))
+        .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(INSIDE, "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("unshare cannot be run: {error}"));
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    // A name that is none would run no test, and succeed.
+    assert!(
+        output.status.success() && said[0].contains("test result: ok. 1 passed"),
+        "{name} as root:\n{}\n{}",
+        said[0],
+        said[1]
+    );
+}
+
+/// Somebody to become: name and number. Root where there is nobody else.
+fn somebody() -> (&'static str, u32) {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap();
+    if map.split_whitespace().last() == Some("1") {
+        return ("root", 0);
+    }
+    let uid = Command::new("id").args(["-u", "nobody"]).output().unwrap().stdout;
+    let uid = String::from_utf8(uid).unwrap().trim().parse().unwrap();
+    ("nobody", uid)
+}
+
+/// A daemon under its own name that only observes. It ends with this value.
+struct Daemon {
+    folder: TempDir,
+    child: Child,
+}
+
+impl Daemon {
+    /// Starts it; in its configuration `@DIR@` is a directory for the test.
+    fn start(user: &str, config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = File::create(folder.path().join("log")).unwrap();
+        let conf = folder.path().join("conf");
+        fs::write(&conf, config.replace("@DIR@", folder.path().to_str().unwrap())).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_timeballd"))
+            .args(["-x", "-d", "-u", user, "-f"])
+            .arg(conf)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { folder, child }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Waits until something is so.
+    fn wait_until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !is_so(self) {
+            assert_eq!(self.child.try_wait().unwrap(), None, "{what}: {}", self.log());
+            assert!(begun.elapsed() < PATIENCE, "{what}: {}", self.log());
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Has the daemon end; returns what it had logged, without the times.
+    fn end(mut self) -> Vec<String> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+        let begun = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < PATIENCE, "it does not end: {}", self.log());
+            sleep(Duration::from_millis(10));
+        }
+        let lines = self.log();
+        let texts = lines.lines().filter_map(|line| line.split_once("Z "));
+        texts.map(|(_, text)| text.to_owned()).collect()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_directory_of_socket_and_pid_file_is_made_for_the_daemons_user() {
+    inside(|| {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "tmpfs", "/run"])
+            .status();
+        assert!(mounted.unwrap().success());
+        let (user, uid) = somebody();
+        let mut daemon = Daemon::start(user, "port 0\ncmdport 0\nserver 127.0.0.1 port 9\n");
+        let [socket, pid_file] =
+            ["timeballd.sock", "timeballd.pid"].map(|name| PathBuf::from("/run/timeballd").join(name));
+        daemon.wait_until("the command socket is there", |_| socket.exists());
+        assert!(pid_file.exists());
+        assert_eq!(fs::metadata("/run/timeballd").unwrap().uid(), uid);
+        let log = daemon.end();
+        assert!(!socket.exists() && !pid_file.exists(), "{log:?}");
+        assert!(
+            !log.iter().any(|line| line.contains("Disabled command socket")),
+            "{log:?}"
+        );
+    });
+}
+
+#[test]
+fn a_directory_of_somebody_else_has_no_socket_and_that_is_said_with_the_reason() {
+    inside(|| {
+        let mut daemon = Daemon::start(
+            "root",
+            "port 0\ncmdport 0\nbindcmdaddress /tmp/socket\nserver 127.0.0.1 port 9\npidfile @DIR@/pid\n",
+        );
+        daemon.wait_until("it runs", |daemon| {
+            daemon.log().contains("Disabled command socket /tmp/socket")
+        });
+        let log = daemon.end();
+        assert!(log.contains(&"Wrong permissions on /tmp".to_owned()), "{log:?}");
+        assert!(!Path::new("/tmp/socket").exists());
+    });
+}
