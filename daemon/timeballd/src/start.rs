@@ -48,10 +48,11 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
             Err(_) => return refuse(arguments, &Fatal(format!("Invalid argument {descriptor}"))),
         }
     }
-    let (config, problems) = read_configuration(identity, arguments);
+    // The configuration is read once, whatever is done with it: it may come through a pipe.
     if arguments.print {
         return print_configuration(identity, arguments);
     }
+    let (config, problems) = read_configuration(identity, arguments);
     if let Err(fatal) = check_user(identity, arguments) {
         return refuse(arguments, &fatal);
     }

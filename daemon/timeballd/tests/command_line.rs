@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot have is a failed test")]
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Runs the program under a name; returns its status, and what it prints where, without the time before a line.
 fn run(name: &str, arguments: &[&str]) -> (i32, String, String) {
@@ -87,6 +88,28 @@ fn a_configuration_is_printed_as_it_is_understood() {
     let path = file.to_str().unwrap();
     let error = format!("Fatal error : Invalid directive foo at line 4 in file {path}\n");
     check(&["-p", "-f", path], 1, "pool a iburst\nfoo\n", &error);
+}
+
+#[test]
+fn a_configuration_may_come_through_a_pipe() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_timeballd"))
+        .args(["-p", "-f", "/dev/stdin"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(b"server a iburst\nserver b minpoll x\n").unwrap();
+    drop(pipe);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "server a iburst\nserver b minpoll x\n"
+    );
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("at line 2 in file /dev/stdin"), "{error}");
 }
 
 #[test]

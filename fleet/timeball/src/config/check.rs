@@ -71,10 +71,11 @@ enum Grade {
 
 /// Reads the file and says what is wrong with it.
 pub(crate) fn run(args: &CheckArgs, globals: &Globals) -> Ending {
-    if let Err(error) = Disk.read_file(&args.file) {
-        return Err(Failure::new(format!("cannot read {}: {error}", args.file)));
-    }
-    let report = report(args);
+    // Once only: what came through a pipe cannot be read again.
+    let given = Disk
+        .read_file(&args.file)
+        .map_err(|error| Failure::new(format!("cannot read {}: {error}", args.file)))?;
+    let report = report(args, given);
     let body = serde_json::to_vec(&report).map_err(|error| Failure::new(error.to_string()))?;
     Printer::new(globals.format()).show(&body, page)?;
     Ok(if report.starts {
@@ -84,10 +85,15 @@ pub(crate) fn run(args: &CheckArgs, globals: &Globals) -> Ending {
     })
 }
 
-fn report(args: &CheckArgs) -> Report {
+/// Reads `given`, which is the text of the file, and all that it includes.
+fn report(args: &CheckArgs, given: String) -> Report {
+    let files = AlreadyRead {
+        path: &args.file,
+        text: given,
+    };
     let diagnostics = match args.dialect {
         Dialect::Chrony => {
-            let (config, mut diagnostics) = parse(&args.file, &Disk);
+            let (config, mut diagnostics) = parse(&args.file, &files);
             diagnostics.extend(read_source_dirs(&config.source_dirs, &Disk).1);
             diagnostics
         }
@@ -151,6 +157,26 @@ fn page(report: &Report) -> String {
     );
     let file = text::line(&report.file);
     page + &format!("{file}: {verdict}: {errors}, {warnings}\n")
+}
+
+/// The files of this machine, of which one has been read.
+struct AlreadyRead<'a> {
+    path: &'a str,
+    text: String,
+}
+
+impl Reader for AlreadyRead<'_> {
+    fn read_file(&self, path: &str) -> Result<String, ReadError> {
+        if path == self.path {
+            Ok(self.text.clone())
+        } else {
+            Disk.read_file(path)
+        }
+    }
+
+    fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
+        Disk.list_dir(path)
+    }
 }
 
 /// The files of this machine.
