@@ -14,14 +14,14 @@ const READ_BY_OTHERS: u32 = 0o004;
 /// Reads a key file and logs what is wrong with it.
 pub(crate) fn load(path: Option<&str>, log: &mut Log) -> Vec<Key> {
     let Some(path) = path else { return Vec::new() };
-    let Ok(text) = fs::read_to_string(path) else {
+    let Ok(content) = fs::read(path) else {
         log.warn(&format!("Could not open keyfile {path}"));
         return Vec::new();
     };
     if fs::metadata(path).is_ok_and(|file| file.mode() & READ_BY_OTHERS != 0) {
         log.warn(&format!("World-readable permissions on {path}"));
     }
-    let (keys, warnings) = read(path, &text);
+    let (keys, warnings) = read(path, &content);
     for warning in &warnings {
         log.warn(warning);
     }
@@ -29,9 +29,9 @@ pub(crate) fn load(path: Option<&str>, log: &mut Log) -> Vec<Key> {
     keys
 }
 
-/// The keys in the text of a key file, and what is wrong with the others, one line each.
-fn read(path: &str, text: &str) -> (Vec<Key>, Vec<String>) {
-    let (found, problems) = chrony::parse_keys(path, text);
+/// The keys in the content of a key file, and what is wrong with the others, one line each.
+fn read(path: &str, content: &[u8]) -> (Vec<Key>, Vec<String>) {
+    let (found, problems) = chrony::parse_keys(path, content);
     let mut warnings: Vec<String> = problems.iter().map(|problem| problem.as_original()).collect();
     let mut keys = Vec::new();
     for key in found {
@@ -69,7 +69,7 @@ mod tests {
     fn keys_have_many_forms() {
         let text = "# comment\n1 secretsecret\n2 SHA1 ASCII:secretsecret\n\n 3 SHA256 HEX:000102030405060708090a0B\n\
                     4 AES128 HEX:000102030405060708090a0B0c0d0e0f\n";
-        let (keys, warnings) = read("keys", text);
+        let (keys, warnings) = read("keys", text.as_bytes());
         let keys: Vec<(u32, Algorithm, usize)> = keys
             .iter()
             .map(|key| (key.id(), key.algorithm(), key.bits()))
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_said() {
         let text = "1\nx MD5 key\n2 NONE key\n3 HEX:0\n4 HEX:é0\n5 AES128 short\n6 short\n7 longenough1\n7 longenough2\n";
-        let (keys, warnings) = read("keys", text);
+        let (keys, warnings) = read("keys", text.as_bytes());
         assert_eq!(
             warnings,
             [

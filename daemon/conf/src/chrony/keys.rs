@@ -112,22 +112,24 @@ const UNSUPPORTED: [&str; 6] = [
     "WHIRLPOOL",
 ];
 
-/// Reads the text of a key file; `path` is named in diagnostics.
+/// Reads the content of a key file; `path` is named in diagnostics.
 ///
-/// Each line is `ID [TYPE] SECRET`. A line that cannot be read is passed over with a warning, as
+/// Each line is `ID [TYPE] SECRET`. A secret that is text is the bytes that stand there, in whatever encoding. A line that cannot be read is passed over with a warning, as
 /// chronyd does; of several keys with one number the one is kept that chronyd uses, which is any of
 /// them, by their places in the file. Diagnostics show no secrets.
-pub fn parse_keys(path: &str, text: &str) -> (Vec<Key>, Vec<Diagnostic>) {
+pub fn parse_keys(path: &str, content: impl AsRef<[u8]>) -> (Vec<Key>, Vec<Diagnostic>) {
     let file: Arc<str> = path.into();
     let mut keys: Vec<Key> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut diagnostics = Vec::new();
-    for (number, text) in (1..).zip(text.lines()) {
-        let words = words(text);
+    for (number, line) in (1..).zip(content.as_ref().split(|byte| *byte == b'\n')) {
+        // One character for each byte, whatever they mean: `decode` makes them bytes again.
+        let text: String = line.iter().copied().map(char::from).collect();
+        let words = words(&text);
         if words.first().is_none_or(|word| is_comment(word.text)) {
             continue;
         }
-        let found = match key(text, &words) {
+        let found = match key(line.len(), &words) {
             Ok(key) => {
                 let id = key.id;
                 keys.push(key);
@@ -223,7 +225,7 @@ impl Problem {
     }
 }
 
-fn key(line: &str, words: &[Word<'_>]) -> Result<Key, Problem> {
+fn key(line_length: usize, words: &[Word<'_>]) -> Result<Key, Problem> {
     let unparsable = |word| Problem {
         word,
         message: "Could not parse key".to_owned(),
@@ -238,7 +240,7 @@ fn key(line: &str, words: &[Word<'_>]) -> Result<Key, Problem> {
     let id = integer(id)
         .and_then(|id| u32::try_from(id).ok())
         .filter(|id| *id > 0);
-    let Some(id) = id.filter(|_| line.len() <= LINE_LENGTH_MAX) else {
+    let Some(id) = id.filter(|_| line_length <= LINE_LENGTH_MAX) else {
         return Err(unparsable(0));
     };
     let unplaced = |word, message| Problem {
@@ -273,15 +275,17 @@ fn key(line: &str, words: &[Word<'_>]) -> Result<Key, Problem> {
     })
 }
 
-/// Returns the bytes of a secret, which is text, or `ASCII:` and text, or `HEX:` and digits.
+/// Returns the bytes of a secret, which is text, or `ASCII:` and text, or `HEX:` and digits. The text has a character
+/// for each byte.
 fn decode(secret: &str) -> Option<Vec<u8>> {
     let bytes = match secret.strip_prefix("HEX:") {
         Some(digits) => hexadecimal(digits)?,
         None => secret
             .strip_prefix("ASCII:")
             .unwrap_or(secret)
-            .as_bytes()
-            .to_vec(),
+            .chars()
+            .map(|character| u8::try_from(character).ok())
+            .collect::<Option<_>>()?,
     };
     (!bytes.is_empty()).then_some(bytes)
 }
@@ -330,6 +334,24 @@ mod tests {
             ]
         );
         assert!(keys[0].is_short() && !keys[4].is_short());
+    }
+
+    #[test]
+    fn bytes_are_taken_as_they_are() {
+        let content = b"# Schl\xfcssel\n1 MD5 abcdefghijklmnop\n2 SHA1 pass\xa0w\xf6rd\x85\n3 geh\xc3\xa4im\n4 HEX:\xe9\xe9\n";
+        let (keys, diagnostics) = parse_keys("/keys", content);
+        let secrets = keys.iter().map(|key| key.secret.as_slice()).collect::<Vec<_>>();
+        let expected: [&[u8]; 3] = [
+            b"abcdefghijklmnop",
+            b"pass\xa0w\xf6rd\x85",
+            "geh\u{e4}im".as_bytes(),
+        ];
+        assert_eq!(secrets, expected);
+        let said = diagnostics
+            .iter()
+            .map(Diagnostic::as_original)
+            .collect::<Vec<_>>();
+        assert_eq!(said, ["Could not decode key 4"]);
     }
 
     #[test]
@@ -389,7 +411,7 @@ mod tests {
                 .iter()
                 .zip(1_u8..)
                 .map(|(id, line)| format!("{id} HEX:{line:02x}\n"));
-            let (keys, diagnostics) = parse_keys("/keys", &lines.collect::<String>());
+            let (keys, diagnostics) = parse_keys("/keys", lines.collect::<String>());
             let found = keys.iter().filter(|key| key.id == id).collect::<Vec<_>>();
             assert_eq!(found.len(), 1, "{ids:?}");
             assert_eq!(found[0].secret, [line], "{ids:?}");
@@ -405,8 +427,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read(text in any::<String>()) {
-            for diagnostic in parse_keys("/keys", &text).1 {
+        fn anything_is_read(content in any::<Vec<u8>>()) {
+            for diagnostic in parse_keys("/keys", &content).1 {
                 prop_assert!(!diagnostic.to_string().is_empty());
             }
         }
