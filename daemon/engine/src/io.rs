@@ -149,6 +149,8 @@ pub enum Input<'a> {
     SourceFiles(Vec<conf::config::SourceConfig>),
     /// The key file has been read again, as asked by [`Output::ReadKeys`].
     Keys(Vec<wire::ntp::auth::Key>),
+    /// The file with the leap seconds says something else than before.
+    LeapTable(crate::discipline::leap::LeapTable),
     /// A file with the past measurements of a source, as [`Output::WriteDump`] wrote it.
     Dump {
         /// The source, by what the file is called: see [`Output::WriteDump`].

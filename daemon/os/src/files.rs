@@ -1,7 +1,7 @@
-//! Files that are replaced as a whole or not at all.
+//! Files that are replaced as a whole or not at all, and reading without waiting.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -21,11 +21,33 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     written
 }
 
+/// Reads a file that somebody else may have put there, at most `length_max` bytes of it. It waits for nobody: what is
+/// no regular file, such as a pipe, is not read.
+///
+/// # Errors
+/// What the system says, or that it is no regular file.
+pub fn read_regular(path: &Path, length_max: u64) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    if !kind.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "It is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(length_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Writes a new file and waits until the disk has it.
 fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     // One that an earlier crash left may belong to somebody else.
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let mut file: File = OpenOptions::new()
@@ -60,6 +82,24 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert!(!beside(&path).exists());
+    }
+
+    #[test]
+    fn only_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read_regular(&path, 9).unwrap(), b"12345");
+        assert_eq!(read_regular(&path, 3).unwrap(), b"123");
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        assert_eq!(
+            read_regular(&pipe, 9).unwrap_err().to_string(),
+            "It is no regular file"
+        );
+        let error = read_regular(folder.path(), 9).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IsADirectory);
     }
 
     #[test]

@@ -1,56 +1,121 @@
 //! Leap seconds from a file: the list that standards bodies publish, or the system's time zones.
 
-use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use conf::config::Leap;
 use conf::leap_seconds::LeapSeconds;
 use engine::discipline::leap::LeapTable;
+use engine::io::Now;
+use os::files::read_regular;
 use os::reason;
+use units::Mono;
 
 use crate::log::Log;
 
 /// Where the system has its time zones.
 const ZONES: &str = "/usr/share/zoneinfo";
 
-/// Reads the table that the configuration names: the list, or the time zone where there is no list or it cannot be
-/// used. Says in the log which one it is.
-pub(crate) fn read(config: &Leap, log: &mut Log) -> Option<LeapTable> {
-    let of_list = config.list_file.as_deref().and_then(|path| match list(path) {
-        Ok(leaps) => {
-            log.info(&format!("Using leap second list {path}"));
-            Some(leaps)
+/// How often the files are read again, seconds. A time zone is to be updated 12 hours before a leap second at the
+/// latest (chrony.conf(5), `leapsectz`).
+const READ_AGAIN_S: f64 = 6.0 * 3600.0;
+
+/// The largest file that is read, bytes: a list has 10,000, a time zone a third of that.
+const LENGTH_MAX: u64 = 1 << 20;
+
+/// The files that the configuration names, and what they said.
+#[derive(Debug)]
+pub(crate) struct LeapFiles {
+    config: Leap,
+    table: Option<LeapTable>,
+    /// What was wrong the last time, one line each.
+    warnings: Vec<String>,
+    /// When they are read again, and how long the host had slept when that was decided, nanoseconds; `None` when there
+    /// are none.
+    next: Option<(Mono, i64)>,
+}
+
+impl LeapFiles {
+    /// Reads them for the first time.
+    pub(crate) fn read(config: &Leap, now: Now, log: &mut Log) -> Self {
+        let mut files = Self {
+            config: config.clone(),
+            table: None,
+            warnings: Vec::new(),
+            next: None,
+        };
+        if config.list_file.is_some() || config.time_zone.is_some() {
+            files.next = Some((now.mono.plus_seconds(READ_AGAIN_S), now.slept_ns));
+            files.take_in(log);
         }
-        Err(why) => {
-            log.warn(&format!("Leap second list {path} failed check, ignoring : {why}"));
-            None
+        files
+    }
+
+    /// The leap seconds, where there are any.
+    pub(crate) fn table(&self) -> Option<&LeapTable> {
+        self.table.as_ref()
+    }
+
+    /// When they are to be read again.
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        self.next.map(|(next, _)| next)
+    }
+
+    /// Reads them again when it is time to. Returns the leap seconds when they are others; files that cannot be used
+    /// any more change nothing.
+    pub(crate) fn read_again(&mut self, now: Now, log: &mut Log) -> Option<&LeapTable> {
+        let (next, slept_ns) = self.next?;
+        let slept = Duration::from_nanos(u64::try_from(now.slept_ns - slept_ns).unwrap_or(0));
+        if now.mono + slept < next {
+            return None;
         }
-    });
-    let of_zone = || {
-        let zone = config.time_zone.as_deref()?;
-        match time_zone(zone) {
-            Ok(leaps) => {
-                log.info(&format!("Using {zone} timezone to obtain leap second data"));
-                Some(leaps)
+        self.next = Some((now.mono.plus_seconds(READ_AGAIN_S), now.slept_ns));
+        let is_new = self.take_in(log);
+        self.table.as_ref().filter(|_| is_new)
+    }
+
+    /// Takes the list, or the time zone where there is no list or it cannot be used. Says in the log which one it is
+    /// and what is wrong, when that is new. Returns whether there are other leap seconds.
+    fn take_in(&mut self, log: &mut Log) -> bool {
+        let mut warnings = Vec::new();
+        let of_list = self.config.list_file.as_deref().and_then(|path| {
+            let found =
+                list(path).map_err(|why| format!("Leap second list {path} failed check, ignoring : {why}"));
+            let found = found.map_err(|warning| warnings.push(warning)).ok()?;
+            Some((found, format!("Using leap second list {path}")))
+        });
+        let of_zone = || {
+            let zone = self.config.time_zone.as_deref()?;
+            let found = time_zone(zone)
+                .map_err(|why| format!("Timezone {zone} failed leap second check, ignoring : {why}"));
+            let found = found.map_err(|warning| warnings.push(warning)).ok()?;
+            Some((found, format!("Using {zone} timezone to obtain leap second data")))
+        };
+        let found = of_list.or_else(of_zone);
+        if warnings != self.warnings {
+            for warning in &warnings {
+                log.warn(warning);
             }
-            Err(why) => {
-                log.warn(&format!(
-                    "Timezone {zone} failed leap second check, ignoring : {why}"
-                ));
-                None
-            }
+            self.warnings = warnings;
         }
-    };
-    of_list.or_else(of_zone).as_ref().map(table)
+        let Some((leaps, said)) = found else { return false };
+        let found = Some(table(&leaps));
+        if found == self.table {
+            return false;
+        }
+        log.info(&said);
+        self.table = found;
+        true
+    }
 }
 
 fn list(path: &str) -> Result<LeapSeconds, String> {
-    let text = fs::read_to_string(path).map_err(|error| reason(&error))?;
-    LeapSeconds::from_list(&text).map_err(|error| error.to_string())
+    let bytes = read_regular(Path::new(path), LENGTH_MAX).map_err(|error| reason(&error))?;
+    LeapSeconds::from_list(&String::from_utf8_lossy(&bytes)).map_err(|error| error.to_string())
 }
 
 fn time_zone(zone: &str) -> Result<LeapSeconds, String> {
-    let bytes = fs::read(Path::new(ZONES).join(zone)).map_err(|error| reason(&error))?;
+    let bytes = read_regular(&Path::new(ZONES).join(zone), LENGTH_MAX).map_err(|error| reason(&error))?;
     LeapSeconds::from_time_zone(&bytes).map_err(|error| error.to_string())
 }
 
@@ -68,8 +133,22 @@ fn table(leaps: &LeapSeconds) -> LeapTable {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use units::UnixTime;
+
     use super::*;
     use crate::log::threshold;
+
+    /// So many hours after the start, of which the host has slept so many.
+    fn hours(since_start: i64, slept: i64) -> Now {
+        const HOUR_NS: i64 = 3_600_000_000_000;
+        Now {
+            mono: Mono::from_nanos((since_start - slept) * HOUR_NS),
+            wall: UnixTime::from_seconds(1_700_000_000),
+            slept_ns: slept * HOUR_NS,
+        }
+    }
 
     #[test]
     fn a_list_and_its_end_reach_the_engine() {
@@ -93,9 +172,9 @@ mod tests {
             };
             let _ = fs::remove_file(&path);
             let mut log = Log::to_file(&path.display().to_string(), threshold(0)).unwrap();
-            let table = read(&leap, &mut log);
+            let files = LeapFiles::read(&leap, hours(0, 0), &mut log);
             let said = fs::read_to_string(&path).unwrap();
-            (table.is_some(), said)
+            (files.table().is_some(), said)
         };
         assert_eq!(with(None, None), (false, String::new()));
         let good = good.display().to_string();
@@ -114,5 +193,51 @@ mod tests {
             said.contains("Timezone no/such failed leap second check, ignoring : No such file"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn files_are_read_again_and_what_is_new_is_said_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (list, path) = (folder.path().join("list"), folder.path().join("log"));
+        let mut log = Log::to_file(&path.display().to_string(), threshold(0)).unwrap();
+        let config = Leap {
+            list_file: Some(list.display().to_string()),
+            ..Leap::default()
+        };
+        let said = || {
+            let said = fs::read_to_string(&path).unwrap();
+            fs::write(&path, "").unwrap();
+            said
+        };
+        fs::write(&list, "#@\t9960057600\n2272060800\t10\n").unwrap();
+        let mut files = LeapFiles::read(&config, hours(0, 0), &mut log);
+        assert_eq!(files.table().unwrap().entries.len(), 1);
+        assert!(said().contains("Using leap second list"));
+        let mut again = |now| files.read_again(now, &mut log).map(|table| table.entries.len());
+
+        fs::write(&list, "#@\t9960057600\n2272060800\t10\n2287785600 11\n").unwrap();
+        assert_eq!(again(hours(5, 0)), None, "it is not time yet");
+        assert_eq!(again(hours(6, 5)), Some(2), "hours that the host slept count");
+        assert!(said().contains("Using leap second list"));
+        assert_eq!(again(hours(13, 5)), None, "nothing is new");
+        assert_eq!(said(), "");
+
+        fs::remove_file(&list).unwrap();
+        assert_eq!(again(hours(20, 5)), None);
+        assert!(said().contains("failed check, ignoring : No such file"));
+        assert_eq!(again(hours(27, 5)), None);
+        assert_eq!(said(), "");
+        assert_eq!(
+            files.table().unwrap().entries.len(),
+            2,
+            "what is known stays known"
+        );
+    }
+
+    #[test]
+    fn without_files_there_is_nothing_to_wait_for() {
+        let mut log = Log::to_stderr(threshold(0));
+        let files = LeapFiles::read(&Leap::default(), hours(0, 0), &mut log);
+        assert_eq!(files.deadline(), None);
     }
 }

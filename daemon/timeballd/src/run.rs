@@ -15,6 +15,7 @@ use os::{
 use units::Mono;
 
 use crate::control::ControlSockets;
+use crate::leap_files::LeapFiles;
 use crate::log::Log;
 use crate::log_files::LogFiles;
 use crate::metrics::MetricsServer;
@@ -47,6 +48,8 @@ pub(crate) struct Hands {
     pub ref_clocks: Vec<SharedMemory>,
     /// The real-time clock, when it is tracked.
     pub rtc: Option<Rtc>,
+    /// The files with the leap seconds.
+    pub leap_files: LeapFiles,
     /// What looks names up.
     pub resolver: Resolver,
     /// The daemon's log.
@@ -150,7 +153,8 @@ impl Daemon {
     /// The next instant at which something is to be done.
     fn next_due(&self) -> Option<Mono> {
         let metrics = self.hands.metrics.as_ref().and_then(MetricsServer::deadline);
-        [self.engine.poll_timeout(), self.hands.end_at, metrics]
+        let leap_files = self.hands.leap_files.deadline();
+        [self.engine.poll_timeout(), self.hands.end_at, metrics, leap_files]
             .into_iter()
             .flatten()
             .min()
@@ -257,6 +261,9 @@ impl Daemon {
         }
         if let Some(metrics) = &mut self.hands.metrics {
             metrics.expire(now.mono, &mut self.hands.waiter);
+        }
+        if let Some(table) = self.hands.leap_files.read_again(now, &mut self.hands.log) {
+            self.engine.handle_input(now, Input::LeapTable(table.clone()));
         }
         if self
             .engine

@@ -22,7 +22,7 @@ use crate::control::ControlSockets;
 use crate::files::{ConfigurationFiles, make_directory, read_drift};
 use crate::identity::{FEATURES, Identity};
 use crate::keys;
-use crate::leap_files;
+use crate::leap_files::LeapFiles;
 use crate::log::{Log, threshold};
 use crate::log_files::LogFiles;
 use crate::metrics::MetricsServer;
@@ -97,6 +97,7 @@ struct Prepared {
     keys: Vec<Key>,
     ref_clocks: Vec<SharedMemory>,
     rtc: Option<Rtc>,
+    leap_files: LeapFiles,
     arguments: Arguments,
     /// Removed when the daemon has ended.
     pid_file: Option<PidFile>,
@@ -151,13 +152,13 @@ fn prepare(
         .and_then(|drift| known_drift(Path::new(&drift.path), log));
     signals::install().map_err(|error| fatal("Could not handle signals", &error))?;
     let waiter = Waiter::new().map_err(|error| fatal("Could not make a timer", &error))?;
-    let leap_table = leap_files::read(&config.leap, log);
+    let leap_files = LeapFiles::read(&config.leap, now(&clock), log);
     let options = Options {
         observe: arguments.observe,
         drift,
         precision_s,
         era_start: ERA_START_S,
-        leap_table,
+        leap_table: leap_files.table().cloned(),
         once: arguments.once.map(|once| match once {
             Once::Set => engine::Once::Set,
             Once::Log => engine::Once::Log,
@@ -174,6 +175,7 @@ fn prepare(
         keys,
         ref_clocks,
         rtc,
+        leap_files,
         arguments: arguments.clone(),
         pid_file,
     })
@@ -194,6 +196,7 @@ impl Prepared {
             control: self.control,
             ref_clocks: self.ref_clocks,
             rtc: self.rtc,
+            leap_files: self.leap_files,
             resolver: Resolver::new(self.arguments.family),
             log,
             log_files: LogFiles::new(&self.config.logs),

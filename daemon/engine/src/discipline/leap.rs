@@ -89,7 +89,14 @@ impl Leaps {
         self.table.as_ref()?.tai_offset_s(now)
     }
 
-    /// Takes in what the sources announce; the table knows better. Returns whether the announcement is another.
+    /// Goes on with another table.
+    pub fn set_table(&mut self, table: LeapTable) {
+        self.table = Some(table);
+    }
+
+    /// Takes in what the sources announce. A leap second in the table needs nobody to announce it; one that the
+    /// sources announce needs no table, which may be older than it (chrony.conf(5), `leapsectz`). Returns whether the
+    /// announcement is another.
     pub fn announce(&mut self, now: UnixTime, from_sources: Leap) -> bool {
         let deaf = self
             .last
@@ -97,9 +104,9 @@ impl Leaps {
         let announced = match self.table.as_ref().and_then(|table| table.leap(now)) {
             // The clock may read the last second of the day once more.
             _ if deaf => Leap::Normal,
-            Some(leap) => leap,
-            None if !is_last_day_of_month(now) => Leap::Normal,
-            None => from_sources,
+            Some(leap @ (Leap::Insert | Leap::Delete)) => leap,
+            _ if !is_last_day_of_month(now) => Leap::Normal,
+            _ => from_sources,
         };
         let announced = if announced == Leap::Unsynchronised {
             Leap::Normal
@@ -164,7 +171,7 @@ mod tests {
         let mut leaps = Leaps::new(LeapMode::Step, Some(table()));
         assert!(
             !leaps.announce(UnixTime::from_seconds(NOON - 86_400), Leap::Insert),
-            "the table says there is none"
+            "it is not the day"
         );
         assert!(leaps.announce(UnixTime::from_seconds(NOON), Leap::Normal));
         assert_eq!(
@@ -174,6 +181,23 @@ mod tests {
         assert_eq!(leaps.tai_offset_s(UnixTime::from_seconds(NOON)), Some(36));
         assert_eq!(leaps.pass(UnixTime::from_seconds(1_483_228_800)), -1.0);
         assert_eq!(leaps.pending(), Leap::Normal);
+    }
+
+    #[test]
+    fn the_table_and_the_sources_need_not_wait_for_each_other() {
+        let old = LeapTable {
+            entries: vec![(1_435_708_800, 36)],
+            ..table()
+        };
+        let mut leaps = Leaps::new(LeapMode::Step, Some(old.clone()));
+        assert!(leaps.announce(UnixTime::from_seconds(NOON), Leap::Insert));
+        assert_eq!(leaps.pending(), Leap::Insert);
+
+        let mut leaps = Leaps::new(LeapMode::Step, Some(old));
+        assert!(!leaps.announce(UnixTime::from_seconds(NOON), Leap::Normal));
+        leaps.set_table(table());
+        assert!(leaps.announce(UnixTime::from_seconds(NOON), Leap::Normal));
+        assert_eq!(leaps.pending(), Leap::Insert);
     }
 
     #[test]
