@@ -82,11 +82,27 @@ pub fn gain_nothing() -> io::Result<()> {
     Ok(())
 }
 
-/// Locks the memory of the process, what it has and what it will get.
+/// Locks the memory of the process, what it has and what it will get. Where the amount is limited
+/// (`RLIMIT_MEMLOCK`) the limit is lifted first, or nothing is locked: the process would end at the first allocation
+/// beyond it.
 ///
 /// # Errors
 /// What the system says.
 pub fn lock_memory() -> io::Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the pointer is to a limit that lives through the call and that nothing else uses.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) })?;
+    if limit.rlim_cur != libc::RLIM_INFINITY {
+        let none = libc::rlimit {
+            rlim_cur: libc::RLIM_INFINITY,
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        // SAFETY: the pointer is to a limit that lives through the call and is only read.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const none) })?;
+    }
     // SAFETY: takes no pointers.
     check(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) })?;
     Ok(())

@@ -450,7 +450,11 @@ fn set_scheduling(arguments: &Arguments, config: &Config, log: &mut Log) {
     if (arguments.lock_memory || config.process.lock_memory)
         && let Err(error) = privileges::lock_memory()
     {
-        log.warn(&format!("Could not lock memory : {}", reason(&error)));
+        log.warn(&format!(
+            "Could not lock memory, running on without : {}. It needs RLIMIT_MEMLOCK to be unlimited (systemd: \
+             LimitMEMLOCK=infinity)",
+            reason(&error)
+        ));
     }
 }
 

@@ -75,12 +75,19 @@ struct Daemon {
 impl Daemon {
     /// Starts it; in its configuration `@DIR@` is a directory for the test.
     fn start(user: &str, config: &str) -> Self {
+        Self::start_through(&[], user, config)
+    }
+
+    /// Likewise, with a program that prepares the start before it becomes the daemon.
+    fn start_through(before: &[&str], user: &str, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         let conf = folder.path().join("conf");
         fs::write(&conf, config.replace("@DIR@", folder.path().to_str().unwrap())).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_timeballd"))
-            .args(["-x", "-d", "-u", user, "-f"])
+        let mut words = before.to_vec();
+        words.extend([env!("CARGO_BIN_EXE_timeballd"), "-x", "-d", "-u", user, "-f"]);
+        let child = Command::new(words[0])
+            .args(&words[1..])
             .arg(conf)
             .stdin(Stdio::null())
             .stderr(log)
@@ -91,6 +98,20 @@ impl Daemon {
 
     fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// What the kernel says of it in `/proc/PID/status`, the first word.
+    fn status(&self, name: &str) -> String {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let found = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        found.split_whitespace().next().unwrap().to_owned()
+    }
+
+    /// The limit of locked memory.
+    fn limit(&self) -> String {
+        let text = fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap();
+        let found = text.lines().find(|line| line.starts_with("Max locked memory"));
+        found.unwrap().to_owned()
     }
 
     /// Waits until something is so.
@@ -161,5 +182,35 @@ fn a_directory_of_somebody_else_has_no_socket_and_that_is_said_with_the_reason()
         let log = daemon.end();
         assert!(log.contains(&"Wrong permissions on /tmp".to_owned()), "{log:?}");
         assert!(!Path::new("/tmp/socket").exists());
+    });
+}
+
+/// Without a limit that can be lifted nothing is locked: what is allocated later would not be had.
+#[test]
+fn memory_is_locked_without_a_limit_or_not_at_all() {
+    inside(|| {
+        let user = somebody().0;
+        let config =
+            "port 0\ncmdport 0\nbindcmdaddress /\npidfile @DIR@/pid\nlock_all\nserver 127.0.0.1 port 9\n";
+        let limited = ["prlimit", "--memlock=8388608:8388608"];
+        let unprivileged = ["setpriv", "--bounding-set=-sys_resource"];
+        let check = |before: &[&str]| {
+            let mut daemon = Daemon::start_through(before, user, config);
+            daemon.wait_until("it runs", |daemon| daemon.folder.path().join("pid").exists());
+            daemon.wait_until("it is set up", |daemon| {
+                daemon.log().contains("Running with root privileges") || daemon.status("Uid:") != "0"
+            });
+            let is_locked = daemon.status("VmLck:") != "0";
+            let is_unlimited = daemon.limit().contains("unlimited");
+            let log = daemon.end();
+            let is_said = log
+                .iter()
+                .any(|line| line.starts_with("Could not lock memory, running on without : "));
+            assert_eq!((is_locked, is_said), (is_unlimited, !is_unlimited), "{log:?}");
+        };
+        // Whether root may lift a limit is up to where the test runs.
+        check(&[]);
+        check(&limited);
+        check(&[&unprivileged[..], &limited].concat());
     });
 }
