@@ -11,6 +11,7 @@ use os::{ClockError, SharedMemory, Token, UdpOptions, UdpSocket, Watch, reason};
 use crate::files::{ConfigurationFiles, take_dumps, write_drift, write_dump, write_rtc};
 use crate::keys;
 use crate::log::Log;
+use crate::log_files::Change;
 use crate::run::{Daemon, Hands};
 
 impl Daemon {
@@ -64,11 +65,11 @@ impl Daemon {
                 hands.look_up();
             }
             Output::Log { severity, text } => hands.log.write(severity, &text),
-            Output::LogFile { file, line } => {
-                if let Err(warning) = hands.log_files.write(file, &line) {
-                    hands.log.warn(&warning);
-                }
-            }
+            Output::LogFile { file, line } => match hands.log_files.write(file, &line) {
+                Some(Change::Fails(text)) => hands.log.warn(&text),
+                Some(Change::Works(text)) => hands.log.info(&text),
+                None => {}
+            },
             Output::WriteDrift {
                 frequency_ppm,
                 skew_ppm,

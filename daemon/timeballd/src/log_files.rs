@@ -1,9 +1,9 @@
 //! Logs of measurements: one file each, with a heading that comes again every so many lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use conf::config::Logs;
 use engine::io::LogFile;
@@ -16,6 +16,17 @@ pub(crate) struct LogFiles {
     /// After how many lines the heading is repeated; 0 is never.
     banner_lines: u32,
     open: BTreeMap<LogFile, Open>,
+    /// Those whose last line could not be written.
+    failing: BTreeSet<LogFile>,
+}
+
+/// What is worth a line in the daemon's own log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A log cannot be written any more, and why.
+    Fails(String),
+    /// It can again.
+    Works(String),
 }
 
 /// One that is open.
@@ -33,28 +44,36 @@ impl LogFiles {
             directory: logs.dir.as_ref().map(PathBuf::from),
             banner_lines: logs.banner_lines,
             open: BTreeMap::new(),
+            failing: BTreeSet::new(),
         }
     }
 
-    /// Writes a line at the end of a log, below its heading.
-    ///
-    /// # Errors
-    /// What the system says, with the file's name.
-    pub(crate) fn write(&mut self, log: LogFile, line: &str) -> Result<(), String> {
-        let Some(directory) = &self.directory else {
-            return Ok(());
-        };
-        let (name, heading, width) = of(log);
-        let path = directory.join(name);
-        let said = |error: io::Error| format!("Could not write {} : {}", path.display(), reason(&error));
+    /// Writes a line at the end of a log, below its heading. Returns what is to be said of that: something when it
+    /// begins to fail, and when it works again.
+    pub(crate) fn write(&mut self, log: LogFile, line: &str) -> Option<Change> {
+        let path = self.directory.as_ref()?.join(of(log).0);
+        match self.try_write(log, &path, line) {
+            Ok(()) => self
+                .failing
+                .remove(&log)
+                .then(|| Change::Works(format!("{} is written again", path.display()))),
+            Err(error) => {
+                // It is opened anew by the next line, which has a heading: lines are missing above it.
+                self.open.remove(&log);
+                let why = reason(&error);
+                self.failing
+                    .insert(log)
+                    .then(|| Change::Fails(format!("Could not write {} : {why}", path.display())))
+            }
+        }
+    }
+
+    fn try_write(&mut self, log: LogFile, path: &Path, line: &str) -> io::Result<()> {
+        let (_, heading, width) = of(log);
         let open = match self.open.entry(log) {
             std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::btree_map::Entry::Vacant(vacant) => {
-                let file = OpenOptions::new()
-                    .append(true)
-                    .create(true)
-                    .open(&path)
-                    .map_err(said)?;
+                let file = OpenOptions::new().append(true).create(true).open(path)?;
                 vacant.insert(Open { file, lines: 0 })
             }
         };
@@ -66,7 +85,7 @@ impl LogFiles {
         open.lines = open.lines.wrapping_add(1);
         text.push_str(line);
         text.push('\n');
-        open.file.write_all(text.as_bytes()).map_err(said)
+        open.file.write_all(text.as_bytes())
     }
 
     /// Closes all; they are opened anew by their next line.
@@ -133,7 +152,7 @@ mod tests {
     fn the_heading_comes_again() {
         let (folder, mut logs) = logs(2);
         for line in ["one", "two", "three"] {
-            logs.write(LogFile::Tracking, line).unwrap();
+            assert_eq!(logs.write(LogFile::Tracking, line), None);
         }
         assert_eq!(
             lines(&folder),
@@ -146,35 +165,58 @@ mod tests {
     #[test]
     fn the_heading_can_be_left_out() {
         let (folder, mut logs) = logs(0);
-        logs.write(LogFile::Tracking, "one").unwrap();
+        assert_eq!(logs.write(LogFile::Tracking, "one"), None);
         logs.close();
-        logs.write(LogFile::Tracking, "two").unwrap();
+        assert_eq!(logs.write(LogFile::Tracking, "two"), None);
         assert_eq!(lines(&folder), ["one", "two"]);
     }
 
     #[test]
     fn a_closed_file_may_have_been_moved() {
         let (folder, mut logs) = logs(32);
-        logs.write(LogFile::Tracking, "one").unwrap();
+        assert_eq!(logs.write(LogFile::Tracking, "one"), None);
         std::fs::rename(folder.path().join("tracking.log"), folder.path().join("old")).unwrap();
         logs.close();
-        logs.write(LogFile::Tracking, "two").unwrap();
+        assert_eq!(logs.write(LogFile::Tracking, "two"), None);
         assert_eq!(lines(&folder).last().unwrap(), "two");
     }
 
     #[test]
     fn without_a_directory_nothing_is_written_and_a_wrong_one_is_said() {
-        LogFiles::new(&Logs::default())
-            .write(LogFile::Selection, "line")
-            .unwrap();
+        assert_eq!(
+            LogFiles::new(&Logs::default()).write(LogFile::Selection, "line"),
+            None
+        );
         let dir = Some("/nowhere".to_owned());
         let mut logs = LogFiles::new(&Logs {
             dir,
             ..Logs::default()
         });
-        assert_eq!(
-            logs.write(LogFile::Selection, "line").unwrap_err(),
-            "Could not write /nowhere/selection.log : No such file or directory"
-        );
+        let said = "Could not write /nowhere/selection.log : No such file or directory".to_owned();
+        assert_eq!(logs.write(LogFile::Selection, "line"), Some(Change::Fails(said)));
+    }
+
+    #[test]
+    fn that_a_file_cannot_be_written_is_said_once_and_that_it_can_again() {
+        let (folder, mut logs) = logs(32);
+        let path = folder.path().join("tracking.log");
+        // As a disk without room is one.
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let fails = Change::Fails(format!(
+            "Could not write {} : No space left on device",
+            path.display()
+        ));
+        assert_eq!(logs.write(LogFile::Tracking, "one"), Some(fails.clone()));
+        assert_eq!(logs.write(LogFile::Tracking, "two"), None);
+        assert_eq!(logs.write(LogFile::Selection, "another"), None);
+        std::fs::remove_file(&path).unwrap();
+        let works = Change::Works(format!("{} is written again", path.display()));
+        assert_eq!(logs.write(LogFile::Tracking, "three"), Some(works));
+        assert_eq!(logs.write(LogFile::Tracking, "four"), None);
+        assert_eq!(lines(&folder), ["=====", "   Da", "=====", "three", "four"]);
+        logs.close();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        assert_eq!(logs.write(LogFile::Tracking, "five"), Some(fails));
     }
 }
