@@ -8,7 +8,7 @@ use std::path::Path;
 use engine::io::{ClockCommand, Input, Output, RefClockReading, Severity, SocketUse};
 use os::{ClockError, SharedMemory, Token, UdpOptions, UdpSocket, Watch, reason};
 
-use crate::files::{ConfigurationFiles, take_dumps, write_drift, write_dump, write_rtc};
+use crate::files::{SourceFiles, take_dumps, write_drift, write_dump, write_rtc};
 use crate::keys;
 use crate::log::Log;
 use crate::log_files::Change;
@@ -98,7 +98,7 @@ impl Daemon {
             Output::ReadRefClock { ref_clock } => self.read_ref_clock(ref_clock),
             Output::ReadSourceFiles => {
                 let (sources, problems) =
-                    conf::chrony::read_source_dirs(&hands.config.source_dirs, &ConfigurationFiles);
+                    conf::chrony::read_source_dirs(&hands.config.source_dirs, &SourceFiles);
                 for problem in problems {
                     hands.log.warn(&problem.as_original());
                 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use conf::include::{FILE_LENGTH_MAX, NAMES_MAX, ReadError, Reader};
 use conf::rtc::RtcError;
-use os::files::replace;
+use os::files::{read_regular, replace};
 use os::privileges::User;
 use os::reason;
 
@@ -43,6 +43,24 @@ impl Reader for ConfigurationFiles {
         let entries = fs::read_dir(path).map_err(|error| read_error(&error))?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         Ok(names.take(NAMES_MAX).collect())
+    }
+}
+
+/// Reads the files of source directories: whoever may put one there cannot hold the daemon up with a pipe.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SourceFiles;
+
+impl Reader for SourceFiles {
+    fn read_file(&self, path: &str) -> Result<String, ReadError> {
+        let limit = u64::try_from(FILE_LENGTH_MAX)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
+        let bytes = read_regular(Path::new(path), limit).map_err(|error| read_error(&error))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
+        ConfigurationFiles.list_dir(path)
     }
 }
 
@@ -132,12 +150,11 @@ pub(crate) fn take_dumps(directory: &Path) -> Vec<(String, String)> {
     paths
         .iter()
         .filter_map(|path| {
-            let mut text = String::new();
-            let read = File::open(path).and_then(|file| file.take(DUMP_LENGTH_MAX).read_to_string(&mut text));
+            let read = read_regular(path, DUMP_LENGTH_MAX);
             // What stays would be of an earlier time at the next start.
             let _ = fs::remove_file(path);
             let source = path.file_stem()?.to_str()?.to_owned();
-            read.ok().map(|_| (source, text))
+            Some((source, String::from_utf8(read.ok()?).ok()?))
         })
         .collect()
 }
@@ -173,12 +190,32 @@ mod tests {
         assert_eq!(read_drift(&path).unwrap_err().kind(), ErrorKind::InvalidData);
     }
 
+    fn make_pipe(path: &Path) {
+        let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+        assert!(made.success());
+    }
+
+    #[test]
+    fn a_pipe_in_a_source_directory_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        make_pipe(&folder.path().join("a.sources"));
+        fs::write(folder.path().join("b.sources"), "server b\n").unwrap();
+        let dirs = [vec![folder.path().to_str().unwrap().to_owned()]];
+        let (sources, problems) = conf::chrony::read_source_dirs(&dirs, &SourceFiles);
+        assert_eq!(sources.len(), 1);
+        let said: Vec<String> = problems.iter().map(|problem| problem.as_original()).collect();
+        let pipe = folder.path().join("a.sources");
+        let expected = format!("Could not open {} : It is no regular file", pipe.display());
+        assert_eq!(said, [expected]);
+    }
+
     #[test]
     fn dumps_are_taken_once_and_other_files_stay() {
         let folder = tempfile::tempdir().unwrap();
         write_dump(folder.path(), "192.0.2.7", "one").unwrap();
         write_dump(folder.path(), "2001:db8::7", "two").unwrap();
         write_dump(folder.path(), "refid:50505300", "three").unwrap();
+        make_pipe(&folder.path().join("192.0.2.8.dat"));
         for other in ["note.dat", "refid:x.dat", "192.0.2.7.nts"] {
             fs::write(folder.path().join(other), "other").unwrap();
         }

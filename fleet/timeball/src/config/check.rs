@@ -94,7 +94,7 @@ fn report(args: &CheckArgs, given: String) -> Report {
     let diagnostics = match args.dialect {
         Dialect::Chrony => {
             let (config, mut diagnostics) = parse(&args.file, &files);
-            diagnostics.extend(read_source_dirs(&config.source_dirs, &Disk).1);
+            diagnostics.extend(read_source_dirs(&config.source_dirs, &RegularFiles).1);
             diagnostics
         }
     };
@@ -171,6 +171,24 @@ impl Reader for AlreadyRead<'_> {
             Ok(self.text.clone())
         } else {
             Disk.read_file(path)
+        }
+    }
+
+    fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
+        Disk.list_dir(path)
+    }
+}
+
+/// The files of this machine without pipes and devices, as the daemon reads source directories.
+struct RegularFiles;
+
+impl Reader for RegularFiles {
+    fn read_file(&self, path: &str) -> Result<String, ReadError> {
+        let kind = fs::metadata(path).map_err(|error| read_error(&error))?;
+        if kind.is_file() || kind.is_dir() {
+            Disk.read_file(path)
+        } else {
+            Err(ReadError::Other("It is no regular file".to_owned()))
         }
     }
 
