@@ -13,14 +13,19 @@ use units::Mono;
 const LISTENER: Token = Token(u32::MAX - 4);
 const FIRST_CONNECTION: u32 = u32::MAX - 16;
 
-/// The largest number of connections at a time. More are closed at once.
-const CONNECTIONS_MAX: u32 = 8;
+/// The largest number of connections at a time. For one more, the one that has kept waiting longest for its request is
+/// closed.
+const CONNECTIONS_MAX: usize = 8;
 
 /// The longest head of a request, bytes.
 const HEAD_LENGTH_MAX: usize = 4096;
 
 /// How long a connection may take, seconds.
 const PATIENCE_S: f64 = 10.0;
+
+/// How long no connection is taken after one could not be, seconds: as long as there is no descriptor for it, the
+/// listening socket stays readable.
+const PAUSE_S: f64 = 1.0;
 
 /// The type of the page (Prometheus, text format).
 const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -30,6 +35,8 @@ const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) struct MetricsServer {
     listener: TcpListener,
     connections: Vec<Connection>,
+    /// Until when the listening socket is not watched.
+    paused: Option<Mono>,
 }
 
 /// One that has connected.
@@ -64,6 +71,7 @@ impl MetricsServer {
         Ok(Self {
             listener,
             connections: Vec::new(),
+            paused: None,
         })
     }
 
@@ -72,13 +80,18 @@ impl MetricsServer {
         waiter.watch(LISTENER, &self.listener, Watch::Readable);
     }
 
-    /// When the next connection has taken too long.
+    /// When the next connection has taken too long, or the pause is over.
     pub(crate) fn deadline(&self) -> Option<Mono> {
-        self.connections.iter().map(|connection| connection.until).min()
+        let connections = self.connections.iter().map(|connection| connection.until);
+        connections.chain(self.paused).min()
     }
 
-    /// Closes the connections that have taken too long.
+    /// Closes the connections that have taken too long, and ends the pause.
     pub(crate) fn expire(&mut self, now: Mono, waiter: &mut Waiter) {
+        if self.paused.is_some_and(|until| until <= now) {
+            self.paused = None;
+            self.watch(waiter);
+        }
         self.connections.retain(|connection| {
             let stays = connection.until > now;
             if !stays {
@@ -131,18 +144,30 @@ impl MetricsServer {
         true
     }
 
-    /// Takes a connection, if there is room for one.
+    /// Takes a connection, if there is room for one or room can be made.
     fn accept(&mut self, now: Mono, waiter: &mut Waiter) {
-        // One that went away, or that is one too many, is dropped: nobody waits for it here.
-        let Ok((stream, _)) = self.listener.accept() else {
-            return;
+        let stream = match self.listener.accept() {
+            Ok((stream, _)) => stream,
+            // It went away.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => {
+                return;
+            }
+            Err(_) => {
+                waiter.forget(LISTENER);
+                self.paused = Some(now.plus_seconds(PAUSE_S));
+                return;
+            }
         };
+        if self.connections.len() >= CONNECTIONS_MAX {
+            self.make_room(waiter);
+        }
         let used = |token: Token| {
             self.connections
                 .iter()
                 .any(|connection| connection.token == token)
         };
-        let mut tokens = (0..CONNECTIONS_MAX).map(|slot| Token(FIRST_CONNECTION + slot));
+        let mut tokens = (FIRST_CONNECTION..).take(CONNECTIONS_MAX).map(Token);
+        // All others are being answered: one that is too many is dropped, and nobody waits for it here.
         let Some(token) = tokens.find(|&token| !used(token)) else {
             return;
         };
@@ -156,6 +181,18 @@ impl MetricsServer {
                 answer: Vec::new(),
                 until,
             });
+        }
+    }
+
+    /// Closes the oldest of the connections whose request has not come.
+    fn make_room(&mut self, waiter: &mut Waiter) {
+        let waiting = self.connections.iter().enumerate();
+        let oldest = waiting
+            .filter(|(_, connection)| connection.answer.is_empty())
+            .min_by_key(|(_, connection)| connection.until);
+        if let Some((place, _)) = oldest {
+            let connection = self.connections.swap_remove(place);
+            waiter.forget(connection.token);
         }
     }
 }
@@ -348,15 +385,47 @@ mod tests {
         let mut scene = Scene::new("");
         let streams: Vec<TcpStream> = (0..CONNECTIONS_MAX + 3).map(|_| scene.connect()).collect();
         scene.run();
-        assert_eq!(
-            scene.server.connections.len(),
-            usize::try_from(CONNECTIONS_MAX).unwrap()
-        );
+        assert_eq!(scene.server.connections.len(), CONNECTIONS_MAX);
         let deadline = scene.server.deadline().unwrap();
         scene.server.expire(deadline, &mut scene.waiter);
-        assert!(scene.server.connections.len() < usize::try_from(CONNECTIONS_MAX).unwrap());
+        assert!(scene.server.connections.len() < CONNECTIONS_MAX);
         scene.server.expire(Mono::MAX, &mut scene.waiter);
         assert_eq!(scene.server.deadline(), None);
         drop(streams);
+    }
+
+    #[test]
+    fn connections_that_ask_nothing_keep_nobody_out() {
+        let mut scene = Scene::new("numbers 1\n");
+        let idle: Vec<TcpStream> = (0..3 * CONNECTIONS_MAX).map(|_| scene.connect()).collect();
+        scene.run();
+        let mut stream = scene.connect();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+        assert!(scene.read(&mut stream).ends_with("numbers 1\n"));
+        drop(idle);
+    }
+
+    #[test]
+    fn what_cannot_be_taken_is_left_alone_for_a_while() {
+        let mut scene = Scene::new("numbers 1\n");
+        // A socket that listens no more refuses every `accept`, as one does for which there is no descriptor.
+        let (listener, _refusing) = {
+            let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+            (TcpListener::from(std::os::fd::OwnedFd::from(one)), other)
+        };
+        let good = std::mem::replace(&mut scene.server.listener, listener);
+        let now = Clock::new().now().mono;
+        scene.server.accept(now, &mut scene.waiter);
+        let over = scene.server.deadline().unwrap();
+        assert!(over > now);
+
+        scene.server.listener = good;
+        let mut stream = scene.connect();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+        scene.run();
+        assert!(scene.server.connections.is_empty(), "it is not watched");
+        scene.server.expire(over, &mut scene.waiter);
+        assert_eq!(scene.server.deadline(), None);
+        assert!(scene.read(&mut stream).ends_with("numbers 1\n"));
     }
 }
