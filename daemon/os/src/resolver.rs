@@ -7,13 +7,13 @@ use std::collections::VecDeque;
 use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::thread::{Builder, JoinHandle};
 
 use crate::errno::check;
 use crate::signals;
-use crate::socket::ip_of;
+use crate::socket::host_of;
 
 /// The stack of the helper thread, bytes: name services are libraries with habits of their own.
 const STACK_LENGTH: usize = 512 * 1024;
@@ -44,8 +44,9 @@ pub enum LookupError {
     TryAgain,
 }
 
-/// All addresses of a name in the resolver's order, or why there are none.
-pub type Answer = Result<Vec<IpAddr>, LookupError>;
+/// All addresses of a name in the resolver's order, or why there are none. They have no port; a link-local one has its
+/// interface (`scope_id`) where the name says it.
+pub type Answer = Result<Vec<SocketAddr>, LookupError>;
 
 /// Looks names up, one at a time, in the order in which they were asked.
 #[derive(Debug, Default)]
@@ -59,6 +60,7 @@ pub struct Resolver {
 #[derive(Debug)]
 struct Running {
     id: u32,
+    name: String,
     done: OwnedFd,
     thread: JoinHandle<Answer>,
 }
@@ -91,19 +93,25 @@ impl Resolver {
         };
         let (done, tell) = pipe()?;
         let family = self.family;
+        let wanted = name.clone();
         let thread = Builder::new()
             .name("resolver".to_owned())
             .stack_size(STACK_LENGTH)
             .spawn(move || {
                 signals::leave_to_others();
-                let answer = look_up(&name, family);
+                let answer = look_up(&wanted, family);
                 // SAFETY: the pointer is to one byte, as given. The other end is read until this byte or the end, so
                 // that nothing is lost if it cannot be written.
                 let _ = unsafe { libc::write(tell.as_raw_fd(), [0u8].as_ptr().cast(), 1) };
                 answer
             })?;
         self.waiting.pop_front();
-        let running = self.running.insert(Running { id, done, thread });
+        let running = self.running.insert(Running {
+            id,
+            name,
+            done,
+            thread,
+        });
         Ok(Some(running.done.as_fd()))
     }
 
@@ -113,14 +121,19 @@ impl Resolver {
         self.running.as_ref().map(|running| running.done.as_fd())
     }
 
-    /// Waits for the answer to the lookup under way and takes it; its descriptor is closed. `None` when there is
-    /// no lookup under way.
-    pub fn finish(&mut self) -> Option<(u32, Answer)> {
-        let Running { id, done, thread } = self.running.take()?;
+    /// Waits for the answer to the lookup under way and takes it, with the number and the name; its descriptor is
+    /// closed. `None` when there is no lookup under way.
+    pub fn finish(&mut self) -> Option<(u32, String, Answer)> {
+        let Running {
+            id,
+            name,
+            done,
+            thread,
+        } = self.running.take()?;
         let mut byte = 0u8;
         // SAFETY: the pointer is to one byte, as given. It returns when the thread has written or ended.
         let _ = unsafe { libc::read(done.as_raw_fd(), (&raw mut byte).cast(), 1) };
-        Some((id, thread.join().unwrap_or(Err(LookupError::TryAgain))))
+        Some((id, name, thread.join().unwrap_or(Err(LookupError::TryAgain))))
     }
 }
 
@@ -164,7 +177,7 @@ pub fn look_up(name: &str, family: AddressFamily) -> Answer {
         // SAFETY: not null, hence an entry of the list that `getaddrinfo` made and that is freed below.
         let entry = unsafe { &*next };
         // SAFETY: an entry's address is one of the family that it says.
-        if let Some(address) = unsafe { ip_of(entry.ai_addr) }
+        if let Some(address) = unsafe { host_of(entry.ai_addr) }
             && !addresses.contains(&address)
         {
             addresses.push(address);
@@ -195,11 +208,15 @@ mod tests {
         assert!(resolver.start().unwrap().is_none(), "one at a time");
         assert_eq!(
             resolver.finish(),
-            Some((7, Ok(vec!["192.0.2.7".parse().unwrap()])))
+            Some((
+                7,
+                "192.0.2.7".to_owned(),
+                Ok(vec!["192.0.2.7:0".parse().unwrap()])
+            ))
         );
         assert!(resolver.start().unwrap().is_some());
-        let (id, answer) = resolver.finish().unwrap();
-        assert_eq!(id, 8);
+        let (id, name, answer) = resolver.finish().unwrap();
+        assert_eq!((id, name.as_str()), (8, "not a name"));
         assert!(answer.is_err());
         assert_eq!(resolver.finish(), None);
     }
@@ -208,9 +225,16 @@ mod tests {
     fn the_family_is_kept() {
         assert_eq!(
             look_up("::1", AddressFamily::Any),
-            Ok(vec!["::1".parse().unwrap()])
+            Ok(vec!["[::1]:0".parse().unwrap()])
         );
         assert!(look_up("::1", AddressFamily::Ipv4).is_err());
         assert!(look_up("a\0b", AddressFamily::Any).is_err());
+    }
+
+    #[test]
+    fn the_interface_of_a_link_local_address_is_kept() {
+        let found = look_up("fe80::1%lo", AddressFamily::Any).unwrap();
+        assert_eq!(found, ["[fe80::1%1]:0".parse().unwrap()]);
+        assert!(look_up("fe80::1%no such", AddressFamily::Any).is_err());
     }
 }

@@ -90,6 +90,6 @@ fn works(folder: &Path) {
     let mut resolver = Resolver::new(AddressFamily::Any);
     resolver.ask(1, "localhost".to_owned());
     resolver.start().unwrap();
-    let (_, answer) = resolver.finish().unwrap();
-    assert!(answer.unwrap().iter().all(IpAddr::is_loopback));
+    let (_, _, answer) = resolver.finish().unwrap();
+    assert!(answer.unwrap().iter().all(|address| address.ip().is_loopback()));
 }

@@ -38,6 +38,11 @@ impl Daemon {
                         reason(&error)
                     );
                     hands.log.write(severity, &text);
+                    if let SocketUse::Client { remote, .. } = purpose
+                        && let Some(warning) = hands.links.explain(hands.links.with_link(remote))
+                    {
+                        hands.log.warn(&warning);
+                    }
                 }
             },
             Output::Close { socket } => {
@@ -53,7 +58,7 @@ impl Daemon {
                 let sent = hands
                     .sockets
                     .get(&socket)
-                    .is_some_and(|open| open.send(&bytes, to, from).is_ok());
+                    .is_some_and(|open| open.send(&bytes, hands.links.with_link(to), from).is_ok());
                 if !sent {
                     self.tell(Input::SendFailed { socket });
                 }
@@ -183,7 +188,7 @@ impl Hands {
                     std::net::SocketAddr::V6(_) => client.bind_ipv6.map(IpAddr::V6),
                 },
                 port: local_port,
-                remote: Some(remote),
+                remote: Some(self.links.with_link(remote)),
                 device: client.bind_device.as_deref(),
                 early: local_port != 0,
                 ..UdpOptions::default()

@@ -14,6 +14,7 @@ mod files;
 mod identity;
 mod keys;
 mod leap_files;
+mod links;
 mod log;
 mod log_files;
 mod metrics;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use conf::config::Config;
@@ -16,6 +17,7 @@ use units::Mono;
 
 use crate::control::ControlSockets;
 use crate::leap_files::LeapFiles;
+use crate::links::Links;
 use crate::log::Log;
 use crate::log_files::LogFiles;
 use crate::metrics::MetricsServer;
@@ -52,6 +54,8 @@ pub(crate) struct Hands {
     pub leap_files: LeapFiles,
     /// What looks names up.
     pub resolver: Resolver,
+    /// Where link-local addresses are.
+    pub links: Links,
     /// The daemon's log.
     pub log: Log,
     /// The logs of measurements.
@@ -233,10 +237,16 @@ impl Daemon {
     /// Takes in the answer of the resolver, and has it look up the next name.
     fn answer(&mut self) {
         self.hands.waiter.forget(RESOLVER);
-        if let Some((lookup, answer)) = self.hands.resolver.finish() {
+        if let Some((lookup, name, answer)) = self.hands.resolver.finish() {
             let answer = answer.map_err(|error| match error {
                 os::LookupError::NotFound => LookupError::NotFound,
                 os::LookupError::TryAgain => LookupError::TryAgain,
+            });
+            let answer = answer.map(|addresses| {
+                for warning in self.hands.links.learn(&name, &addresses) {
+                    self.hands.log.warn(&warning);
+                }
+                addresses.iter().map(SocketAddr::ip).collect()
             });
             self.tell(Input::Resolved {
                 lookup: LookupId(lookup),

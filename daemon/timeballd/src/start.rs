@@ -23,6 +23,7 @@ use crate::files::{ConfigurationFiles, make_directory, read_drift};
 use crate::identity::{FEATURES, Identity};
 use crate::keys;
 use crate::leap_files::LeapFiles;
+use crate::links::Links;
 use crate::log::{Log, threshold};
 use crate::log_files::LogFiles;
 use crate::metrics::MetricsServer;
@@ -198,6 +199,7 @@ impl Prepared {
             rtc: self.rtc,
             leap_files: self.leap_files,
             resolver: Resolver::new(self.arguments.family),
+            links: Links::default(),
             log,
             log_files: LogFiles::new(&self.config.logs),
             announcements,

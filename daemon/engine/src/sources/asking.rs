@@ -298,7 +298,9 @@ impl Sources {
             None => self.at(incoming.from.ip())?,
         };
         let source = self.by_id.get(&id)?;
-        (source.remote() == Some(incoming.from)).then_some(id)
+        // An IPv6 address comes with the link that it came in on, which is no part of it here.
+        let end = |address: SocketAddr| (address.ip(), address.port());
+        (source.remote().map(end) == Some(end(incoming.from))).then_some(id)
     }
 
     /// A valid answer came: what was waiting for it goes on.

@@ -97,11 +97,11 @@ impl From<SocketAddr> for RawAddress {
     }
 }
 
-/// The IP address in an address that the system made.
+/// The address, without a port, in an address that the system made. A link-local one has its interface.
 ///
 /// # Safety
 /// The pointer is null or to an address that is as long as its family says.
-pub(crate) unsafe fn ip_of(address: *const libc::sockaddr) -> Option<IpAddr> {
+pub(crate) unsafe fn host_of(address: *const libc::sockaddr) -> Option<SocketAddr> {
     if address.is_null() {
         return None;
     }
@@ -111,12 +111,13 @@ pub(crate) unsafe fn ip_of(address: *const libc::sockaddr) -> Option<IpAddr> {
         libc::AF_INET => {
             // SAFETY: the caller promises that an address of this family is a whole `sockaddr_in`.
             let raw = unsafe { address.cast::<libc::sockaddr_in>().read_unaligned() };
-            Some(IpAddr::V4(ipv4(raw.sin_addr)))
+            Some(SocketAddr::new(IpAddr::V4(ipv4(raw.sin_addr)), 0))
         }
         libc::AF_INET6 => {
             // SAFETY: the caller promises that an address of this family is a whole `sockaddr_in6`.
             let raw = unsafe { address.cast::<libc::sockaddr_in6>().read_unaligned() };
-            Some(IpAddr::V6(Ipv6Addr::from(raw.sin6_addr.s6_addr)))
+            let ip = Ipv6Addr::from(raw.sin6_addr.s6_addr);
+            Some(SocketAddrV6::new(ip, 0, 0, raw.sin6_scope_id).into())
         }
         _ => None,
     }

@@ -11,7 +11,7 @@ mod stamping;
 mod udp;
 mod unix;
 
-pub(crate) use address::ip_of;
+pub(crate) use address::host_of;
 pub use stamping::Stamping;
 pub use udp::{Received, Transmitted, UdpOptions, UdpSocket};
 pub use unix::{SOCKET_PATH_MAX, UnixPeer, UnixSocket};

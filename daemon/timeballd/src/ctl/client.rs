@@ -156,14 +156,15 @@ fn open(host: &str, port: u16) -> io::Result<Transport> {
         return open_unix(Path::new(host));
     }
     let addresses = look_up(host, AddressFamily::Any).map_err(io::Error::other)?;
-    let remote = addresses.first().copied().ok_or(ErrorKind::NotFound)?;
+    let mut remote = addresses.first().copied().ok_or(ErrorKind::NotFound)?;
+    remote.set_port(port);
     let local: IpAddr = if remote.is_ipv6() {
         [0u16; 8].into()
     } else {
         [0u8; 4].into()
     };
     let socket = UdpSocket::bind((local, 0))?;
-    socket.connect((remote, port))?;
+    socket.connect(remote)?;
     Ok(Transport::Udp(socket))
 }
 

@@ -5,7 +5,7 @@ use crate::programs::{
     THEIR_IPV6, accepted, chronyc, start_chronyd, start_ntpsec, start_openntpd, start_timeballd,
 };
 use crate::rules::{Association, Mac, check_requests};
-use crate::world::{World, inside};
+use crate::world::{Host, World, inside};
 
 /// Of key 5 the other does not know the secret.
 const DENIED: &str = "192.0.2.18";
@@ -133,6 +133,27 @@ fn of_chronyd_with_keys() {
         check_reports(world, &keyed(), 3);
         check_denied(world);
         check_capture(world, &keyed());
+    });
+}
+
+/// Such an address can be another host's on every cable: only its name says on which it is meant.
+#[test]
+fn of_chronyd_at_a_link_local_address() {
+    inside(|world| {
+        for (host, address) in [(Host::Ours, "fe80::1/64"), (Host::Theirs, "fe80::11/64")] {
+            world.run(host, "ip", &["address", "add", address, "dev", "eth0", "nodad"]);
+        }
+        start_chronyd(world, "local stratum 3\nallow");
+        start_timeballd(
+            world,
+            "server fe80::11%eth0 iburst minpoll 1 maxpoll 1
+             server fe80::12
+             port 0",
+        );
+        wait_until_followed(world, &[Association::with("fe80::11")]);
+        let log = world.log("timeballd");
+        let said = "fe80::12 is a link-local address : say on which link, as in fe80::12%eth0";
+        assert_eq!(log.matches(said).count(), 1, "{log}");
     });
 }
 
