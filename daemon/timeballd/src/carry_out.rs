@@ -8,7 +8,7 @@ use std::path::Path;
 use engine::io::{ClockCommand, Input, Output, RefClockReading, Severity, SocketUse};
 use os::{ClockError, SharedMemory, Token, UdpOptions, UdpSocket, Watch, reason};
 
-use crate::files::{SourceFiles, take_dumps, write_drift, write_dump, write_rtc};
+use crate::files::{SourceFiles, dump_path, take_dumps, write_drift, write_dump, write_rtc};
 use crate::keys;
 use crate::log::Log;
 use crate::log_files::Change;
@@ -86,7 +86,8 @@ impl Daemon {
             }
             Output::WriteDump { source, text } => {
                 if let Some(directory) = &hands.dump_dir {
-                    said(&mut hands.log, directory, write_dump(directory, &source, &text));
+                    let path = dump_path(directory, &source);
+                    said(&mut hands.log, &path, write_dump(&path, &text));
                 }
             }
             Output::Rtc(command) => self.act_on_rtc(command),

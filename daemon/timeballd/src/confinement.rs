@@ -49,8 +49,11 @@ pub(crate) fn enter(
         Some(1..) => Otherwise::Kill,
         _ => Otherwise::Refuse,
     };
-    if let Err(error) = restrict_calls(otherwise) {
-        log.warn(&error.to_string());
+    match (restrict_calls(otherwise), arguments.filter_level) {
+        (Ok(()), Some(level)) => log.info(&format!("Loaded seccomp filter (level {level})")),
+        // Nobody has asked for it.
+        (Ok(()), None) => {}
+        (Err(error), _) => log.warn(&error.to_string()),
     }
     Ok(())
 }

@@ -124,12 +124,13 @@ pub(crate) fn write_rtc(path: &Path, error: &RtcError) -> io::Result<()> {
 ///
 /// # Errors
 /// What the system says.
-pub(crate) fn write_dump(directory: &Path, source: &str, text: &str) -> io::Result<()> {
-    replace(
-        &directory.join(format!("{source}{DUMP_SUFFIX}")),
-        text.as_bytes(),
-        FILE_MODE,
-    )
+pub(crate) fn write_dump(path: &Path, text: &str) -> io::Result<()> {
+    replace(path, text.as_bytes(), FILE_MODE)
+}
+
+/// The dump file of a source.
+pub(crate) fn dump_path(directory: &Path, source: &str) -> PathBuf {
+    directory.join(format!("{source}{DUMP_SUFFIX}"))
 }
 
 /// Reads and removes all dump files of a directory, in the order of their names; what cannot be read is left out.
@@ -196,25 +197,34 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_in_a_source_directory_is_not_waited_for() {
+    fn what_is_not_read_in_a_source_directory_is_named() {
         let folder = tempfile::tempdir().unwrap();
         make_pipe(&folder.path().join("a.sources"));
         fs::write(folder.path().join("b.sources"), "server b\n").unwrap();
+        let long = folder.path().join("c.sources");
+        fs::write(&long, "#".repeat(FILE_LENGTH_MAX + 1)).unwrap();
         let dirs = [vec![folder.path().to_str().unwrap().to_owned()]];
         let (sources, problems) = conf::chrony::read_source_dirs(&dirs, &SourceFiles);
         assert_eq!(sources.len(), 1);
         let said: Vec<String> = problems.iter().map(|problem| problem.as_original()).collect();
         let pipe = folder.path().join("a.sources");
-        let expected = format!("Could not open {} : It is no regular file", pipe.display());
-        assert_eq!(said, [expected]);
+        let expected = [
+            format!("Could not open {} : It is no regular file", pipe.display()),
+            format!("{} is not read: it has more than 1048576 bytes", long.display()),
+        ];
+        assert_eq!(said, expected);
     }
 
     #[test]
     fn dumps_are_taken_once_and_other_files_stay() {
         let folder = tempfile::tempdir().unwrap();
-        write_dump(folder.path(), "192.0.2.7", "one").unwrap();
-        write_dump(folder.path(), "2001:db8::7", "two").unwrap();
-        write_dump(folder.path(), "refid:50505300", "three").unwrap();
+        for (source, text) in [
+            ("192.0.2.7", "one"),
+            ("2001:db8::7", "two"),
+            ("refid:50505300", "three"),
+        ] {
+            write_dump(&dump_path(folder.path(), source), text).unwrap();
+        }
         make_pipe(&folder.path().join("192.0.2.8.dat"));
         for other in ["note.dat", "refid:x.dat", "192.0.2.7.nts"] {
             fs::write(folder.path().join(other), "other").unwrap();

@@ -11,7 +11,7 @@ use engine::io::Severity;
 use engine::rtc::RtcStart;
 use engine::{Engine, Options};
 use os::background::{Detached, detach, inherit};
-use os::pid_file::PidFile;
+use os::pid_file::{PidFile, PidFileError};
 use os::privileges::{self, User};
 use os::{AddressFamily, Clock, Random, Resolver, Rtc, SharedMemory, Stamping, Waiter, reason, signals};
 use wire::ntp::auth::Key;
@@ -337,7 +337,15 @@ fn write_pid_file(path: &Path, identity: &Identity, user: Option<User>) -> Resul
         // The directory of the usual file is the daemon's own; of another, whoever named it has to care.
         let _ = make_directory(directory, user);
     }
-    PidFile::write(path, identity.name).map_err(|error| Fatal(error.to_string()))
+    PidFile::write(path, identity.name).map_err(|error| match error {
+        // Whoever is not root can observe, but not with files in the system's directories.
+        PidFileError::Unwritable { .. } if path == Path::new(identity.pid_file) && !privileges::is_root() => {
+            Fatal(format!(
+                "{error}; `pidfile /` is for none, `pidfile PATH` for another"
+            ))
+        }
+        _ => Fatal(error.to_string()),
+    })
 }
 
 /// Finds the user to become; `None` for nobody else.

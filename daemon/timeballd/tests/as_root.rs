@@ -85,7 +85,16 @@ impl Daemon {
         let conf = folder.path().join("conf");
         fs::write(&conf, config.replace("@DIR@", folder.path().to_str().unwrap())).unwrap();
         let mut words = before.to_vec();
-        words.extend([env!("CARGO_BIN_EXE_timeballd"), "-x", "-d", "-u", user, "-f"]);
+        words.extend([
+            env!("CARGO_BIN_EXE_timeballd"),
+            "-x",
+            "-d",
+            "-F",
+            "1",
+            "-u",
+            user,
+            "-f",
+        ]);
         let child = Command::new(words[0])
             .args(&words[1..])
             .arg(conf)
@@ -162,6 +171,8 @@ fn the_directory_of_socket_and_pid_file_is_made_for_the_daemons_user() {
         assert_eq!(fs::metadata("/run/timeballd").unwrap().uid(), uid);
         let log = daemon.end();
         assert!(!socket.exists() && !pid_file.exists(), "{log:?}");
+        let is_confined = log.contains(&"Loaded seccomp filter (level 1)".to_owned());
+        assert_eq!(is_confined, user != "root", "{log:?}");
         assert!(
             !log.iter().any(|line| line.contains("Disabled command socket")),
             "{log:?}"

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot have is a failed test")]
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+
+/// Somebody who owns nothing.
+const NOBODY: u32 = 65534;
 
 /// Runs the program under a name; returns its status, and what it prints where, without the time before a line.
 fn run(name: &str, arguments: &[&str]) -> (i32, String, String) {
@@ -171,6 +175,38 @@ fn measuring_once_without_a_source_says_so() {
     let lines: Vec<&str> = said.lines().rev().take(2).collect();
     let end = ["chronyd exiting", "No suitable source for synchronisation"];
     assert_eq!((status, lines.as_slice()), (1, end.as_slice()), "{said}");
+}
+
+#[test]
+fn who_is_not_root_is_told_how_to_observe() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("timeballd");
+    fs::copy(env!("CARGO_BIN_EXE_timeballd"), &program).unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(&program);
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let output = command
+        .args(["-x", "-d", "server 127.0.0.1 port 9"])
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    let end = "; `pidfile /` is for none, `pidfile PATH` for another\n";
+    assert!(
+        error.contains("Could not open /run/timeballd/timeballd.pid : ") && error.ends_with(end),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_timeballd"));
+    let output = command.args(["ctl", "--help"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = "could not write the answer : No space left on device\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), error);
 }
 
 #[test]

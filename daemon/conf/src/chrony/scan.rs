@@ -456,8 +456,8 @@ logdir /var/log/chrony
                 "unknown option foo",
                 "unknown option 3",
                 "unknown option #",
-                "chronyd skips the line",
-                "chronyd stops reading the file here"
+                "Skipped what is no source",
+                "Stopped reading"
             ]
         );
     }

@@ -358,8 +358,12 @@ impl<'a> Walk<'a> {
     fn source_file(&mut self, path: &str, visitor: &mut dyn Visit) {
         let text = match self.reader.read_file(path) {
             Ok(text) if text.len() <= FILE_LENGTH_MAX.min(self.length_left) => text,
-            Ok(_) => {
-                let message = "the file is too long".to_owned();
+            Ok(text) => {
+                let message = if text.len() > FILE_LENGTH_MAX {
+                    format!("{path} is not read: it has more than {FILE_LENGTH_MAX} bytes")
+                } else {
+                    format!("{path} is not read: all files have more than {TOTAL_LENGTH_MAX} bytes")
+                };
                 return self.reports.report_file(Severity::Warning, path, message);
             }
             Err(ReadError::IsDirectory) => return,
@@ -369,7 +373,7 @@ impl<'a> Walk<'a> {
             }
         };
         if self.files.len() >= FILES_MAX {
-            let message = format!("the file is not read: there are more than {FILES_MAX} files");
+            let message = format!("{path} is not read: there are more than {FILES_MAX} files");
             return self.reports.report_file(Severity::Warning, path, message);
         }
         self.length_left -= text.len();
@@ -397,7 +401,7 @@ pub(super) fn source_lines(path: &str, text: &str, visitor: &mut dyn Visit, repo
             return;
         }
         if terminated.is_none() || text.len() > SOURCE_LINE_LENGTH_MAX || text.contains('\0') {
-            let message = "chronyd stops reading the file here".to_owned();
+            let message = "Stopped reading".to_owned();
             let help = match terminated {
                 None => "end the line with a newline".to_owned(),
                 Some(_) => format!("a line has at most {SOURCE_LINE_LENGTH_MAX} bytes and no NUL"),
@@ -410,7 +414,7 @@ pub(super) fn source_lines(path: &str, text: &str, visitor: &mut dyn Visit, repo
         match SourceKind::from_word(first.text) {
             Some(kind) => visitor.source(&line, kind, Severity::Warning, reports),
             None => {
-                let message = "chronyd skips the line".to_owned();
+                let message = "Skipped what is no source".to_owned();
                 let help = "a source file has server, pool and peer directives only".to_owned();
                 reports.report(Severity::Warning, &line, 0, message, Some(help));
             }

@@ -46,8 +46,7 @@ pub(crate) fn main(identity: &Identity, arguments: impl IntoIterator<Item = Stri
     let (options, action) = match parse(identity, arguments) {
         Ok(parsed) => parsed,
         Err(Misunderstood::Help) => {
-            print(&help());
-            return 0;
+            return print(&help());
         }
         Err(Misunderstood::Because(reason)) => {
             complain(&format!("{reason}; try `timeballd ctl --help`"));
@@ -55,14 +54,11 @@ pub(crate) fn main(identity: &Identity, arguments: impl IntoIterator<Item = Stri
         }
     };
     match run(&options, &action) {
-        Ok(report) => {
-            print(&if options.json {
-                format!("{}\n", report.json)
-            } else {
-                report.text
-            });
-            0
-        }
+        Ok(report) => print(&if options.json {
+            format!("{}\n", report.json)
+        } else {
+            report.text
+        }),
         Err(CtlError::NotYet(report)) => {
             print(&if options.json {
                 format!("{}\n", report.json)
@@ -191,9 +187,16 @@ Example: timeballd ctl wait --max-error 5ms --timeout 2m && start-database
     .to_owned()
 }
 
-/// Prints a text; whoever does not read it has seen enough.
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+/// Prints a text; whoever does not read it has seen enough. Returns the exit status: 1 when it could not be written.
+fn print(text: &str) -> u8 {
+    let mut out = io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("could not write the answer : {}", os::reason(&error)));
+            1
+        }
+        _ => 0,
+    }
 }
 
 /// Says on stderr what is wrong.
