@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use conf::config::{SourceConfig, SourceName};
 use engine::discipline::leap::LeapTable;
 use engine::io::{
-    ClockCommand, ControlPeer, Input, LookupError, LookupId, Now, Output, SocketId, SocketUse, Stamp,
-    StampSource,
+    ClockCommand, ControlPeer, Input, LookupError, LookupId, Now, Output, RtcCommand, SocketId, SocketUse,
+    Stamp, StampSource,
 };
+use engine::rtc::RtcStart;
 use engine::{Engine, Options};
 use units::rounding::nearest_i64;
 use units::{Mode, Mono, NtpTimestamp, UnixTime};
@@ -84,6 +85,8 @@ pub(crate) struct Host {
     pub(crate) lookups: VecDeque<LookupId>,
     pub(crate) dumps: Vec<(String, String)>,
     pub(crate) files_asked_for: bool,
+    /// The real-time clock tells when its seconds begin.
+    rtc_interrupts: bool,
     wakes: u32,
     pub(crate) has_ended: bool,
     /// What was logged, for tests of what is around an engine.
@@ -115,7 +118,10 @@ impl Host {
             era_start: 1_262_304_000,
             leap_table: config.leap.list_file.as_ref().map(|_| leap_table()),
             once: setting.once,
-            rtc: None,
+            rtc: config.rtc.file.as_ref().map(|_| RtcStart {
+                has_set_clock: false,
+                known: None,
+            }),
         };
         let rules = Rules::new(&config, setting.observe, setting.once);
         let mut known = addresses(&config.sources);
@@ -150,6 +156,7 @@ impl Host {
             lookups: VecDeque::new(),
             dumps: Vec::new(),
             files_asked_for: false,
+            rtc_interrupts: false,
             wakes: 0,
             has_ended: false,
             log: Vec::new(),
@@ -208,6 +215,14 @@ impl Host {
         self.carry_out();
         self.cause = Cause::default();
         self.asker = None;
+    }
+
+    /// A second of the real-time clock begins, which is ahead of the system clock by so much.
+    pub(crate) fn tick(&mut self, ahead_s: f64) {
+        if self.rtc_interrupts {
+            let second = self.now().wall.plus_seconds(ahead_s).seconds();
+            self.tell(Input::RtcTicked { second });
+        }
     }
 
     /// Sleeps until something is due, and does it; says whether there was anything.
@@ -434,7 +449,21 @@ impl Host {
             }
             Output::ReadSourceFiles => self.files_asked_for = true,
             Output::ReadRefClock { .. } => panic!("no reference clock is configured"),
-            Output::Rtc(_) | Output::WriteRtcFile(_) => panic!("no real-time clock is configured"),
+            Output::Rtc(RtcCommand::Interrupt(is_on)) => self.rtc_interrupts = is_on,
+            Output::Rtc(RtcCommand::Set { .. }) => {
+                if self.refuses {
+                    self.engine.handle_input(self.now(), Input::RtcNotSet);
+                }
+            }
+            Output::WriteRtcFile(error) => {
+                assert!(
+                    error.fast_s.is_finite() && error.gain_ppm.is_finite(),
+                    "{error:?}"
+                );
+                let is_written = !self.refuses;
+                self.engine
+                    .handle_input(self.now(), Input::RtcFileWritten { is_written });
+            }
             Output::ReadKeys | Output::CycleLogs | Output::Ready => {}
             Output::Exit { .. } => self.has_ended = true,
         }

@@ -28,7 +28,7 @@ const fn steering(text: &'static str) -> Setting {
     }
 }
 
-pub(crate) const SETTINGS: [Setting; 14] = [
+pub(crate) const SETTINGS: [Setting; 15] = [
     steering("server 192.0.2.1\n"),
     steering(
         "server 192.0.2.1 iburst\nserver 192.0.2.2 iburst\nserver 192.0.2.3 iburst\nmakestep 1 3\nmaxslewrate 500\n\
@@ -79,6 +79,7 @@ pub(crate) const SETTINGS: [Setting; 14] = [
          leapseclist /l\nmaxclockerror 10\nlog measurements statistics selection\nhwclockfile /h\ncorrtimeratio 10\n\
          smoothtime 400 0.01\nbroadcast 60 192.0.2.255\nallow\n",
     ),
+    steering("server 192.0.2.1 iburst\nmakestep 1 3\nrtcfile /r\nrtcautotrim 2\nlog rtc\n"),
 ];
 
 impl Setting {

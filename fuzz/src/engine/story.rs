@@ -39,7 +39,9 @@ const FILES: u8 = 16;
 const DUMP: u8 = 17;
 const KEYS: u8 = 18;
 const TERMINATE: u8 = 19;
-const KINDS: u8 = 20;
+const TICK: u8 = 20;
+const RTC_FAILED: u8 = 21;
+const KINDS: u8 = 22;
 
 /// Plays until the bytes are used up or the engine ends.
 pub(crate) fn play(host: &mut Host, bytes: &mut Bytes<'_>) {
@@ -92,6 +94,19 @@ pub(crate) fn play(host: &mut Host, bytes: &mut Bytes<'_>) {
             KEYS => {
                 let count = bytes.below(4);
                 host.tell(Input::Keys(keys().into_iter().take(count).collect()));
+            }
+            TICK => {
+                let ahead_s = bytes.seconds();
+                for _ in 0..=bytes.u8() % 16 {
+                    host.pass(1.0);
+                    host.timeout();
+                    host.tick(ahead_s);
+                }
+            }
+            RTC_FAILED => {
+                if bytes.u8() == u8::MAX {
+                    host.tell(Input::RtcFailed);
+                }
             }
             _ => {
                 if bytes.u8() == u8::MAX {
@@ -453,6 +468,17 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         for (which, story) in (0_u8..).zip(stories) {
             seeds.push([&[number, which % 8], honest.as_slice(), story].concat());
         }
+    }
+    let commands = [Request::TrimRtc, Request::WriteRtc, Request::RtcReport];
+    for ahead in [0, 0x20, 0x40, 0x60, 0x80, 0xff] {
+        let mut ticks = [&[14, 0], honest.as_slice()].concat();
+        for command in &commands {
+            ticks.extend([TICK, ahead, ahead, 15].repeat(6));
+            ticks.extend([COMMAND, 99, 14]);
+            ticks.extend(command.encode(5));
+        }
+        ticks.extend([TICK, ahead, ahead, 15, RTC_FAILED, 255, TERMINATE, 255]);
+        seeds.push(ticks);
     }
     let mut command = vec![5, 0, COMMAND, 99, 20];
     command.extend(Request::Tracking.encode(5));
