@@ -395,7 +395,7 @@ impl Traces {
 
     fn assert_processes_gone(&self) {
         eventually(
-            Duration::from_secs(5),
+            Duration::from_secs(60),
             "the end of all processes",
             || match self.left() {
                 left if left.is_empty() => Ok(()),

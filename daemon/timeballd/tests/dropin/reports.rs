@@ -1,6 +1,5 @@
 //! Reports: of a daemon that follows nothing, of one that follows a server, and of one that serves itself.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use super::*;
@@ -280,8 +279,8 @@ fn a_daemon_that_follows_a_server_reports_alike() {
 
     fn body(daemon: &Daemon, transcript: &mut Transcript) {
         wait_until(daemon, "^* 127.0.0.2");
-        // The register fills with eight polls, four a second.
-        sleep(Duration::from_millis(2500));
+        // The register is full after eight polls.
+        wait_until(daemon, " 377 ");
         transcript.add(
             "waitsync",
             daemon.ask_udp("127.0.0.1,::1", "waitsync 0 0.1 0.0 1"),
