@@ -79,7 +79,7 @@ pub enum Service {
     Chrony,
     /// timeballd, whatever else runs.
     Timeballd,
-    /// A timeballd that only observes, whatever else runs.
+    /// A timeballd that only observes, while none of the above runs.
     Observer(Observer),
 }
 

@@ -14,6 +14,7 @@ use crate::journal::Plan;
 use crate::settings::{Service, Settings};
 
 mod chrony;
+mod keepers;
 mod services;
 mod unsupported;
 

@@ -8,6 +8,7 @@ use model::{Failure, FailureKind, Outcome, Servers};
 
 use super::chrony::ChronyProvider;
 use super::chrony::service::{CHRONY_OF_DEBIAN, CHRONY_OF_RHEL, TIMEBALLD};
+use super::keepers::{Keeper, keepers};
 use super::{AdoptReport, NtpProvider};
 use crate::host::Host;
 use crate::journal::Plan;
@@ -36,6 +37,9 @@ pub(super) struct Services {
     /// The one that is meant when none of them is there.
     first: ChronyProvider,
     others: Vec<ChronyProvider>,
+    /// The one that only observes, where there is one: meant while none of the host's own runs.
+    observer: Option<ChronyProvider>,
+    host: Arc<dyn Host>,
 }
 
 impl Services {
@@ -53,31 +57,59 @@ impl Services {
             &settings.state,
         );
         let (first, others) = match &settings.service {
-            Service::Auto => (chrony, vec![timeballd]),
+            Service::Auto | Service::Observer(_) => (chrony, vec![timeballd]),
             Service::Chrony => (chrony, Vec::new()),
             Service::Timeballd => (timeballd, Vec::new()),
-            Service::Observer(observer) => {
-                let observed = ChronyProvider::observing(Arc::clone(host), observer, &settings.state);
-                (observed, Vec::new())
-            }
         };
-        Services { first, others }
+        let observer = match &settings.service {
+            Service::Observer(observer) => Some(ChronyProvider::observing(
+                Arc::clone(host),
+                observer,
+                &settings.state,
+            )),
+            Service::Auto | Service::Chrony | Service::Timeballd => None,
+        };
+        Services {
+            first,
+            others,
+            observer,
+            host: Arc::clone(host),
+        }
     }
 
-    /// Whether one of them runs. To others than root a service that keeps them out runs when it has a process.
+    /// Whether one of the host's own runs: it has a process that sets the clock, be it one that cannot answer, or answers.
     pub(super) fn any_runs(&self) -> bool {
-        let keeps_out = |service: &ChronyProvider| {
-            !service.tells_apart() && service.has_socket() && service.has_process()
-        };
-        self.all().any(|service| service.answers() || keeps_out(service))
+        self.all()
+            .any(|service| service.has_keeper() || service.answers())
     }
 
+    /// The host's own.
     fn all(&self) -> impl Iterator<Item = &ChronyProvider> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// The service that the host runs. Where there are signs of one only, or of none, nobody is asked.
+    /// The service to ask. The host's own may come while one observes, and then is the one that sets the clock.
     fn running(&self) -> Result<&ChronyProvider, Failure> {
+        match &self.observer {
+            Some(observer) if !self.any_runs() => Ok(observer),
+            Some(_) | None => self.of_host(),
+        }
+    }
+
+    /// The service whose servers are to be changed.
+    fn changing(&self) -> Result<&ChronyProvider, Failure> {
+        let service = self.running()?;
+        if !service.observes() {
+            return Ok(service);
+        }
+        match keepers(&*self.host).first() {
+            Some(keeper) => Err(only_observed(keeper)),
+            None => Ok(service),
+        }
+    }
+
+    /// The service that the host runs. Where there are signs of one only, or of none, nobody is asked.
+    fn of_host(&self) -> Result<&ChronyProvider, Failure> {
         let there: Vec<&ChronyProvider> = self.all().filter(|service| service.is_there()).collect();
         match there.as_slice() {
             [] => return Ok(&self.first),
@@ -179,18 +211,30 @@ fn two(first: &ChronyProvider, second: &ChronyProvider) -> Failure {
     )
 }
 
+/// The observer's servers steer no clock; who asks for servers means those that do.
+fn only_observed(keeper: &Keeper) -> Failure {
+    Failure::new(
+        FailureKind::Conflict,
+        format!(
+            "{keeper} sets this host's clock, and timeballd only observes it (-x): servers given to timeballd would \
+             change nothing; set those of {program} itself, or put chrony or timeballd in its place",
+            program = keeper.program,
+        ),
+    )
+}
+
 impl NtpProvider for Services {
     fn status(&self) -> Outcome {
         self.running().map_or_else(Outcome::Failed, NtpProvider::status)
     }
 
     fn create(&self, servers: &Servers, ledger: &mut dyn Ledger) -> Outcome {
-        self.running()
+        self.changing()
             .map_or_else(Outcome::Failed, |service| service.create(servers, ledger))
     }
 
     fn update(&self, servers: &Servers, ledger: &mut dyn Ledger) -> Outcome {
-        self.running()
+        self.changing()
             .map_or_else(Outcome::Failed, |service| service.update(servers, ledger))
     }
 
@@ -202,6 +246,7 @@ impl NtpProvider for Services {
     /// The plan's record says whose files were being changed, whichever service runs now.
     fn recover(&self, plan: &Plan) -> Outcome {
         self.all()
+            .chain(&self.observer)
             .find(|service| service.made(plan))
             .unwrap_or(&self.first)
             .recover(plan)
@@ -212,7 +257,7 @@ impl NtpProvider for Services {
     }
 
     fn sweep(&self) {
-        for service in self.all() {
+        for service in self.all().chain(&self.observer) {
             service.sweep();
         }
     }
@@ -225,6 +270,7 @@ mod tests {
 
     use super::*;
     use crate::host::SimulatedHost;
+    use crate::settings::Observer;
 
     fn perform(host: &SimulatedHost, settings: &Settings, operation: &Operation) -> Outcome {
         let host: Arc<dyn Host> = Arc::new(host.clone());
@@ -368,12 +414,110 @@ mod tests {
         host.write("/proc/17/comm", "timeballd\n");
         assert!(runs());
         host.set_root(true);
-        assert!(!runs(), "root asks, and nobody answers");
+        assert!(runs(), "it steers the clock, though nobody answers");
+        host.write("/proc/17/cmdline", "timeballd\0-x\0");
+        assert!(!runs(), "it leaves the clock alone");
+        host.delete(TIMEBALLD.socket);
+        host.write("/proc/18/comm", "chronyd\n");
+        assert!(!runs(), "a process without any other sign may be anybody's");
+        host.write(CHRONY_OF_DEBIAN.pid_file, "18\n");
+        assert!(runs(), "its socket is disabled");
+        host.delete(CHRONY_OF_DEBIAN.pid_file);
         host.with_chrony(|chrony| {
             chrony.running = true;
             chrony.sockets = [TIMEBALLD.socket.into()].into();
         });
         assert!(runs());
+    }
+
+    /// A host on which a timeballd observes, and its settings.
+    fn observed() -> (SimulatedHost, Settings) {
+        let observer = Observer {
+            directory: "/data/timeballd".into(),
+            program: "/usr/sbin/timeballd".into(),
+        };
+        let host = host(&[observer.socket().to_str().unwrap()]);
+        host.write(
+            observer.config(),
+            "server a\nsourcedir /data/timeballd/sources.d\n",
+        );
+        host.write("/proc/30/comm", "timeballd\n");
+        host.write("/proc/30/cmdline", "timeballd\0-x\0-d\0");
+        let mut settings = Settings::new("c:1");
+        settings.service = Service::Observer(observer);
+        (host, settings)
+    }
+
+    fn create() -> Operation {
+        Operation::NtpCreate(Servers::new(vec!["b".parse().unwrap()]).unwrap())
+    }
+
+    const OF_OBSERVER: &str = "/data/timeballd/sources.d/timeball.sources";
+
+    #[test]
+    fn an_observer_gives_way_to_the_hosts_own_service() {
+        let (host, settings) = observed();
+        let notes = get(&host, settings.service.clone()).unwrap().notes.join(", ");
+        assert!(notes.contains("nothing here sets this clock"), "{notes}");
+
+        // One that comes later is asked and managed.
+        host.with_chrony(|chrony| chrony.sockets.insert(CHRONY_OF_DEBIAN.socket.into()));
+        let status = get(&host, settings.service.clone()).unwrap();
+        assert_eq!(status.service, "chrony");
+        assert!(!status.notes.join(", ").contains("-x"), "{:?}", status.notes);
+        let created = perform(&host, &settings, &create());
+        assert!(
+            matches!(&created, Outcome::Changed(change) if change.path.starts_with("/etc/chrony")),
+            "{created:?}"
+        );
+        assert_eq!(host.text(OF_OBSERVER), None);
+    }
+
+    #[test]
+    fn an_observer_does_not_stand_for_a_service_that_hangs() {
+        let (host, settings) = observed();
+        host.write(CHRONY_OF_DEBIAN.pid_file, "17\n");
+        host.write("/proc/17/comm", "chronyd\n");
+        for operation in [Operation::NtpGet, create()] {
+            match perform(&host, &settings, &operation) {
+                Outcome::Failed(failure) => {
+                    assert_eq!(failure.kind, FailureKind::DaemonUnreachable);
+                    assert!(failure.error.contains("chronyd"), "{failure}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(host.text(OF_OBSERVER), None);
+    }
+
+    #[test]
+    fn an_observer_names_the_service_that_the_agent_cannot_manage() {
+        let (host, settings) = observed();
+        host.write("/proc/20/comm", "systemd-timesyn\n");
+        let status = get(&host, settings.service.clone()).unwrap();
+        assert_eq!(
+            status.notes,
+            ["timeballd only observes (-x): systemd-timesyncd (process 20) sets this clock"]
+        );
+        match perform(&host, &settings, &create()) {
+            Outcome::Failed(failure) => {
+                assert_eq!(failure.kind, FailureKind::Conflict);
+                assert!(
+                    failure
+                        .error
+                        .starts_with("systemd-timesyncd (process 20) sets this host's clock"),
+                    "{failure}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(host.text(OF_OBSERVER), None);
+        host.delete("/proc/20/comm");
+        // The simulated daemon reads chronyd's files.
+        host.write(CHRONY_OF_DEBIAN.config, "sourcedir /data/timeballd/sources.d\n");
+        let created = perform(&host, &settings, &create());
+        assert!(matches!(created, Outcome::Changed(_)), "{created:?}");
+        assert!(host.text(OF_OBSERVER).is_some());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use model::{Outcome, Servers};
 use wire::candm::Request;
 
+use super::keepers::{self, Keeper};
 use super::{AdoptReport, NtpProvider};
 use crate::host::Host;
 use crate::journal::Plan;
@@ -86,6 +87,11 @@ impl ChronyProvider {
         self.service
     }
 
+    /// Whether the daemon only observes.
+    pub(super) fn observes(&self) -> bool {
+        self.observer.is_some()
+    }
+
     /// Whether the plan is one of this provider's.
     pub(super) fn made(&self, plan: &Plan) -> bool {
         plan.record.path == self.record
@@ -133,6 +139,19 @@ impl ChronyProvider {
         self.host
             .list(Path::new("/proc"))
             .is_ok_and(|names| names.iter().any(is_it))
+    }
+
+    /// Whether a process of the daemon may set the host's clock, whether it answers or not: the one of its pid file, or,
+    /// where the service has its socket, any of its name.
+    pub(super) fn has_keeper(&self) -> bool {
+        let conf = self.conf_now();
+        let pid_file = conf.pid_file.as_deref().unwrap_or(self.service.pid_file);
+        let text = self.host.read(Path::new(pid_file)).unwrap_or_default();
+        let process = String::from_utf8_lossy(&text).trim().parse().ok();
+        let is_its_own = |keeper: &Keeper| keeper.program == self.service.daemon;
+        let by_number = process.and_then(|process| keepers::keeper(&*self.host, process));
+        by_number.as_ref().is_some_and(is_its_own)
+            || (self.has_socket() && keepers::keepers(&*self.host).iter().any(is_its_own))
     }
 
     /// Whether the service answers, whatever it says. To others than root it answers through UDP, where it may be

@@ -11,6 +11,7 @@ use super::ChronyProvider;
 use super::daemon::{Daemon, DaemonError, NamedSource};
 use super::lines;
 use super::survey::{Maker, Survey};
+use crate::providers::ntp::keepers::{Keeper, keepers};
 
 /// Most servers of the host's own files that are reported.
 const OTHERS_MAX: usize = 64;
@@ -53,9 +54,7 @@ impl ChronyProvider {
             status.skew_ppm = Some(tracking.skew_ppm);
         }
         if self.observer.is_some() {
-            status
-                .notes
-                .push("timeballd only observes (-x): nothing here sets this clock".to_owned());
+            status.notes.push(observed(&keepers(&*self.host)));
         }
         let daemon_name = self.service.daemon;
         if tracking.reference_id == ReferenceId::LOCAL {
@@ -106,6 +105,19 @@ impl ChronyProvider {
             Some(_) | None => SyncState::FreeRunning,
         }
     }
+}
+
+/// What is said of a clock that is only observed here.
+fn observed(keepers: &[Keeper]) -> String {
+    let who = match keepers {
+        [] => "nothing here sets this clock".to_owned(),
+        [one] => format!("{one} sets this clock"),
+        several => {
+            let names: Vec<String> = several.iter().map(Keeper::to_string).collect();
+            format!("{} set this clock", names.join(" and "))
+        }
+    };
+    format!("timeballd only observes (-x): {who}")
 }
 
 /// Whether the daemon could follow the source, and the source answers.
