@@ -11,6 +11,7 @@ use crate::estimate::Sample;
 use crate::io::{Now, Output, RefClockReading};
 use crate::source::SourceId;
 use crate::source::median::combine;
+use crate::timeline::SANE_TIMES;
 use crate::timer::Timer;
 
 /// The most samples of one poll that are kept.
@@ -163,6 +164,7 @@ impl Engine {
         let age_s = now.wall.seconds_since(reading.at);
         let is_usable = reading.leap != Leap::Unsynchronised
             && reading.offset_s.is_finite()
+            && SANE_TIMES.contains(&reading.at.plus_seconds(reading.offset_s).seconds())
             && (-1.0..AGE_MAX_S).contains(&age_s);
         if !is_usable {
             return None;
@@ -286,17 +288,20 @@ mod tests {
     }
 
     #[test]
-    fn samples_that_are_old_or_not_synchronised_are_not_used() {
+    fn samples_that_are_old_or_not_synchronised_or_of_another_age_are_not_used() {
         let mut stage = stage(clock(|clock| clock.poll = 0));
         stage.run_until(100.0);
-        for (second, leap) in [
-            (50, Leap::Normal),
-            (100, Leap::Unsynchronised),
-            (102, Leap::Normal),
+        for (second, leap, offset_s) in [
+            (50, Leap::Normal, 1.0),
+            (100, Leap::Unsynchronised, 1.0),
+            (102, Leap::Normal, 1.0),
+            (100, Leap::Normal, 2f64.powi(64)),
+            (100, Leap::Normal, -2f64.powi(40)),
+            (100, Leap::Normal, f64::NAN),
         ] {
             let reading = Some(RefClockReading {
                 at: at(second * 1_000_000_000).wall,
-                offset_s: 1.0,
+                offset_s,
                 leap,
             });
             stage.tell(Input::RefClock {

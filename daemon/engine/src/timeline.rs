@@ -23,6 +23,10 @@ pub struct Jump {
 /// What the readings of the two clocks may differ by because they are not read at quite the same time, ns.
 const READING_ERROR_NS: i128 = 50_000;
 
+/// Times that a clock may be set to by hand or by a driver, seconds since 1970: 1850 to 2300, twice the span in which
+/// anybody sets clocks. What is outside is garbage.
+pub(crate) const SANE_TIMES: std::ops::Range<i64> = -3_786_825_600..10_413_792_000;
+
 /// From here on the phases get another origin, so that they keep their precision, seconds.
 const ORIGIN_DISTANCE_MAX_S: f64 = 1000.0;
 

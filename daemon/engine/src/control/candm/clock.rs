@@ -11,9 +11,7 @@ use super::Outcome;
 use crate::Engine;
 use crate::control::manual::ManualSample;
 use crate::io::Now;
-
-/// What typed times are sane, seconds since 1970: 1850 to 2300, twice the span in which anybody sets clocks.
-const TYPED_TIMES: std::ops::Range<i64> = -3_786_825_600..10_413_792_000;
+use crate::timeline::SANE_TIMES;
 
 pub(super) fn make_step(engine: &mut Engine, now: Now) -> Result<(), Status> {
     if engine.options.observe {
@@ -140,7 +138,7 @@ pub(super) fn set_time(engine: &mut Engine, now: Now, typed: Timespec) -> Outcom
     if !engine.control.manual.enabled {
         return Err(Status::NotEnabled);
     }
-    if !TYPED_TIMES.contains(&typed.seconds()) {
+    if !SANE_TIMES.contains(&typed.seconds()) {
         return Err(Status::Failed);
     }
     let typed = UnixTime::from_parts(typed.seconds(), i64::from(typed.nanoseconds()));
