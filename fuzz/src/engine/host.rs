@@ -6,13 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use conf::config::{SourceConfig, SourceName};
 use engine::discipline::leap::LeapTable;
 use engine::io::{
-    ClockCommand, ControlPeer, Input, LookupError, LookupId, Now, Output, RtcCommand, SocketId, SocketUse,
-    Stamp, StampSource,
+    ClockCommand, ControlPeer, Input, LookupError, LookupId, Now, Output, RefClockReading, RtcCommand,
+    SocketId, SocketUse, Stamp, StampSource,
 };
 use engine::rtc::RtcStart;
 use engine::{Engine, Options};
 use units::rounding::nearest_i64;
-use units::{Mode, Mono, NtpTimestamp, UnixTime};
+use units::{Leap, Mode, Mono, NtpTimestamp, UnixTime};
 use wire::candm::Request;
 use wire::ntp::Packet;
 
@@ -46,6 +46,29 @@ pub(crate) struct Asked {
     pub(crate) to: SocketAddr,
     pub(crate) bytes: Vec<u8>,
     sent: UnixTime,
+}
+
+/// What the driver of a reference clock says when it is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Driver {
+    /// So far its clock is ahead of UTC, seconds.
+    pub(crate) ahead_s: f64,
+    /// Its samples are so old, seconds.
+    pub(crate) age_s: f64,
+    pub(crate) leap: Leap,
+    pub(crate) is_silent: bool,
+}
+
+impl Driver {
+    /// As it should be, on this scale.
+    pub(crate) fn honest(is_tai: bool) -> Self {
+        Self {
+            ahead_s: if is_tai { TAI_OFFSET_S } else { 0.0 },
+            age_s: 0.0,
+            leap: Leap::Normal,
+            is_silent: false,
+        }
+    }
 }
 
 /// Somebody who has sent something, and may be answered.
@@ -87,6 +110,8 @@ pub(crate) struct Host {
     pub(crate) files_asked_for: bool,
     /// The real-time clock tells when its seconds begin.
     rtc_interrupts: bool,
+    /// The drivers of the reference clocks, as they stand in the configuration.
+    pub(crate) drivers: Vec<Driver>,
     wakes: u32,
     pub(crate) has_ended: bool,
     /// What was logged, for tests of what is around an engine.
@@ -126,6 +151,10 @@ impl Host {
         let rules = Rules::new(&config, setting.observe, setting.once);
         let mut known = addresses(&config.sources);
         known.extend(config.server.broadcasts.iter().map(|broadcast| broadcast.address));
+        let first = config.initial_step.iter().flat_map(|step| &step.servers);
+        known.extend(first.filter_map(|name| name.parse::<IpAddr>().ok()));
+        let clocks = config.ref_clocks.iter();
+        let drivers = clocks.map(|clock| Driver::honest(clock.is_tai)).collect();
         let mut random = u64::from(begin);
         let entropy = Box::new(move || {
             random = random
@@ -157,6 +186,7 @@ impl Host {
             dumps: Vec::new(),
             files_asked_for: false,
             rtc_interrupts: false,
+            drivers,
             wakes: 0,
             has_ended: false,
             log: Vec::new(),
@@ -193,8 +223,7 @@ impl Host {
 
     /// Somebody else steps the clock.
     pub(crate) fn step(&mut self, by_s: f64) {
-        self.move_wall(by_s);
-        self.is_disturbed = true;
+        self.is_disturbed |= self.move_wall(by_s);
     }
 
     /// The host sleeps, and its clock goes on meanwhile.
@@ -448,7 +477,7 @@ impl Host {
                 }
             }
             Output::ReadSourceFiles => self.files_asked_for = true,
-            Output::ReadRefClock { .. } => panic!("no reference clock is configured"),
+            Output::ReadRefClock { ref_clock } => self.read_ref_clock(ref_clock),
             Output::Rtc(RtcCommand::Interrupt(is_on)) => self.rtc_interrupts = is_on,
             Output::Rtc(RtcCommand::Set { .. }) => {
                 if self.refuses {
@@ -464,9 +493,27 @@ impl Host {
                 self.engine
                     .handle_input(self.now(), Input::RtcFileWritten { is_written });
             }
-            Output::ReadKeys | Output::CycleLogs | Output::Ready => {}
+            Output::Ready => self.rules.ready(),
+            Output::ReadKeys | Output::CycleLogs => {}
             Output::Exit { .. } => self.has_ended = true,
         }
+    }
+
+    /// The driver of a reference clock is asked.
+    fn read_ref_clock(&mut self, ref_clock: u32) {
+        let place = usize::try_from(ref_clock).ok();
+        let driver = place.and_then(|place| self.drivers.get(place));
+        let driver = driver.expect("a reference clock of the configuration");
+        let now = self.now();
+        let reading = (!driver.is_silent).then(|| RefClockReading {
+            at: now.wall.plus_seconds(-driver.age_s),
+            offset_s: self.truth().seconds_since(now.wall) + driver.ahead_s,
+            leap: driver.leap,
+        });
+        // What it says may move the clock.
+        self.cause.is_idle = false;
+        self.engine
+            .handle_input(now, Input::RefClock { ref_clock, reading });
     }
 
     fn send(&mut self, socket: SocketId, to: SocketAddr, bytes: Vec<u8>) {
@@ -495,10 +542,7 @@ impl Host {
     fn act(&mut self, command: ClockCommand) {
         self.rules.check_act(command, self.cause);
         if self.refuses {
-            let reason = "Operation not permitted";
-            self.engine
-                .handle_input(self.now(), Input::ClockRefused { reason });
-            return;
+            return self.refuse("Operation not permitted");
         }
         match command {
             ClockCommand::SetFrequency { ppm } => {
@@ -508,21 +552,37 @@ impl Host {
                 self.engine
                     .handle_input(self.now(), Input::FrequencyApplied { ppm });
             }
-            ClockCommand::Step { by_s } => self.move_wall(by_s),
+            ClockCommand::Step { by_s } => {
+                if !self.move_wall(by_s) {
+                    self.refuse("Invalid argument");
+                }
+            }
             ClockCommand::SetStatus { .. } | ClockCommand::SetTai { .. } => {}
         }
     }
 
-    fn move_wall(&mut self, by_s: f64) {
+    /// The clock cannot be set.
+    fn refuse(&mut self, reason: &str) {
+        self.engine
+            .handle_input(self.now(), Input::ClockRefused { reason });
+    }
+
+    /// Moves the system clock, unless it would leave the times it has; says whether it did.
+    fn move_wall(&mut self, by_s: f64) -> bool {
         let whole = by_s.trunc();
         let by_ns =
             i128::from(nearest_i64(whole)) * 1_000_000_000 + i128::from(nearest_i64((by_s - whole) * 1e9));
         let wall_s = (i128::from(self.mono_ns) + self.wall_offset_ns + by_ns) / 1_000_000_000;
-        if i64::try_from(wall_s).is_ok_and(|wall_s| TIMES.contains(&wall_s)) {
+        let can_be = i64::try_from(wall_s).is_ok_and(|wall_s| TIMES.contains(&wall_s));
+        if can_be {
             self.wall_offset_ns += by_ns;
         }
+        can_be
     }
 }
+
+/// TAI − UTC since 2017, seconds.
+const TAI_OFFSET_S: f64 = 37.0;
 
 /// The last leap seconds there were; a story can begin shortly before.
 fn leap_table() -> LeapTable {

@@ -24,6 +24,8 @@ pub(crate) struct Cause {
 pub(crate) struct Rules {
     clock: Clock,
     make_step: Option<MakeStep>,
+    /// The first measurement is not over: it may make one step if that is larger than this, seconds.
+    first_step_s: Option<f64>,
     leap_mode: LeapMode,
     observe: bool,
     once: Option<Once>,
@@ -40,6 +42,7 @@ impl Rules {
         Self {
             clock: config.clock.clone(),
             make_step: config.clock.make_step,
+            first_step_s: config.initial_step.as_ref().map(|step| step.threshold_s),
             leap_mode: config.leap.mode,
             observe,
             once,
@@ -48,6 +51,11 @@ impl Rules {
             steps_under_rule: 0,
             is_by_hand: false,
         }
+    }
+
+    /// The first measurement is over, if there was one.
+    pub(crate) fn ready(&mut self) {
+        self.first_step_s = None;
     }
 
     /// What an operator's request changes, before it is carried out.
@@ -106,6 +114,13 @@ impl Rules {
         assert!(by_s.is_finite());
         let is_leap = self.leap_mode == LeapMode::Step && by_s.abs() == 1.0;
         if cause.is_step_ordered || is_leap || self.once == Some(Once::Set) {
+            return;
+        }
+        if self
+            .first_step_s
+            .take_if(|limit_s| by_s.abs() > *limit_s)
+            .is_some()
+        {
             return;
         }
         let Some(rule) = self.make_step else {

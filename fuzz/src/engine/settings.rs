@@ -28,7 +28,7 @@ const fn steering(text: &'static str) -> Setting {
     }
 }
 
-pub(crate) const SETTINGS: [Setting; 15] = [
+pub(crate) const SETTINGS: [Setting; 20] = [
     steering("server 192.0.2.1\n"),
     steering(
         "server 192.0.2.1 iburst\nserver 192.0.2.2 iburst\nserver 192.0.2.3 iburst\nmakestep 1 3\nmaxslewrate 500\n\
@@ -80,6 +80,23 @@ pub(crate) const SETTINGS: [Setting; 15] = [
          smoothtime 400 0.01\nbroadcast 60 192.0.2.255\nallow\n",
     ),
     steering("server 192.0.2.1 iburst\nmakestep 1 3\nrtcfile /r\nrtcautotrim 2\nlog rtc\n"),
+    steering("refclock SHM 0 poll 2\nmakestep 0.1 -1\ndriftfile /d\nallow\n"),
+    steering(
+        "refclock SHM 0 poll 0 dpoll -4 filter 5 tai refid TAI\nrefclock SHM 1 poll 4 offset 0.1 delay 0.2 precision 1e-3 \
+         stratum 3 prefer trust minsamples 4 maxsamples 8\nserver 192.0.2.1 iburst\nleapsecmode slew\nleapseclist /l\n\
+         maxchange 10 1 -1\nmaxslewrate 500\nminsources 2\nlocal stratum 8\n",
+    ),
+    steering(
+        "initstepslew 1 192.0.2.1 192.0.2.2 name.example\nserver 192.0.2.3 iburst\nmakestep 10 1\nmaxslewrate 500\n",
+    ),
+    steering(
+        "initstepslew 0.1 192.0.2.5\nrefclock SHM 0 poll 1 require\nserver 192.0.2.1 minpoll 1\nsourcedir /s\nmanual\nallow\n",
+    ),
+    Setting {
+        text: "initstepslew 30 192.0.2.1 pool.example\nrefclock SHM 3 poll 6 dpoll 2 noselect\nserver 192.0.2.2\n",
+        observe: true,
+        once: None,
+    },
 ];
 
 impl Setting {

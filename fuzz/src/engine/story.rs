@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use conf::chrony::parse_source_file;
 use engine::io::{ControlPeer, Input, LookupError, SocketId, SocketUse};
-use units::Mode;
+use units::{Leap, Mode};
 use wire::candm::{
     AddSource, Address, AddressMask, Command, ManualMode, NewSourceKind, Request, SourceName, Timespec,
 };
@@ -41,7 +41,8 @@ const KEYS: u8 = 18;
 const TERMINATE: u8 = 19;
 const TICK: u8 = 20;
 const RTC_FAILED: u8 = 21;
-const KINDS: u8 = 22;
+const DRIVER: u8 = 22;
+const KINDS: u8 = 23;
 
 /// Plays until the bytes are used up or the engine ends.
 pub(crate) fn play(host: &mut Host, bytes: &mut Bytes<'_>) {
@@ -108,6 +109,7 @@ pub(crate) fn play(host: &mut Host, bytes: &mut Bytes<'_>) {
                     host.tell(Input::RtcFailed);
                 }
             }
+            DRIVER => driver(host, bytes),
             _ => {
                 if bytes.u8() == u8::MAX {
                     host.tell(Input::Terminate);
@@ -149,6 +151,26 @@ fn replay(host: &mut Host, bytes: &mut Bytes<'_>) {
     if host.sockets.contains_key(&socket) {
         let stamp = host.stamp(0.0);
         host.receive(socket, from, stamp, &again, true);
+    }
+}
+
+/// From now on the driver of a reference clock says something else.
+fn driver(host: &mut Host, bytes: &mut Bytes<'_>) {
+    let which = bytes.below(host.drivers.len());
+    let kind = bytes.u8();
+    let ahead_s = match kind >> 2 {
+        0 => f64::NAN,
+        1 => f64::NEG_INFINITY,
+        // The most that two counts of seconds can differ by.
+        2 => 2f64.powi(64),
+        _ => bytes.seconds(),
+    };
+    let age_s = if kind & 0x80 == 0 { 0.0 } else { bytes.seconds() };
+    if let Some(driver) = host.drivers.get_mut(which) {
+        driver.ahead_s = ahead_s;
+        driver.age_s = age_s;
+        driver.leap = Leap::from_bits(kind);
+        driver.is_silent = kind & 0x40 != 0;
     }
 }
 
@@ -388,7 +410,7 @@ fn to_place(address: IpAddr) -> Address {
 /// A life with each configuration, and what can go wrong in it.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let honest = [LIVE, 12, 0x60, 0x60];
-    let stories: [&[u8]; 12] = [
+    let stories: [&[u8]; 14] = [
         &[LIVE, 63, 0x60, 0x62, LIVE, 63, 0x62, 0x60],
         // Names are found, and the servers work.
         &[
@@ -411,6 +433,15 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         &[
             WAKE, ANSWER, 0, 0x60, 0x60, 0, 0x80, 30, 0, 3, WAKE, ANSWER, 0, 0x61, 0x60, 1, 0, 30, 1, WAKE,
             STAMP, 0, 12, 0,
+        ],
+        // A reference clock jumps, says goodbye, is old, goes silent and comes back.
+        &[
+            LIVE, 31, 0x60, 0x60, DRIVER, 0, 0x20, 36, 0, LIVE, 31, 0x60, 0x60, DRIVER, 0, 0x23, 36, 0, LIVE,
+            9, 0x60, 0x60, DRIVER, 0, 0xa0, 0, 0, 38, 0,
+        ],
+        &[
+            LIVE, 31, 0x60, 0x60, DRIVER, 1, 0x60, 0, 0, LIVE, 31, 0x60, 0x60, DRIVER, 1, 0x21, 22, 0, LIVE,
+            31, 0x60, 0x60, DRIVER, 0, 0, LIVE, 9, 0x60, 0x60, DRIVER, 0, 8, LIVE, 31, 0x60, 0x60,
         ],
         // Somebody asks, and asks again.
         &[
