@@ -25,7 +25,10 @@ impl Engine {
             .iter()
             .map(|(id, source)| self.candidate(now, *id, source))
             .collect();
-        let selection = self.selector.select(&candidates, &self.selection_rules());
+        let rules = self.selection_rules();
+        let sources = &self.sources;
+        let name = |id| sources.get(&SourceId(id)).map(Source::label).unwrap_or_default();
+        let selection = self.selector.select(&candidates, &rules, &name);
         for source in self.sources.values_mut() {
             source.updated = false;
         }
@@ -40,7 +43,14 @@ impl Engine {
         }
         let best = selection.best.and_then(|index| ids.get(index).copied());
         let combined = selection.combined;
-        self.verdicts = ids.into_iter().zip(selection.verdicts.iter().copied()).collect();
+        let verdicts = selection.verdicts.iter().copied();
+        if self.verdicts.keys().eq(&ids) {
+            for (old, new) in self.verdicts.values_mut().zip(verdicts) {
+                *old = new;
+            }
+        } else {
+            self.verdicts = ids.into_iter().zip(verdicts).collect();
+        }
         self.write_selection(now);
         match (best, combined) {
             (Some(best), Some(combined)) => {
@@ -75,12 +85,17 @@ impl Engine {
             sample.map_or(0.0, |sample| at.seconds_since(sample.at))
         };
         // The sample that is the least uncertain now stands for the path.
-        let best = source.estimator.samples().min_by(|a, b| {
-            let distance = |sample: &crate::estimate::Sample| {
-                sample.root_distance_s() + drift * at.seconds_since(sample.at)
-            };
-            distance(a).total_cmp(&distance(b))
-        });
+        let best = source
+            .estimator
+            .samples()
+            .map(|sample| {
+                (
+                    sample.root_distance_s() + drift * at.seconds_since(sample.at),
+                    sample,
+                )
+            })
+            .min_by(|(a, _), (b, _)| a.total_cmp(b))
+            .map(|(_, sample)| sample);
         let root_delay_s = best.map_or(0.0, |sample| sample.delay_s + sample.root_delay_s);
         let root_dispersion_s = best.map_or(0.0, |sample| {
             sample.dispersion_s
@@ -90,7 +105,6 @@ impl Engine {
         });
         Candidate {
             id: id.0,
-            name: source.label(),
             options: select::Options {
                 noselect: source.config.select.noselect,
                 prefer: source.config.select.prefer,

@@ -1,7 +1,5 @@
 //! Everything that can wake the engine, and when.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use units::Mono;
 
 use crate::source::SourceId;
@@ -39,47 +37,43 @@ pub enum Timer {
     Status,
 }
 
-/// The timers that are set; each reason has at most one.
+/// The timers that are set, the next one first; each reason has at most one. They are few and looked at whenever
+/// something happens: side by side they are in the processor's cache at once.
 #[derive(Debug, Default, Clone)]
-pub struct Timers {
-    by_reason: BTreeMap<Timer, Mono>,
-    by_time: BTreeSet<(Mono, Timer)>,
-}
+pub struct Timers(Vec<(Mono, Timer)>);
 
 impl Timers {
     /// Sets a timer, or moves it.
     pub fn set(&mut self, timer: Timer, at: Mono) {
-        if let Some(old) = self.by_reason.insert(timer, at) {
-            self.by_time.remove(&(old, timer));
-        }
-        self.by_time.insert((at, timer));
+        self.stop(timer);
+        let place = self.0.partition_point(|set| *set < (at, timer));
+        self.0.insert(place, (at, timer));
     }
 
     /// Removes a timer, set or not.
     pub fn stop(&mut self, timer: Timer) {
-        if let Some(old) = self.by_reason.remove(&timer) {
-            self.by_time.remove(&(old, timer));
+        if let Some(place) = self.0.iter().position(|(_, set)| *set == timer) {
+            self.0.remove(place);
         }
     }
 
     /// When a timer will fire.
     pub fn get(&self, timer: Timer) -> Option<Mono> {
-        self.by_reason.get(&timer).copied()
+        self.0.iter().find(|(_, set)| *set == timer).map(|(at, _)| *at)
     }
 
     /// When the next one fires.
     pub fn next(&self) -> Option<Mono> {
-        self.by_time.first().map(|(at, _)| *at)
+        self.0.first().map(|(at, _)| *at)
     }
 
     /// Takes one timer that is due.
     pub fn pop_due(&mut self, now: Mono) -> Option<Timer> {
-        let (at, timer) = *self.by_time.first()?;
+        let (at, timer) = *self.0.first()?;
         if at > now {
             return None;
         }
-        self.by_time.remove(&(at, timer));
-        self.by_reason.remove(&timer);
+        self.0.remove(0);
         Some(timer)
     }
 }

@@ -105,13 +105,10 @@ impl Leaps {
             // The clock may read the last second of the day once more.
             _ if deaf => Leap::Normal,
             Some(leap @ (Leap::Insert | Leap::Delete)) => leap,
-            _ if !is_last_day_of_month(now) => Leap::Normal,
-            _ => from_sources,
-        };
-        let announced = if announced == Leap::Unsynchronised {
-            Leap::Normal
-        } else {
-            announced
+            _ if matches!(from_sources, Leap::Insert | Leap::Delete) && is_last_day_of_month(now) => {
+                from_sources
+            }
+            _ => Leap::Normal,
         };
         let changed = announced != self.pending;
         self.pending = announced;

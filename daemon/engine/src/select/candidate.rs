@@ -82,8 +82,6 @@ impl AuthMode {
 pub struct Candidate {
     /// Tells it from the others as long as it exists, whatever its place in the list.
     pub id: u32,
-    /// What the log calls it: `192.168.123.1`, `192.0.2.1 (ntp.example.net)`, `PPS0`.
-    pub name: String,
     /// The options it was configured with, or that were changed since.
     pub options: Options,
     /// What vouches for it.

@@ -69,12 +69,12 @@ pub(super) fn misfit(candidate: &Candidate, best: &Candidate, rules: &Rules) -> 
     if offset_apart_s > OUTLIER_SIGMAS * offset_error_s.sqrt() {
         return Some(Misfit::Outlier);
     }
+    if !candidate.has_usable_frequency() || !best.has_usable_frequency() {
+        return None;
+    }
     let frequency_apart = (candidate.frequency - best.frequency).abs();
-    let frequency_error = candidate.frequency_error.hypot(best.frequency_error);
-    if candidate.has_usable_frequency()
-        && best.has_usable_frequency()
-        && frequency_apart > OUTLIER_SIGMAS * frequency_error + FREQUENCY_TOLERANCE
-    {
+    let frequency_error = (candidate.frequency_error.powi(2) + best.frequency_error.powi(2)).sqrt();
+    if frequency_apart > OUTLIER_SIGMAS * frequency_error + FREQUENCY_TOLERANCE {
         return Some(Misfit::Outlier);
     }
     None

@@ -2,7 +2,7 @@
 
 use units::Stratum;
 
-use super::situations::{FIRST, far, lost, source, stale, statuses, texts, with, wrong};
+use super::situations::{FIRST, far, lost, name, source, stale, statuses, texts, with, wrong};
 use super::*;
 
 #[test]
@@ -11,27 +11,36 @@ fn the_first_selection_waits_for_one_that_is_nearly_ready_but_not_for_long() {
     let young = |id: u32, samples| with(id, |s| (s.samples, s.polls, s.reach) = (samples, 3, 7));
     let nearly = || stale(young(2, 2));
     let mut selector = Selector::new();
-    assert_eq!(statuses(&selector.select(&[young(1, 3), nearly()], &rules)), "wM");
     assert_eq!(
-        statuses(&selector.select(&[stale(young(1, 3)), nearly()], &rules)),
+        statuses(&selector.select(&[young(1, 3), nearly()], &rules, &name)),
+        "wM"
+    );
+    assert_eq!(
+        statuses(&selector.select(&[stale(young(1, 3)), nearly()], &rules, &name)),
         "wM"
     );
     let mut patient = selector.clone();
     // its sample comes: the better one of the two is selected, whoever was first
-    let selection = patient.select(&[stale(young(1, 3)), young(2, 3)], &rules);
+    let selection = patient.select(&[stale(young(1, 3)), young(2, 3)], &rules, &name);
     assert_eq!(statuses(&selection), "*+");
     // its sample does not come, but the next one of the source that waits
-    assert_eq!(statuses(&selector.select(&[young(1, 4), nearly()], &rules)), "*M");
+    assert_eq!(
+        statuses(&selector.select(&[young(1, 4), nearly()], &rules, &name)),
+        "*M"
+    );
     // nobody waits who has somebody to follow
-    assert_eq!(statuses(&selector.select(&[young(1, 5), nearly()], &rules)), "*M");
+    assert_eq!(
+        statuses(&selector.select(&[young(1, 5), nearly()], &rules, &name)),
+        "*M"
+    );
     // nor for one that misses more than one sample, or its last poll
     assert_eq!(
-        statuses(&Selector::new().select(&[young(1, 3), young(2, 1)], &rules)),
+        statuses(&Selector::new().select(&[young(1, 3), young(2, 1)], &rules, &name)),
         "*M"
     );
     let silent = with(2, |s| (s.samples, s.reach) = (2, 6));
     assert_eq!(
-        statuses(&Selector::new().select(&[young(1, 3), silent], &rules)),
+        statuses(&Selector::new().select(&[young(1, 3), silent], &rules, &name)),
         "*M"
     );
 }
@@ -44,13 +53,13 @@ fn another_source_has_to_be_better_for_long() {
     };
     let mut selector = Selector::new();
     assert_eq!(
-        statuses(&selector.select(&[source(1), far(2, 2e-3)], &rules)),
+        statuses(&selector.select(&[source(1), far(2, 2e-3)], &rules, &name)),
         "*+"
     );
     // 2 becomes better: distances of 2 ms and 1.1 ms with the bonus
     let mut runs = 0;
     let selection = loop {
-        let selection = selector.select(&[far(1, 2e-3), far(2, 1e-3)], &rules);
+        let selection = selector.select(&[far(1, 2e-3), far(2, 1e-3)], &rules, &name);
         runs += 1;
         if !selection.messages.is_empty() {
             break selection;
@@ -63,7 +72,7 @@ fn another_source_has_to_be_better_for_long() {
     assert!((selection.verdicts[0].score - 1.0).abs() < f64::EPSILON);
     // without new samples nothing changes
     for _ in 0..50 {
-        let selection = selector.select(&[stale(far(1, 1e-6)), source(2)], &rules);
+        let selection = selector.select(&[stale(far(1, 1e-6)), source(2)], &rules, &name);
         assert_eq!(
             (statuses(&selection).as_str(), selection.messages.len()),
             ("+*", 0)
@@ -75,9 +84,9 @@ fn another_source_has_to_be_better_for_long() {
 fn after_reselect_the_best_needs_a_new_sample() {
     let rules = Rules::default();
     let mut selector = Selector::new();
-    selector.select(&[source(1), source(2)], &rules);
+    selector.select(&[source(1), source(2)], &rules, &name);
     selector.reselect();
-    let selection = selector.select(&[stale(source(1)), source(2)], &rules);
+    let selection = selector.select(&[stale(source(1)), source(2)], &rules, &name);
     assert_eq!(
         (statuses(&selection).as_str(), selection.messages.len()),
         ("UU", 0)
@@ -86,7 +95,7 @@ fn after_reselect_the_best_needs_a_new_sample() {
         (selection.best, selection.combined, selection.failure),
         (None, None, None)
     );
-    let selection = selector.select(&[source(1), stale(source(2))], &rules);
+    let selection = selector.select(&[source(1), stale(source(2))], &rules, &name);
     assert_eq!(
         (statuses(&selection).as_str(), texts(&selection)),
         ("*+", vec![FIRST])
@@ -97,10 +106,10 @@ fn after_reselect_the_best_needs_a_new_sample() {
 fn a_source_that_was_far_away_comes_back_slowly() {
     let rules = Rules::default();
     let mut selector = Selector::new();
-    selector.select(&[source(1), far(2, 9e-3)], &rules);
+    selector.select(&[source(1), far(2, 9e-3)], &rules, &name);
     let seen: String = (0..6)
         .map(|_| {
-            statuses(&selector.select(&[source(1), far(2, 2e-3)], &rules))
+            statuses(&selector.select(&[source(1), far(2, 2e-3)], &rules, &name))
                 .chars()
                 .last()
                 .unwrap()
@@ -120,7 +129,7 @@ fn each_thing_is_told_once_until_it_is_over() {
     let mut selector = Selector::new();
     let mut log = Vec::new();
     let mut run = |candidates: &[Candidate]| {
-        let selection = selector.select(candidates, &rules);
+        let selection = selector.select(candidates, &rules, &name);
         log.extend(selection.messages.into_iter().map(|message| message.text));
         log.len()
     };
@@ -180,7 +189,7 @@ fn limits_are_told_in_chronys_words() {
         }
         let mut selector = Selector::new();
         let runs: Vec<_> = (0..10)
-            .map(|_| selector.select(std::slice::from_ref(&candidate), &rules))
+            .map(|_| selector.select(std::slice::from_ref(&candidate), &rules, &name))
             .collect();
         assert!(runs.iter().all(|run| statuses(run) == status));
         let told: Vec<_> = runs.iter().flat_map(texts).collect();

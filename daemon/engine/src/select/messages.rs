@@ -20,6 +20,9 @@ pub enum Severity {
     Warning,
 }
 
+/// What the log calls the source with an id: `192.168.123.1`, `192.0.2.1 (ntp.example.net)`, `PPS0`.
+pub type Names<'a> = dyn Fn(u32) -> String + 'a;
+
 /// A line for the log, in chrony's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -31,10 +34,10 @@ pub struct Message {
 
 impl Message {
     /// The clock follows another source, or one again.
-    pub(super) fn selected(candidate: &Candidate) -> Self {
+    pub(super) fn selected(name: &str) -> Self {
         Self {
             severity: Severity::Info,
-            text: format!("Selected source {}", candidate.name),
+            text: format!("Selected source {name}"),
         }
     }
 
@@ -138,32 +141,40 @@ impl SourceTold {
     }
 
     /// Returns what to say of a source in this state, if it is new.
-    pub(super) fn tell(&mut self, candidate: &Candidate, status: Status, rules: &Rules) -> Option<Message> {
+    pub(super) fn tell(
+        &mut self,
+        candidate: &Candidate,
+        status: Status,
+        rules: &Rules,
+        names: &Names<'_>,
+    ) -> Option<Message> {
         if status.is_selectable() {
             *self = Self::default();
             return None;
         }
-        let name = &candidate.name;
+        let name = || names(candidate.id);
         let text = match status {
             Status::Falseticker => {
                 return (!std::mem::replace(&mut self.is_falseticker, true))
-                    .then(|| Message::warning(format!("Detected falseticker {name}")));
+                    .then(|| Message::warning(format!("Detected falseticker {}", name())));
             }
             Status::StratumOutOfRange if candidate.stratum < rules.stratum_min => {
-                format!("Stratum of {name} below minstratum of {}", rules.stratum_min)
+                format!("Stratum of {} below minstratum of {}", name(), rules.stratum_min)
             }
             Status::StratumOutOfRange => {
-                format!("Stratum of {name} above maxstratum of {}", rules.stratum_max)
+                format!("Stratum of {} above maxstratum of {}", name(), rules.stratum_max)
             }
             Status::TooDistant => {
                 format!(
-                    "Root distance of {name} exceeds maxdistance of {:.3} seconds",
+                    "Root distance of {} exceeds maxdistance of {:.3} seconds",
+                    name(),
                     rules.distance_max_s
                 )
             }
             Status::Jittery => {
                 format!(
-                    "Jitter of {name} exceeds maxjitter of {:.3} seconds",
+                    "Jitter of {} exceeds maxjitter of {:.3} seconds",
+                    name(),
                     rules.jitter_max_s
                 )
             }

@@ -44,7 +44,7 @@ mod situations;
 
 pub use candidate::{AuthMode, Candidate, Options, Origin};
 pub use combine::Combined;
-pub use messages::{Failure, Message, Severity};
+pub use messages::{Failure, Message, Names, Severity};
 pub use rules::Rules;
 pub use selector::{SCORE_TO_RESELECT, Selection, Selector, Verdict};
 pub use status::Status;

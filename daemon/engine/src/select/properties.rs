@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use units::{Leap, Stratum};
 
-use super::situations::{source, statuses};
+use super::situations::{name, source, statuses};
 use super::*;
 
 /// Numbers as broken sources have them.
@@ -77,7 +77,6 @@ fn broken() -> impl Strategy<Value = Candidate> {
 fn numbered(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     for (candidate, id) in candidates.iter_mut().zip(1..) {
         candidate.id = id;
-        candidate.name = format!("source {id}");
         candidate.reference_id = units::ReferenceId(id);
     }
     candidates
@@ -110,7 +109,7 @@ proptest! {
         let mut selector = Selector::new();
         for candidates in runs {
             let candidates = numbered(candidates);
-            let selection = selector.select(&candidates, &rules);
+            let selection = selector.select(&candidates, &rules, &name);
             prop_assert_eq!(selection.verdicts.len(), candidates.len());
             let best = selection.verdicts.iter().position(|verdict| verdict.status == Status::Best);
             prop_assert_eq!(best, selection.best);
@@ -148,7 +147,7 @@ proptest! {
             candidates.iter().map(|candidate| candidate.id).zip(statuses(selection).chars()).collect()
         };
         for _ in 0..3 {
-            let (first, second) = (one.select(&candidates, &rules), other.select(&turned, &rules));
+            let (first, second) = (one.select(&candidates, &rules, &name), other.select(&turned, &rules, &name));
             let mut expected = by_id(&candidates, &first);
             let mut seen = by_id(&turned, &second);
             prop_assert_eq!(first.combined, second.combined);
@@ -177,7 +176,7 @@ proptest! {
             })
             .collect();
         let candidates = numbered(candidates);
-        let selection = Selector::new().select(&candidates, &Rules::default());
+        let selection = Selector::new().select(&candidates, &Rules::default(), &name);
         prop_assert!(selection.best.is_some(), "{}", statuses(&selection));
         for (candidate, verdict) in candidates.iter().zip(&selection.verdicts) {
             let overlaps = |&(offset_s, distance_s): &(f64, f64)| {
@@ -193,7 +192,7 @@ fn a_thousand_sources_are_no_trouble() {
     let candidates = numbered(vec![source(0); 1000]);
     let mut selector = Selector::new();
     for _ in 0..3 {
-        let selection = selector.select(&candidates, &Rules::default());
+        let selection = selector.select(&candidates, &Rules::default(), &name);
         assert_eq!(selection.combined.map(|combined| combined.sources), Some(1000));
         assert_eq!(selection.best, Some(0));
     }
@@ -201,7 +200,7 @@ fn a_thousand_sources_are_no_trouble() {
 
 #[test]
 fn two_sources_with_one_id_do_no_harm() {
-    let selection = Selector::new().select(&[source(1), source(1)], &Rules::default());
+    let selection = Selector::new().select(&[source(1), source(1)], &Rules::default(), &name);
     assert_eq!(selection.verdicts.len(), 2);
     assert!(selection.best.is_some());
 }

@@ -6,7 +6,7 @@ use super::candidate::{Candidate, Options};
 use super::combine::{self, Combined, Misfit};
 use super::eligibility;
 use super::intersection::{Agreement, Interval};
-use super::messages::{Failure, FailuresTold, Message, POLLS_TO_SETTLE, SourceTold};
+use super::messages::{Failure, FailuresTold, Message, Names, POLLS_TO_SETTLE, SourceTold};
 use super::rules::Rules;
 use super::status::Status;
 
@@ -110,8 +110,8 @@ impl Selector {
     }
 
     /// Looks at all sources and says which to follow. To be called whenever a source has a new sample or changed
-    /// otherwise.
-    pub fn select(&mut self, candidates: &[Candidate], rules: &Rules) -> Selection {
+    /// otherwise. Names are for messages and asked for only when there are any.
+    pub fn select(&mut self, candidates: &[Candidate], rules: &Rules, names: &Names<'_>) -> Selection {
         let options = rules.auth_mode.effective_options(
             candidates
                 .iter()
@@ -128,12 +128,12 @@ impl Selector {
         };
         let outcome = self.judge(&mut run);
         let statuses = run.statuses;
-        let mut messages = self.told_of_sources(candidates, &statuses, rules, &outcome);
+        let mut messages = self.told_of_sources(candidates, &statuses, rules, names, &outcome);
         let mut selection = Selection::default();
         match outcome {
             Outcome::Selected { best, members, leap } => {
                 if had_selected != Some(candidates[best].id) {
-                    messages.push(Message::selected(&candidates[best]));
+                    messages.push(Message::selected(&names(candidates[best].id)));
                 }
                 self.selected = Some(candidates[best].id);
                 self.failures_told.clear();
@@ -244,7 +244,7 @@ impl Selector {
 
     /// Keeps the scores, and returns a source that was better than the selected one for long enough.
     fn challenger(&mut self, run: &Run<'_>, contenders: &[usize], selected: usize) -> Option<usize> {
-        let mut scores = BTreeMap::new();
+        let mut scores = Vec::with_capacity(contenders.len());
         for &index in contenders.iter().filter(|&&index| index != selected) {
             let candidate = &run.candidates[index];
             let mut score = self.memory(candidate).score;
@@ -258,18 +258,21 @@ impl Selector {
                     (score * ratio).clamp(1.0, SCORE_TO_RESELECT)
                 };
             }
-            scores.insert(candidate.id, (index, score));
+            scores.push((index, score));
         }
-        for (id, memory) in &mut self.memories {
-            memory.score = scores.get(id).map_or(1.0, |&(_, score)| score);
+        self.reset_scores();
+        for &(index, score) in &scores {
+            if let Some(memory) = self.memories.get_mut(&run.candidates[index].id) {
+                memory.score = score;
+            }
         }
         scores
-            .values()
-            .filter(|&&(_, score)| score >= SCORE_TO_RESELECT)
-            .map(|&(index, _)| index)
+            .into_iter()
+            .filter(|&(_, score)| score >= SCORE_TO_RESELECT)
+            .map(|(index, _)| index)
             .min_by(|&a, &b| {
-                run.rank_s(&run.candidates[a])
-                    .total_cmp(&run.rank_s(&run.candidates[b]))
+                let (a, b) = (&run.candidates[a], &run.candidates[b]);
+                run.rank_s(a).total_cmp(&run.rank_s(b)).then(a.id.cmp(&b.id))
             })
     }
 
@@ -313,8 +316,11 @@ impl Selector {
 
     /// Forgets sources that are gone, and learns who has something new to say.
     fn remember(&mut self, candidates: &[Candidate]) {
-        let present: BTreeSet<_> = candidates.iter().map(|candidate| candidate.id).collect();
-        self.memories.retain(|id, _| present.contains(id));
+        let ids = candidates.iter().map(|candidate| candidate.id);
+        if !self.memories.keys().copied().eq(ids.clone()) {
+            let present: BTreeSet<_> = ids.collect();
+            self.memories.retain(|id, _| present.contains(id));
+        }
         for candidate in candidates {
             let memory = self.memories.entry(candidate.id).or_default();
             memory.is_used &= !candidate.has_new_sample;
@@ -336,6 +342,7 @@ impl Selector {
         candidates: &[Candidate],
         statuses: &[Status],
         rules: &Rules,
+        names: &Names<'_>,
         outcome: &Outcome,
     ) -> Vec<Message> {
         // Without a majority nobody knows who is false.
@@ -346,7 +353,7 @@ impl Selector {
                 continue;
             }
             let memory = self.memories.entry(candidate.id).or_default();
-            messages.extend(memory.told.tell(candidate, status, rules));
+            messages.extend(memory.told.tell(candidate, status, rules, names));
         }
         messages
     }
@@ -437,6 +444,9 @@ impl Run<'_> {
     /// Those of three or more that half of the others at least could be averaged with: one that says something
     /// else than most is not followed, however near it is. All of them if there are none.
     fn agreeing(&self, contenders: &[usize]) -> Vec<usize> {
+        if contenders.len() < 3 {
+            return contenders.to_vec();
+        }
         let differ = |a: usize, b: usize| {
             let (a, b) = (&self.candidates[a], &self.candidates[b]);
             combine::misfit(a, b, self.rules) == Some(Misfit::Outlier)
@@ -449,7 +459,7 @@ impl Run<'_> {
                 2 * differing < contenders.len()
             })
             .collect();
-        if contenders.len() < 3 || agreeing.is_empty() {
+        if agreeing.is_empty() {
             contenders.to_vec()
         } else {
             agreeing

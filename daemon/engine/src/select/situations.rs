@@ -4,11 +4,15 @@ use units::{Leap, ReferenceId, Stratum};
 
 use super::*;
 
+/// What the log calls a source.
+pub(super) fn name(id: u32) -> String {
+    format!("192.168.123.{id}")
+}
+
 /// A source that nothing is wrong with, 1 ms away.
 pub(super) fn source(id: u32) -> Candidate {
     Candidate {
         id,
-        name: format!("192.168.123.{id}"),
         options: Options::default(),
         origin: Origin::Unauthenticated,
         is_online: true,
@@ -99,7 +103,7 @@ pub(super) fn texts(selection: &Selection) -> Vec<&str> {
 
 /// The first run of a selector over these sources.
 fn check(rules: &Rules, candidates: &[Candidate], expected: &str, messages: &[&str]) {
-    let selection = Selector::new().select(candidates, rules);
+    let selection = Selector::new().select(candidates, rules, &name);
     assert_eq!(statuses(&selection), expected, "{candidates:#?}");
     assert_eq!(texts(&selection), messages, "{candidates:#?}");
     assert_eq!(selection.best.is_some(), expected.contains('*'));
@@ -193,7 +197,7 @@ fn who_is_false_is_said_again_beside_the_selected_source() {
     for count in [2, 3, 3, 3] {
         let mut candidates = vec![wrong(1, 1.0), source(2), source(3), source(4)];
         candidates.truncate(count + 1);
-        let selection = selector.select(&candidates, &rules);
+        let selection = selector.select(&candidates, &rules, &name);
         lines.push(selection.messages.iter().any(|message| message.text == told));
     }
     assert_eq!(lines, [true, false, true, false]);
@@ -217,7 +221,11 @@ fn equal_sources_do_not_take_turns_while_they_wait_for_samples() {
         } else {
             (512.0, 0.0)
         };
-        selected.push(selector.select(&[waiting(1, a), waiting(2, b)], &rules).best);
+        selected.push(
+            selector
+                .select(&[waiting(1, a), waiting(2, b)], &rules, &name)
+                .best,
+        );
     }
     assert!(selected.iter().all(|best| *best == selected[0]), "{selected:?}");
 }
@@ -429,7 +437,12 @@ fn unreachable_sources_stay_while_their_samples_are_recent() {
 #[test]
 fn sources_are_averaged_by_what_they_are_worth() {
     let rules = Rules::default();
-    let combined = |candidates: &[Candidate]| Selector::new().select(candidates, &rules).combined.unwrap();
+    let combined = |candidates: &[Candidate]| {
+        Selector::new()
+            .select(candidates, &rules, &name)
+            .combined
+            .unwrap()
+    };
     let two = combined(&[wrong(1, 1e-4), wrong(2, 3e-4)]);
     assert!((two.offset_s - 2e-4).abs() < 1e-12, "{two:?}");
     assert_eq!(two.sources, 2);
@@ -493,7 +506,13 @@ fn outliers_are_not_averaged() {
 #[test]
 fn most_sources_or_most_trusted_ones_announce_a_leap_second() {
     let rules = Rules::default();
-    let leap = |candidates: &[Candidate]| Selector::new().select(candidates, &rules).combined.unwrap().leap;
+    let leap = |candidates: &[Candidate]| {
+        Selector::new()
+            .select(candidates, &rules, &name)
+            .combined
+            .unwrap()
+            .leap
+    };
     let inserting = |id: u32| with(id, |s| s.leap = Leap::Insert);
     assert_eq!(leap(&[inserting(1)]), Leap::Insert);
     assert_eq!(leap(&[inserting(1), source(2)]), Leap::Normal);
@@ -505,7 +524,7 @@ fn most_sources_or_most_trusted_ones_announce_a_leap_second() {
 
 #[test]
 fn reports_show_limits_with_chronys_sign() {
-    let selection = Selector::new().select(&[wrong(1, 0.1), never_heard(2)], &Rules::default());
+    let selection = Selector::new().select(&[wrong(1, 0.1), never_heard(2)], &Rules::default(), &name);
     let [first, second] = selection.verdicts.as_slice() else {
         panic!("{selection:?}")
     };
