@@ -38,5 +38,5 @@ pub use rtc::{Rtc, Zone};
 pub use shared_memory::{ClockSample, SharedMemory};
 pub use socket::{
     DATAGRAM_LENGTH_MAX, Received, SOCKET_PATH_MAX, Stamping, Transmitted, UdpOptions, UdpSocket, UnixPeer,
-    UnixSocket,
+    UnixSocket, let_everybody_write,
 };

@@ -14,7 +14,7 @@ mod unix;
 pub(crate) use address::host_of;
 pub use stamping::Stamping;
 pub use udp::{Received, Transmitted, UdpOptions, UdpSocket};
-pub use unix::{SOCKET_PATH_MAX, UnixPeer, UnixSocket};
+pub use unix::{SOCKET_PATH_MAX, UnixPeer, UnixSocket, let_everybody_write};
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

@@ -5,7 +5,7 @@ use std::io;
 use std::mem::{MaybeUninit, offset_of, size_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::address::family;
@@ -119,6 +119,34 @@ impl UnixSocket {
     }
 }
 
+/// Makes the socket that this process has just bound at `path` writable for everybody. The directory may belong to the
+/// user of a daemon, who can put anything in the socket's place at any moment: what is there is opened once, without
+/// following a link, and changed only if it is a socket of this process's user that has no second name.
+///
+/// # Errors
+/// `PermissionDenied` when something else is there, or what the system says.
+pub fn let_everybody_write(path: &Path) -> io::Result<()> {
+    let found = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
+        .open(path)?;
+    let what = found.metadata()?;
+    // SAFETY: takes nothing and cannot fail.
+    let own = what.uid() == unsafe { libc::geteuid() } && what.nlink() == 1;
+    if !(what.file_type().is_socket() && own) {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "somebody put something else in the place of {}; find out who writes to its directory",
+                path.display()
+            ),
+        ));
+    }
+    // fchmod refuses such a descriptor, but its name in /proc leads to the very same socket.
+    let place = format!("/proc/self/fd/{}", found.as_raw_fd());
+    fs::set_permissions(place, fs::Permissions::from_mode(0o666))
+}
+
 impl AsFd for UnixSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -156,7 +184,7 @@ fn address_of(path: &[u8]) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixDatagram;
 
     use super::*;
@@ -180,6 +208,33 @@ mod tests {
 
         drop(server);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn only_a_socket_of_ones_own_is_opened_to_everybody() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::symlink_metadata(path).unwrap().mode() & 0o777;
+        let [socket, second, precious, link] =
+            ["socket", "second", "precious", "link"].map(|name| folder.path().join(name));
+        let _socket = UnixDatagram::bind(&socket).unwrap();
+        let_everybody_write(&socket).unwrap();
+        assert_eq!(mode(&socket), 0o666);
+
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::hard_link(&socket, &second).unwrap();
+        fs::write(&precious, "").unwrap();
+        fs::set_permissions(&precious, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(&precious, &link).unwrap();
+        for path in [&second, &precious, &link] {
+            let error = let_everybody_write(path).unwrap_err();
+            assert_eq!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied,
+                "{}",
+                path.display()
+            );
+        }
+        assert_eq!((mode(&socket), mode(&precious)), (0o600, 0o600));
     }
 
     #[test]

@@ -3,12 +3,11 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use os::{AddressFamily, Random, look_up};
+use os::{AddressFamily, Random, let_everybody_write, look_up};
 use units::rounding::low_u32;
 use wire::candm::{REPLY_LENGTH_MAX, Reply, ReplyError, Request};
 
@@ -19,9 +18,6 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// How often a request is sent.
 const ATTEMPTS: u32 = 3;
-
-/// What the daemon needs to answer to our socket: to write to it.
-const SOCKET_MODE: u32 = 0o666;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -174,7 +170,8 @@ fn open_unix(path: &Path) -> io::Result<Transport> {
     let _ = fs::remove_file(&own);
     let socket = UnixDatagram::bind(&own)?;
     let own = OwnPath(own);
-    fs::set_permissions(&own.0, fs::Permissions::from_mode(SOCKET_MODE))?;
+    // The daemon has dropped its privileges and must be able to answer.
+    let_everybody_write(&own.0)?;
     socket.connect(path)?;
     Ok(Transport::Unix { socket, _place: own })
 }
