@@ -89,9 +89,17 @@ pub struct Log {
 }
 
 impl Log {
-    /// Requests to the API: 720 h, 50 MiB.
+    /// Requests to the API that changed something or tried to, as they were allowed: 720 h, 50 MiB.
     pub const AUDIT: Log = Log {
         name: "audit",
+        age_max: Duration::from_secs(720 * 60 * 60),
+        bytes_max: 50 * 1024 * 1024,
+        entries_max: 1_000_000,
+    };
+    /// The other requests to the API, those that only read and those that were refused: 720 h, 50 MiB of their
+    /// own, so that however many there are, no change is pushed out of [`Log::AUDIT`].
+    pub const AUDIT_READS: Log = Log {
+        name: "audit-reads",
         age_max: Duration::from_secs(720 * 60 * 60),
         bytes_max: 50 * 1024 * 1024,
         entries_max: 1_000_000,
@@ -105,7 +113,7 @@ impl Log {
     };
 
     /// Every log a controller uses.
-    pub const ALL: [Log; 2] = [Log::AUDIT, Log::EVENTS];
+    pub const ALL: [Log; 3] = [Log::AUDIT, Log::AUDIT_READS, Log::EVENTS];
 }
 
 /// A value in a bucket.

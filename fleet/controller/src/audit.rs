@@ -1,11 +1,15 @@
 //! The audit trail: every request that carried a token or needed one, written off the reply path.
+//!
+//! Changes have a log of their own. Who may only read, or nothing at all, can ask as often as they like and
+//! pushes no change out of the trail. Whoever reads the trail sees one, newest first.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bus::{Bus, BusError, Log};
+use bus::{Bus, BusError, Log, LogEntry};
 use model::audit::{AuditEntry, ListAuditResponse};
 use model::route::{Access, Endpoint};
 use prometheus_client::metrics::counter::Counter;
@@ -23,7 +27,7 @@ pub(crate) struct Audit {
 }
 
 enum Order {
-    Write(Box<AuditEntry>),
+    Write(Log, Box<AuditEntry>),
     /// Everything before is to be written; then this is answered.
     Flush(oneshot::Sender<()>),
 }
@@ -34,8 +38,8 @@ const QUEUE_MAX: usize = 1024;
 /// How often a write to the store is tried.
 const TRIES: u32 = 3;
 
-/// Largest body that an entry carries, in bytes of JSON.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Largest body that an entry carries, in bytes of JSON. The servers of a job are remembered with the job, too.
+const BODY_BYTES_MAX: usize = 8 * 1024;
 
 /// Longest path that an entry carries, in bytes.
 const PATH_BYTES_MAX: usize = 1024;
@@ -63,9 +67,9 @@ impl Audit {
         }
     }
 
-    /// Has an entry written. When too many wait, that of a write waits too and that of a read is dropped and
-    /// counted. Of refused strangers only so many are written: they must not push others out of the trail.
-    pub(crate) async fn record(&self, entry: AuditEntry, writes: bool) {
+    /// Has an entry written, that of a change to the log of changes. When too many wait, that of a change waits
+    /// too and any other is dropped and counted. Of refused strangers only so many are written.
+    pub(crate) async fn record(&self, entry: AuditEntry, is_change: bool) {
         if entry.response_code == 401
             && !self
                 .strangers
@@ -83,8 +87,9 @@ impl Audit {
             }
             return;
         }
-        let order = Order::Write(Box::new(entry));
-        let taken = if writes {
+        let log = if is_change { Log::AUDIT } else { Log::AUDIT_READS };
+        let order = Order::Write(log, Box::new(entry));
+        let taken = if is_change {
             self.queue.send(order).await.is_ok()
         } else {
             self.queue.try_send(order).is_ok()
@@ -105,22 +110,119 @@ impl Audit {
 
     /// A page of the trail, newest first.
     pub(crate) async fn page(&self, offset: u64, limit: u64) -> Result<ListAuditResponse, BusError> {
-        let page = self.bus.page(Log::AUDIT, offset, limit).await?;
-        let items = page
-            .entries
-            .iter()
-            .filter_map(|entry| read(entry.id, &entry.value))
-            .collect();
-        Ok(ListAuditResponse {
-            total_items: page.total,
-            items,
-        })
+        let (mut newest, total_items) = Newest::after(Arc::clone(&self.bus), offset, limit).await?;
+        let mut items = Vec::new();
+        for _ in 0..limit {
+            let Some(entry) = newest.next().await? else { break };
+            items.extend(read(entry.id, &entry.value));
+        }
+        Ok(ListAuditResponse { total_items, items })
     }
 
     /// One entry.
     pub(crate) async fn find(&self, id: Uuid) -> Result<Option<AuditEntry>, BusError> {
-        let entry = self.bus.find(Log::AUDIT, id).await?;
-        Ok(entry.and_then(|entry| read(entry.id, &entry.value)))
+        for log in LOGS {
+            if let Some(entry) = self.bus.find(log, id).await? {
+                return Ok(read(entry.id, &entry.value));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Where the trail is kept.
+const LOGS: [Log; 2] = [Log::AUDIT, Log::AUDIT_READS];
+
+/// The trail, newest first: its logs put together by the ids of their entries, which grow with time.
+pub(crate) struct Newest {
+    bus: Arc<dyn Bus>,
+    cursors: [Cursor; 2],
+    /// How many entries are read at once.
+    at_once: u64,
+}
+
+/// How far a log was read.
+struct Cursor {
+    log: Log,
+    offset: u64,
+    /// Entries before this sequence are still to come: new ones push the others back, and those are not told
+    /// twice.
+    before: u64,
+    read: VecDeque<LogEntry>,
+    at_end: bool,
+}
+
+impl Newest {
+    /// All of it.
+    pub(crate) fn all(bus: Arc<dyn Bus>, at_once: u64) -> Self {
+        Self::behind(bus, [0, 0], at_once)
+    }
+
+    /// What comes after the first `offset` entries, and how many entries there are in all.
+    async fn after(bus: Arc<dyn Bus>, offset: u64, at_once: u64) -> Result<(Self, u64), BusError> {
+        let [changes, reads] = LOGS;
+        let totals = [
+            bus.page(changes, 0, 1).await?.total,
+            bus.page(reads, 0, 1).await?.total,
+        ];
+        let total = totals[0] + totals[1];
+        let offset = offset.min(total);
+        // How many of them are changes: the least number for which no change is left that is newer than the
+        // last of the reads before it.
+        let (mut least, mut most) = (offset.saturating_sub(totals[1]), offset.min(totals[0]));
+        while least < most {
+            let middle = u64::midpoint(least, most);
+            let change = bus.page(changes, middle, 1).await?;
+            let read = bus.page(reads, offset - middle - 1, 1).await?;
+            let id = |page: &bus::Page| page.entries.first().map(|entry| entry.id);
+            if id(&change) > id(&read) {
+                least = middle + 1;
+            } else {
+                most = middle;
+            }
+        }
+        Ok((Self::behind(bus, [least, offset - least], at_once), total))
+    }
+
+    fn behind(bus: Arc<dyn Bus>, offsets: [u64; 2], at_once: u64) -> Self {
+        let [changes, reads] = LOGS;
+        let cursor = |log, offset| Cursor {
+            log,
+            offset,
+            before: u64::MAX,
+            read: VecDeque::new(),
+            at_end: false,
+        };
+        Newest {
+            bus,
+            cursors: [cursor(changes, offsets[0]), cursor(reads, offsets[1])],
+            at_once: at_once.max(1),
+        }
+    }
+
+    /// The next older entry; nothing at the end.
+    ///
+    /// # Errors
+    /// [`BusError`] when the store cannot be read.
+    pub(crate) async fn next(&mut self) -> Result<Option<LogEntry>, BusError> {
+        for cursor in &mut self.cursors {
+            while cursor.read.is_empty() && !cursor.at_end {
+                let page = self.bus.page(cursor.log, cursor.offset, self.at_once).await?;
+                let count = u64::try_from(page.entries.len()).unwrap_or(u64::MAX);
+                cursor.at_end = count < self.at_once;
+                cursor.offset = cursor.offset.saturating_add(count);
+                for entry in page.entries {
+                    if entry.sequence < cursor.before {
+                        cursor.before = entry.sequence;
+                        cursor.read.push_back(entry);
+                    }
+                }
+            }
+        }
+        let id = |cursor: &Cursor| cursor.read.front().map(|entry| entry.id);
+        let [changes, reads] = &mut self.cursors;
+        let newer = if id(changes) > id(reads) { changes } else { reads };
+        Ok(newer.read.pop_front())
     }
 }
 
@@ -135,8 +237,8 @@ fn read(id: Uuid, value: &[u8]) -> Option<AuditEntry> {
 async fn write(bus: Arc<dyn Bus>, mut orders: mpsc::Receiver<Order>, dropped: Counter) {
     while let Some(order) = orders.recv().await {
         match order {
-            Order::Write(entry) => {
-                if let Err(error) = append(bus.as_ref(), &entry).await {
+            Order::Write(log, entry) => {
+                if let Err(error) = append(bus.as_ref(), log, &entry).await {
                     dropped.inc();
                     // The log of the system is the last place where it can be told.
                     tracing::error!(
@@ -151,11 +253,11 @@ async fn write(bus: Arc<dyn Bus>, mut orders: mpsc::Receiver<Order>, dropped: Co
     }
 }
 
-async fn append(bus: &dyn Bus, entry: &AuditEntry) -> Result<(), BusError> {
+async fn append(bus: &dyn Bus, log: Log, entry: &AuditEntry) -> Result<(), BusError> {
     let value = serde_json::to_vec(entry).map_err(|error| BusError::Invalid(error.to_string()))?;
     let mut tried = 1;
     loop {
-        match bus.append(Log::AUDIT, entry.id, value.clone().into()).await {
+        match bus.append(log, entry.id, value.clone().into()).await {
             Ok(_) => return Ok(()),
             Err(error) if tried >= TRIES => return Err(error),
             Err(_) => tokio::time::sleep(Duration::from_millis(100) * tried).await,
@@ -261,8 +363,53 @@ mod tests {
             without_secrets(&body),
             json!({"servers": ["a"], "token": "[left out]", "deep": [{"Enrolment_Secret": "[left out]"}]})
         );
-        let large = without_secrets(&json!({"servers": ["x".repeat(70_000)]}));
-        assert!(large["left_out_bytes"].as_u64().unwrap() > 70_000);
+        let large = without_secrets(&json!({"servers": ["x".repeat(8_200)]}));
+        assert!(large["left_out_bytes"].as_u64().unwrap() > 8_200);
+        let names: Vec<_> = (0..model::Servers::COUNT_MAX)
+            .map(|n| format!("{n:0>100}.example.com"))
+            .collect();
+        let most = json!({"servers": names});
+        assert_eq!(without_secrets(&most), most);
+    }
+
+    #[tokio::test]
+    async fn the_logs_are_one_trail_in_pages_of_any_size() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = bus::embedded::Embedded::open(&directory.path().join("store.db")).unwrap();
+        let bus: Arc<dyn Bus> = Arc::new(store);
+        let [changes, reads] = LOGS;
+        let mut ids = Vec::new();
+        for (log, run) in [
+            (reads, 1),
+            (changes, 7),
+            (reads, 2),
+            (changes, 1),
+            (reads, 20),
+            (changes, 9),
+        ] {
+            for _ in 0..run {
+                let id = Uuid::now_v7();
+                bus.append(log, id, "{}".into()).await.unwrap();
+                ids.insert(0, id);
+            }
+        }
+        for offset in 0..=ids.len() + 1 {
+            for at_once in [1, 3, 50] {
+                let bus = Arc::clone(&bus);
+                let offset_u64 = u64::try_from(offset).unwrap();
+                let (mut newest, total) = Newest::after(bus, offset_u64, at_once).await.unwrap();
+                let mut told = Vec::new();
+                while let Some(entry) = newest.next().await.unwrap() {
+                    told.push(entry.id);
+                }
+                assert_eq!(
+                    told,
+                    ids[offset.min(ids.len())..],
+                    "from {offset}, {at_once} at once"
+                );
+                assert_eq!(total, 40);
+            }
+        }
     }
 
     #[test]

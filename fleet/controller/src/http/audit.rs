@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use bus::{Bus, BusError, Log};
+use bus::BusError;
 use bytes::Bytes;
 use futures::stream;
 use model::audit::AuditEntryResponse;
@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 
 use super::ApiError;
 use super::call::Call;
+use crate::audit::Newest;
 
 pub(super) async fn list(call: &mut Call) -> Result<Response, ApiError> {
     let query = call.query()?;
@@ -32,66 +33,50 @@ pub(super) async fn show(call: &mut Call) -> Result<Response, ApiError> {
     }
 }
 
-/// Writes the whole trail, page by page: it can be larger than what should be in memory at once.
+/// Writes the whole trail, piece by piece: it can be larger than what should be in memory at once.
 pub(super) fn export(call: &Call) -> Result<Response, ApiError> {
     let export = Export {
-        bus: Arc::clone(call.api.controller.bus()),
-        stage: Stage::Begin,
+        newest: Newest::all(Arc::clone(call.api.controller.bus()), AT_ONCE),
+        written: None,
         ended: false,
     };
     let json = HeaderValue::from_static("application/json");
     let chunks = stream::unfold(export, |mut export| async move {
-        let chunk = export.next().await?;
+        if export.ended {
+            return None;
+        }
+        let chunk = export.next().await;
+        // An error breaks the answer off, so that nobody takes a part of the trail for the whole.
+        export.ended |= chunk.is_err();
         Some((chunk, export))
     });
     Ok(([(header::CONTENT_TYPE, json)], Body::from_stream(chunks)).into_response())
 }
 
 struct Export {
-    bus: Arc<dyn Bus>,
-    stage: Stage,
+    newest: Newest,
+    /// How many entries were written; nothing before the first piece.
+    written: Option<u64>,
     ended: bool,
 }
 
-enum Stage {
-    Begin,
-    /// Entries before this sequence are still to come; how many were written, and where the next page is.
-    Page {
-        before: u64,
-        written: u64,
-        offset: u64,
-    },
-}
-
-/// How many entries are read at once.
-const PAGE: u64 = 500;
+/// How many entries are read and written at once.
+const AT_ONCE: u64 = 500;
 
 impl Export {
-    /// The next piece of `{"items": [...], "total_items": n}`; an error breaks the answer off, so that nobody
-    /// takes a part of the trail for the whole.
-    async fn next(&mut self) -> Option<Result<Bytes, BusError>> {
-        if self.ended {
-            return None;
+    /// The next piece of `{"items": [...], "total_items": n}`.
+    async fn next(&mut self) -> Result<Bytes, BusError> {
+        let mut text = Vec::new();
+        if self.written.is_none() {
+            text.extend_from_slice(b"{\"items\":[");
         }
-        let (before, written, offset, mut text) = match self.stage {
-            Stage::Begin => (u64::MAX, 0, 0, b"{\"items\":[".to_vec()),
-            Stage::Page {
-                before,
-                written,
-                offset,
-            } => (before, written, offset, Vec::new()),
-        };
-        let page = match self.bus.page(Log::AUDIT, offset, PAGE).await {
-            Ok(page) => page,
-            Err(error) => {
+        let mut count = self.written.unwrap_or(0);
+        for _ in 0..AT_ONCE {
+            let Some(entry) = self.newest.next().await? else {
+                text.extend_from_slice(format!("],\"total_items\":{count}}}").as_bytes());
                 self.ended = true;
-                return Some(Err(error));
-            }
-        };
-        let (mut last, mut count) = (before, written);
-        // Entries that come in meanwhile push the others back; those are not written twice.
-        for entry in page.entries.iter().filter(|entry| entry.sequence < before) {
-            last = entry.sequence;
+                break;
+            };
             if serde_json::from_slice::<IgnoredAny>(&entry.value).is_err() {
                 tracing::error!(entry = %entry.id, "an audit entry is damaged; it is left out");
                 continue;
@@ -102,16 +87,7 @@ impl Export {
             text.extend_from_slice(&entry.value);
             count += 1;
         }
-        let read = u64::try_from(page.entries.len()).unwrap_or(u64::MAX);
-        if read < PAGE {
-            text.extend_from_slice(format!("],\"total_items\":{count}}}").as_bytes());
-            self.ended = true;
-        }
-        self.stage = Stage::Page {
-            before: last,
-            written: count,
-            offset: offset + read,
-        };
-        Some(Ok(text.into()))
+        self.written = Some(count);
+        Ok(text.into())
     }
 }

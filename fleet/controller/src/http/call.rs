@@ -110,7 +110,8 @@ impl Call {
             .http(self.route.method.as_str(), self.route.path, status, Some(took));
         if audit::covers(self.route.endpoint) {
             let entry = self.entry(at, status, took);
-            self.api.audit.record(entry, self.route.method.writes()).await;
+            let is_change = self.is_change(response.status());
+            self.api.audit.record(entry, is_change).await;
         }
         response
     }
@@ -240,6 +241,12 @@ impl Call {
             body: self.received.as_ref().map(audit::without_secrets),
             job_id: self.job_id,
         }
+    }
+
+    /// Says whether something was changed, or may have been: what was refused was not.
+    fn is_change(&self, status: StatusCode) -> bool {
+        let refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
+        self.route.method.writes() && (self.job_id.is_some() || !refused)
     }
 
     fn peer(&self) -> Option<Peer> {

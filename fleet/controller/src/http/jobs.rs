@@ -42,8 +42,8 @@ pub(super) async fn show(call: &mut Call) -> Result<Response, ApiError> {
 
 pub(super) async fn delete(call: &mut Call) -> Result<Response, ApiError> {
     let id = call.id().await?;
-    call.job_id = Some(id);
     if call.api.controller.jobs().delete(id).await? {
+        call.job_id = Some(id);
         Ok(no_content())
     } else {
         Err(unknown(id))

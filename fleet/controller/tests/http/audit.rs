@@ -92,6 +92,58 @@ async fn who_is_refused_is_recorded_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reads_and_refusals_have_a_log_of_their_own_and_push_no_change_out() {
+    let lab = Lab::start().await;
+    let _agent = lab.agent("web-01").await;
+    let (read, write) = (lab.token(&["read"]).await, lab.token(&["write"]).await);
+    let servers = json!({"servers": ["ntp1.example.com"]});
+    lab.put("/api/node/web-01/ntp", servers.clone()).await.expect(200);
+    // Whatever a token that may do nothing of it asks for.
+    let long = "x".repeat(1000);
+    for (token, method, path, status) in [
+        (&read, "GET", format!("/api/audit?{long}"), 403),
+        (&read, "PUT", format!("/api/node/web-01/ntp?{long}"), 403),
+        (&read, "GET", "/api/job".to_owned(), 200),
+        (&write, "PUT", "/api/node/nowhere/ntp".to_owned(), 400),
+        (&write, "DELETE", format!("/api/job/{}", Uuid::now_v7()), 404),
+    ] {
+        let request = lab.stranger(method, &path).token(token);
+        let reply = request.json(&servers).send().await;
+        assert_eq!(reply.status, status, "{method} {path}");
+    }
+    lab.audit(9).await;
+    let logged = async |log: bus::Log| {
+        let page = lab.running.controller().bus().page(log, 0, 100).await.unwrap();
+        let entry =
+            |entry: &bus::LogEntry| -> serde_json::Value { serde_json::from_slice(&entry.value).unwrap() };
+        let mut operations: Vec<String> = page
+            .entries
+            .iter()
+            .map(entry)
+            .filter(|entry| entry["operation_id"] != "GetAuditLogs" || entry["response_code"] != 200)
+            .map(|entry| {
+                format!(
+                    "{} {}",
+                    entry["operation_id"].as_str().unwrap(),
+                    entry["response_code"]
+                )
+            })
+            .collect();
+        operations.sort();
+        operations
+    };
+    assert_eq!(
+        logged(bus::Log::AUDIT).await,
+        ["CreateToken 200", "CreateToken 200", "PutNodeNtp 200"]
+    );
+    let others = logged(bus::Log::AUDIT_READS).await;
+    for refused in ["PutNodeNtp 400", "PutNodeNtp 403"] {
+        assert!(others.iter().any(|entry| entry == refused), "{others:?}");
+    }
+    assert_eq!(others.len(), 5, "{others:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn health_and_metrics_leave_no_trace() {
     let lab = Lab::start().await;
     for path in [
