@@ -57,10 +57,18 @@ struct Host {
     record: Arc<HostRecord>,
     revision: u64,
     live: Option<Live>,
-    /// What was reported last; kept when the connection is lost.
-    report: Option<Arc<HostReport>>,
+    /// What was reported last; kept when the connection is lost, and when there is a new one. To connect is no
+    /// report.
+    report: Option<Reported>,
     /// Since when each condition holds.
     conditions: BTreeMap<&'static str, Timestamp>,
+}
+
+/// A report, and when it came.
+#[derive(Clone)]
+struct Reported {
+    report: Arc<HostReport>,
+    at: Instant,
 }
 
 /// A connected host.
@@ -449,7 +457,10 @@ impl Hosts {
                 if let Some(report) = report
                     && host.is_accepted()
                 {
-                    host.report = Some(Arc::from(report));
+                    host.report = Some(Reported {
+                        report: Arc::from(report),
+                        at: Instant::now(),
+                    });
                     host.note_conditions();
                 }
             }

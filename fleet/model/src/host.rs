@@ -210,9 +210,14 @@ pub struct AgentInfo {
     /// Version of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<String>,
-    /// The last report about the clock.
+    /// The last report about the clock. Of a host that is `Ready` it is at most three heartbeats old, else it is
+    /// left out; one that is `NotReady` has the last that it gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ntp: Option<NtpStatus>,
+    /// When the last report came, RFC 3339, by the controller's clock: the age of everything in `ntp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub reported_at: Option<String>,
     /// Why there is no report about the clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ntp_error: Option<String>,

@@ -1,7 +1,8 @@
 //! One host as the API shows it.
 
 use super::{
-    AgentInfo, Condition, Duration, Host, HostState, LoadAverage, Memory, OsInfo, SyncState, Timestamp,
+    AgentInfo, Condition, Duration, Host, HostReport, HostState, LoadAverage, Memory, OsInfo, SyncState,
+    Timestamp,
 };
 
 impl Host {
@@ -23,11 +24,32 @@ impl Host {
         }
     }
 
+    /// Says whether the host lives but has reported nothing for so long that its last report says nothing about
+    /// now: it has connected anew, or takes long to ask its time service.
+    fn is_out_of_date(&self, silent_after: Duration) -> bool {
+        let reported = self.report.as_ref();
+        self.is_heard(silent_after) && reported.is_some_and(|reported| reported.at.elapsed() > silent_after)
+    }
+
     pub(super) fn info(&self, silent_after: Duration) -> AgentInfo {
         let (record, facts) = (&self.record, &self.record.facts);
         let heard = self.is_heard(silent_after);
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let report = self.report.as_deref();
+        let out_of_date = self.is_out_of_date(silent_after);
+        let reported = self.report.as_ref();
+        let report = reported
+            .filter(|_| !out_of_date)
+            .map(|reported| &*reported.report);
+        let ntp_error = if out_of_date {
+            Some(format!(
+                "the agent is connected, but has reported nothing for more than {} s; it waits for the time service, \
+                 or connects again and again: see its log",
+                silent_after.as_secs()
+            ))
+        } else {
+            report.and_then(|report| report.ntp_error.clone())
+        };
+        let conditions = report.map(|report| self.conditions(report)).unwrap_or_default();
         AgentInfo {
             hostname: facts.hostname.clone(),
             status: if heard { "Ready" } else { "NotReady" }.to_owned(),
@@ -68,8 +90,7 @@ impl Host {
             package_mgr: text(&facts.package_mgr),
             interfaces: facts.interfaces.clone(),
             state: Some(record.state),
-            conditions: self
-                .conditions()
+            conditions: conditions
                 .into_iter()
                 .map(|(kind, reason)| Condition {
                     kind: kind.to_owned(),
@@ -86,16 +107,16 @@ impl Host {
             timeline: Vec::new(),
             agent_version: text(&facts.agent_version),
             ntp: report.and_then(|report| report.ntp.clone()),
-            ntp_error: report.and_then(|report| report.ntp_error.clone()),
+            reported_at: reported
+                .and_then(|reported| Timestamp::now().checked_sub(reported.at.elapsed()).ok())
+                .map(|at| at.to_string()),
+            ntp_error,
         }
     }
 
-    /// What is wrong with the host, by its last report.
-    fn conditions(&self) -> Vec<(&'static str, String)> {
+    /// What is wrong with the host, by a report of it.
+    fn conditions(&self, report: &HostReport) -> Vec<(&'static str, String)> {
         let mut conditions = Vec::new();
-        let Some(report) = self.report.as_deref() else {
-            return conditions;
-        };
         if let Some(ntp) = &report.ntp {
             match ntp.state {
                 SyncState::Synchronized => {}
@@ -131,7 +152,9 @@ impl Host {
     /// Remembers since when each condition holds.
     pub(super) fn note_conditions(&mut self) {
         let now = Timestamp::now();
-        let holding: Vec<&'static str> = self.conditions().into_iter().map(|(kind, _)| kind).collect();
+        let reported = self.report.as_ref();
+        let conditions = reported.map(|reported| self.conditions(&reported.report));
+        let holding: Vec<&'static str> = conditions.into_iter().flatten().map(|(kind, _)| kind).collect();
         self.conditions.retain(|kind, _| holding.contains(kind));
         for kind in holding {
             self.conditions.entry(kind).or_insert(now);

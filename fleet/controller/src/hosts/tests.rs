@@ -165,6 +165,63 @@ async fn a_rejected_host_is_forgotten_when_the_store_does_not_remember_it() {
 }
 
 #[tokio::test]
+async fn a_report_is_as_old_as_it_is_however_often_its_host_connects() {
+    let directory = tempfile::tempdir().unwrap();
+    let hosts = hosts(directory.path(), &["m1"]).await;
+    let public_key = hosts.read(|hosts| hosts["m1"].record.public_key);
+    let connect = || hosts.connected("m1", &public_key).unwrap();
+    let well = HostReport {
+        ntp: Some(model::ntp::NtpStatus {
+            state: SyncState::Synchronized,
+            error_bound_s: Some(0.001),
+            ..Default::default()
+        }),
+        load: [9.0, 0.0, 0.0],
+        ..HostReport::default()
+    };
+    let _first = connect();
+    assert_eq!(hosts.find("m1").unwrap().reported_at, None);
+    hosts.heard("m1", Some(Box::new(well)));
+    let age = |hosts: &Hosts, seconds: u64| {
+        hosts.write(|hosts| {
+            let reported = hosts.get_mut("m1").unwrap().report.as_mut().unwrap();
+            reported.at = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        });
+    };
+    let shown_age_s = |host: &AgentInfo| {
+        let at: Timestamp = host.reported_at.as_ref().unwrap().parse().unwrap();
+        Timestamp::now().duration_since(at).as_secs()
+    };
+    // Late, but in time. Another sign of life makes it no younger, and neither does another connection.
+    age(&hosts, 20);
+    hosts.heard("m1", None);
+    let _second = connect();
+    let host = hosts.find("m1").unwrap();
+    assert_eq!(host.status, "Ready");
+    assert!(host.ntp.is_some() && host.ntp_error.is_none() && !host.conditions.is_empty());
+    assert!(shown_age_s(&host) >= 20);
+    // Three heartbeats are over: nothing is claimed any more of a host that lives.
+    age(&hosts, 31);
+    let _third = connect();
+    let host = hosts.find("m1").unwrap();
+    assert_eq!((host.status.as_str(), &host.ntp), ("Ready", &None));
+    assert!(
+        host.ntp_error.as_ref().unwrap().contains("more than 30 s"),
+        "{:?}",
+        host.ntp_error
+    );
+    assert!(host.conditions.is_empty() && host.load_average.is_none());
+    assert!(shown_age_s(&host) >= 31);
+    // Of a host that is gone the last word is told, as old as it is.
+    let (number, ..) = connect();
+    hosts.disconnected("m1", number).await;
+    let host = hosts.find("m1").unwrap();
+    assert_eq!(host.status, "NotReady");
+    assert_eq!(host.ntp.as_ref().unwrap().error_bound_s, Some(0.001));
+    assert!(shown_age_s(&host) >= 31);
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_host_is_said_with_since_when_until_it_is_over() {
     let directory = tempfile::tempdir().unwrap();
     let hosts = hosts(directory.path(), &["m1"]).await;

@@ -13,7 +13,7 @@ mod summary;
 pub(crate) use details::Details;
 pub(crate) use list::{Count, Head, Nothing, Pager};
 pub(crate) use pending::Pending;
-pub(crate) use row::{Row, magnitude_key};
+pub(crate) use row::{Row, heard_at, magnitude_key};
 pub(crate) use state::State;
 pub(crate) use summary::{Summary, is_drifted};
 

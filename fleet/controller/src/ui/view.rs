@@ -203,16 +203,9 @@ impl Sort {
                 }
                 present_first(servers(a), servers(b), |a, b| turned(a.cmp(b)))
             }
-            Sort::Heard => {
-                let heard = |host: &AgentInfo| {
-                    host.last_seen
-                        .as_deref()
-                        .and_then(|at| at.parse::<jiff::Timestamp>().ok())
-                };
-                present_first(heard(a), heard(b), |a, b| {
-                    turned(a.as_second().cmp(&b.as_second()))
-                })
-            }
+            Sort::Heard => present_first(super::parts::heard_at(a), super::parts::heard_at(b), |a, b| {
+                turned(a.as_second().cmp(&b.as_second()))
+            }),
         }
     }
 }

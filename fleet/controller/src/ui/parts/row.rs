@@ -125,8 +125,10 @@ pub(super) fn drift_word(ntp: &NtpStatus) -> Option<&'static str> {
     })
 }
 
-fn heard_at(host: &AgentInfo) -> Option<Timestamp> {
-    let at: Timestamp = host.last_seen.as_deref()?.parse().ok()?;
+/// How old what the row shows is: as old as the report. Where there is none, when the agent was heard of.
+pub(crate) fn heard_at(host: &AgentInfo) -> Option<Timestamp> {
+    let reported_at = host.reported_at.as_deref().filter(|_| host.ntp.is_some());
+    let at: Timestamp = reported_at.or(host.last_seen.as_deref())?.parse().ok()?;
     at.round(jiff::Unit::Second).ok()
 }
 
