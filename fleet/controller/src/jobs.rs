@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::hosts::{Hosts, Resolution};
+use crate::shares::{NoRoom, Share, Shares};
 
 mod show;
 
@@ -69,6 +70,14 @@ pub enum SubmitError {
         /// How long the record is.
         bytes: usize,
     },
+    /// Too many jobs of this kind are under way.
+    #[error("the controller is busy with {what}: {no_room}")]
+    Busy {
+        /// Reads or changes.
+        what: &'static str,
+        /// How many, and whose.
+        no_room: NoRoom,
+    },
     /// The job is too large to be sent to hosts.
     #[error("the job cannot be sent: {0}")]
     TooLarge(String),
@@ -89,7 +98,7 @@ struct Ended {
 }
 
 /// What is remembered of every job in memory, for lists and counts.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Known {
     /// How it ended; absent while it is under way.
     ended: Option<JobState>,
@@ -98,6 +107,10 @@ struct Known {
     expected: Option<Arc<BTreeMap<String, String>>>,
     /// How many hosts were asked.
     asked: usize,
+    /// Whether it changes hosts.
+    is_change: bool,
+    /// Its place among the jobs under way.
+    share: Option<Share>,
     /// Whether its end is about to be worked out again, because of late answers.
     correcting: bool,
 }
@@ -111,6 +124,8 @@ impl Known {
                 .is_none()
                 .then(|| Arc::new(record.job.expected.clone())),
             asked: record.job.expected.len(),
+            is_change: record.job.operation.changes_host(),
+            share: None,
             correcting: false,
         }
     }
@@ -129,6 +144,9 @@ pub struct Jobs {
     clock: ControllerClock,
     timeout: Duration,
     known: Mutex<BTreeMap<Uuid, Known>>,
+    /// Places for the reads under way, and for the changes: however many read, a change finds room.
+    reads_under_way: Arc<Shares>,
+    changes_under_way: Arc<Shares>,
     /// Held while old jobs are forgotten.
     forgetting: tokio::sync::Mutex<()>,
 }
@@ -142,7 +160,7 @@ const ANSWERS_MAX: usize = 200_000;
 /// Largest record of a job, in bytes of JSON; its end is added to it later.
 const RECORD_BYTES_MAX: usize = bus::VALUE_BYTES_MAX - 1024;
 
-/// How many jobs can be under way at once.
+/// How many reads can be under way at once, and how many changes.
 const UNDER_WAY_MAX: usize = 256;
 
 /// How many answers are written at once; the store commits them together.
@@ -185,6 +203,8 @@ impl Jobs {
             clock,
             timeout,
             known: Mutex::new(known),
+            reads_under_way: Shares::new(UNDER_WAY_MAX),
+            changes_under_way: Shares::new(UNDER_WAY_MAX),
             forgetting: tokio::sync::Mutex::default(),
         });
         for job in unfinished {
@@ -217,7 +237,7 @@ impl Jobs {
             expected: resolution.expected.clone(),
             retry_of: asked.retry_of,
         };
-        self.may_begin()?;
+        let share = self.share(&job)?;
         let record = JobRecord { job, ended: None };
         let stored = encode(&record)?;
         if stored.len() > RECORD_BYTES_MAX {
@@ -229,7 +249,10 @@ impl Jobs {
         self.bus
             .create(Bucket::JOBS, &record.job.id.to_string(), stored)
             .await?;
-        let known = Known::of(&record);
+        let known = Known {
+            share: Some(share),
+            ..Known::of(&record)
+        };
         let job = record.job;
         self.lock().insert(job.id, known);
         // Beside the job, not before it: to forget a job with thousands of answers takes a while.
@@ -533,6 +556,7 @@ impl Jobs {
             // From here on an answer sees that it is late, and asks for this to be done again.
             if let Some(known) = self.lock().get_mut(&id) {
                 known.ended.get_or_insert(JobState::Processing);
+                known.share = None;
             }
             let results = self.results(id).await?;
             let state = if results.is_empty() {
@@ -587,14 +611,16 @@ impl Jobs {
         Ok(results)
     }
 
-    /// Says whether another job may be under way.
-    fn may_begin(&self) -> Result<(), BusError> {
-        if self.lock().values().filter(|job| job.ended.is_none()).count() >= UNDER_WAY_MAX {
-            return Err(BusError::Unavailable(format!(
-                "{UNDER_WAY_MAX} jobs are under way; try again when some have ended"
-            )));
-        }
-        Ok(())
+    /// A place among the jobs under way.
+    fn share(&self, job: &Job) -> Result<Share, SubmitError> {
+        let (what, shares) = if job.operation.changes_host() {
+            ("changes", &self.changes_under_way)
+        } else {
+            ("reads", &self.reads_under_way)
+        };
+        shares
+            .take(&job.user)
+            .map_err(|no_room| SubmitError::Busy { what, no_room })
     }
 
     /// Forgets the oldest ended jobs until the rest is within the bounds.

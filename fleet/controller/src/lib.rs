@@ -27,6 +27,8 @@ mod link_server;
 
 mod metrics;
 
+mod shares;
+
 mod source;
 
 mod start;

@@ -12,9 +12,16 @@ use super::session::Sessions;
 use crate::audit::Audit;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::shares::Shares;
 
-/// How many requests may be under way at once; each holds a task and at most one body.
-const UNDER_WAY_MAX: usize = 1024;
+/// How many reads of those with a token may be under way at once; each holds a task.
+const READS_MAX: usize = 1024;
+
+/// How many of their writes; each holds a body, too.
+const WRITES_MAX: usize = 512;
+
+/// How many requests of strangers, who are refused, or ask for what is open.
+const STRANGERS_MAX: usize = 512;
 
 /// The controller with what is only of the API: sessions, audit, metrics.
 pub struct Api {
@@ -23,8 +30,10 @@ pub struct Api {
     pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
-    /// Bounds the requests under way.
-    pub(super) under_way: Arc<Semaphore>,
+    /// Bound the requests under way; those of strangers, and reads, take no room from writes.
+    pub(super) reads: Arc<Shares>,
+    pub(super) writes: Arc<Shares>,
+    pub(super) strangers: Arc<Semaphore>,
     contract: Bytes,
     /// Whether the controller is about to stop.
     stopping: watch::Sender<bool>,
@@ -40,7 +49,9 @@ impl Api {
             audit: Audit::start(Arc::clone(controller.bus()), metrics.audit_dropped()),
             health: Health::new(Arc::clone(&controller)),
             metrics,
-            under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
+            reads: Shares::new(READS_MAX),
+            writes: Shares::new(WRITES_MAX),
+            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
             contract: model::openapi::text().unwrap_or_default().into(),
             controller,
             stopping: watch::Sender::new(false),

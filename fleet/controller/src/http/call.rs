@@ -17,11 +17,13 @@ use model::permission::Permission;
 use model::route::{Access, PATH_PARAMETER_BYTES_MAX, Route};
 use model::{Invalid, Target};
 use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::query::Query;
 use super::{Api, ApiError, auth, body, dispatch};
 use crate::audit;
+use crate::shares::Share;
 use crate::tokens::Caller;
 
 /// Who is at the other end of the connection.
@@ -41,6 +43,9 @@ pub(super) struct Call {
     pub(super) route: &'static Route,
     parts: Parts,
     body: Option<Body>,
+    /// Who asks, or why nobody knows.
+    who: Result<Caller, ApiError>,
+    /// Who asks, where that is to be known.
     caller: Option<Caller>,
     /// The job that came of it.
     pub(super) job_id: Option<Uuid>,
@@ -54,30 +59,65 @@ const TIMEOUT: Duration = Duration::from_secs(model::route::TIMEOUT_S_MAX + 30);
 /// Takes a request of the table. It is worked on to its end also when the caller goes away, so that the
 /// audit entry says what came of it.
 pub(super) async fn take(api: Arc<Api>, route: &'static Route, request: Request) -> Response {
-    let permit = match route.access {
-        // Whoever asks for health must learn it however much is under way.
-        Access::Open => None,
-        Access::Needs(_) | Access::OpenOrNeeds(_) => match Arc::clone(&api.under_way).try_acquire_owned() {
-            Ok(permit) => Some(permit),
-            Err(_) => return ApiError::busy().into_response(),
-        },
-    };
     let (parts, body) = request.into_parts();
+    let who = auth::caller(&api, &parts);
+    let place = match place(&api, route, who.as_ref().ok()) {
+        Ok(place) => place,
+        Err(busy) => return busy.into_response(),
+    };
     let call = Call {
         api,
         route,
         parts,
         body: Some(body),
+        who,
         caller: None,
         job_id: None,
         received: None,
     };
     let working = tokio::spawn(async move {
         let response = call.work().await;
-        drop(permit);
+        drop(place);
         response
     });
     working.await.unwrap_or_else(|_| failed().into_response())
+}
+
+/// Room for a request under way, until it is dropped.
+enum Place {
+    /// It needs none.
+    Free,
+    Caller { _share: Share },
+    Stranger { _permit: OwnedSemaphorePermit },
+}
+
+/// Finds room for a request. A stranger takes none that is for callers, whatever it asks for.
+fn place(api: &Api, route: &Route, who: Option<&Caller>) -> Result<Place, ApiError> {
+    match (route.access, who) {
+        // Whoever asks for health must learn it however much is under way.
+        (Access::Open, _) => Ok(Place::Free),
+        (Access::Needs(_) | Access::OpenOrNeeds(_), Some(caller)) => {
+            let (what, shares) = if route.method.writes() {
+                ("writes", &api.writes)
+            } else {
+                ("reads", &api.reads)
+            };
+            shares
+                .take(&caller.subject)
+                .map(|share| Place::Caller { _share: share })
+                .map_err(|no_room| ApiError::busy(format!("the controller is busy with {what}: {no_room}")))
+        }
+        (Access::Needs(_) | Access::OpenOrNeeds(_), None) => {
+            let permit = Arc::clone(&api.strangers).try_acquire_owned();
+            permit
+                .map(|permit| Place::Stranger { _permit: permit })
+                .map_err(|_| {
+                    ApiError::busy(
+                        "too many requests without a good token are under way; try again in a moment",
+                    )
+                })
+        }
+    }
 }
 
 fn failed() -> ApiError {
@@ -98,7 +138,7 @@ impl Call {
             }
             // The panic's own message is in the log already.
             Ok(Err(_)) => failed().into_response(),
-            Err(_) => ApiError::busy().into_response(),
+            Err(_) => ApiError::busy("the request took too long; try again in a moment").into_response(),
         };
         if let Some(body) = self.body.take() {
             body::drain(&self.parts.headers, body).await;
@@ -121,7 +161,7 @@ impl Call {
             Access::Open => {}
             Access::OpenOrNeeds(_) if self.api.metrics_are_open() => {}
             Access::Needs(permission) | Access::OpenOrNeeds(permission) => {
-                self.caller = Some(auth::caller(&self.api, &self.parts)?);
+                self.caller = Some(self.who.clone()?);
                 self.needs(permission)?;
             }
         }

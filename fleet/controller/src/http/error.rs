@@ -55,11 +55,8 @@ impl ApiError {
     }
 
     /// Too much is under way.
-    pub fn busy() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many requests are under way; try again in a moment",
-        )
+    pub fn busy(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 
     /// The status.
@@ -111,6 +108,7 @@ impl From<SubmitError> for ApiError {
             SubmitError::TooLarge(_) | SubmitError::TooManyHosts { .. } => {
                 ApiError::bad_request(error.to_string())
             }
+            SubmitError::Busy { .. } => ApiError::busy(error.to_string()),
             SubmitError::Bus(error) => error.into(),
         }
     }

@@ -239,6 +239,26 @@ async fn many_at_once_are_all_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reads_of_a_stuck_host_keep_no_change_and_no_other_reader_waiting() {
+    let lab = Lab::start().await;
+    let (_well, stuck) = (lab.agent("web-01").await, lab.agent("stuck-01").await);
+    stuck.on(|_| None);
+    let read = lab.token(&["read"]).await;
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..270 {
+        let request = lab.stranger("GET", "/api/node/stuck-01/ntp?timeout_s=300").token(&read);
+        requests.spawn(async move { request.send().await });
+    }
+    // One caller gets half of the room, and learns why not more.
+    for _ in 0..270 - 128 {
+        let refused = requests.join_next().await.unwrap().unwrap().error(503);
+        assert!(refused.contains("busy with reads: 128 are under way, 128 of them yours"), "{refused}");
+    }
+    lab.put("/api/node/web-01/ntp", json!({"servers": ["a"]})).await.expect(200);
+    lab.get("/api/node/web-01/ntp").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn expect_continue_is_not_led_on() {
     let lab = Lab::start().await;
     let more = "Content-Length: 3000000\r\nExpect: 100-continue\r\nConnection: close\r\n";
