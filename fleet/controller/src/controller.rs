@@ -41,7 +41,7 @@ pub struct Controller {
 #[derive(Debug, thiserror::Error)]
 pub enum RetryError {
     /// It is not remembered.
-    #[error("job {0} not found")]
+    #[error("{}", crate::jobs::unknown(.0))]
     Unknown(Uuid),
     /// The new job could not be submitted.
     #[error(transparent)]

@@ -151,11 +151,26 @@ pub struct Jobs {
     forgetting: tokio::sync::Mutex<()>,
 }
 
-/// How many jobs are remembered.
-const JOBS_MAX: usize = 10_000;
+/// How much is remembered of a kind of jobs. The oldest are forgotten first.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    jobs: usize,
+    /// Answers over all of them.
+    answers: usize,
+}
 
-/// How many answers are remembered over all jobs.
-const ANSWERS_MAX: usize = 200_000;
+/// How many jobs that change hosts are remembered. Reads have a bound of their own, so that who only reads pushes
+/// no change out.
+const CHANGES_MAX: Bounds = Bounds {
+    jobs: 10_000,
+    answers: 200_000,
+};
+
+/// How many jobs that read are remembered.
+const READS_MAX: Bounds = Bounds {
+    jobs: 5_000,
+    answers: 100_000,
+};
 
 /// Largest record of a job, in bytes of JSON; its end is added to it later.
 const RECORD_BYTES_MAX: usize = bus::VALUE_BYTES_MAX - 1024;
@@ -637,22 +652,35 @@ impl Jobs {
         }
     }
 
-    /// The oldest ended job, if more is remembered than should be.
+    /// The oldest ended job of a kind of which more is remembered than should be.
     fn surplus(&self) -> Option<Uuid> {
         let known = self.lock();
-        let answers: usize = known.values().map(|job| job.asked).sum();
-        if known.len() <= JOBS_MAX && answers <= ANSWERS_MAX {
-            return None;
-        }
-        known
-            .iter()
-            .find(|(_, job)| job.ended.is_some())
-            .map(|(id, _)| *id)
+        [(true, CHANGES_MAX), (false, READS_MAX)]
+            .into_iter()
+            .find_map(|(is_change, max)| {
+                let of_kind = || known.iter().filter(|(_, job)| job.is_change == is_change);
+                let answers: usize = of_kind().map(|(_, job)| job.asked).sum();
+                if of_kind().count() <= max.jobs && answers <= max.answers {
+                    return None;
+                }
+                of_kind().find(|(_, job)| job.ended.is_some()).map(|(id, _)| *id)
+            })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Uuid, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What to say of a job that is not remembered.
+pub(crate) fn unknown(id: &Uuid) -> String {
+    let bounds = |max: Bounds| format!("{} with {} answers", max.jobs, max.answers);
+    format!(
+        "job {id} not found; it never was, was deleted, or newer ones took its place: of the jobs that change hosts the \
+         newest {} are remembered, of those that read the newest {}",
+        bounds(CHANGES_MAX),
+        bounds(READS_MAX)
+    )
 }
 
 /// How long to gather, and what to say of hosts that stay silent.

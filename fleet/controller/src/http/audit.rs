@@ -28,7 +28,7 @@ pub(super) async fn show(call: &mut Call) -> Result<Response, ApiError> {
     match call.api.audit.find(id).await? {
         Some(entry) => Ok(Json(AuditEntryResponse { entry }).into_response()),
         None => Err(ApiError::not_found(format!(
-            "audit entry {id} not found; entries are kept for 30 days"
+            "audit entry {id} not found; it never was, is older than 30 days, or newer ones took its place"
         ))),
     }
 }

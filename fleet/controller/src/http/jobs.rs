@@ -81,5 +81,5 @@ async fn target(call: &mut Call) -> Result<Option<Target>, ApiError> {
 }
 
 fn unknown(id: uuid::Uuid) -> ApiError {
-    ApiError::not_found(format!("job {id} not found; jobs are remembered for 30 days"))
+    ApiError::not_found(crate::jobs::unknown(&id))
 }

@@ -115,26 +115,58 @@ fn the_operators_guide_says_how_many_hosts_a_job_can_have() {
     assert!(guide.contains(&said), "docs/operating.md should say: {said}");
 }
 
+/// Submits a job and waits until its end is stored.
+async fn ended(jobs: &Arc<Jobs>, operation: Operation) -> Uuid {
+    let asked = Asked { operation, ..asked() };
+    let mut submitted = jobs.submit(asked).await.unwrap();
+    while submitted.answers.recv().await.is_some() {}
+    let id = submitted.job.id;
+    while jobs.lock()[&id].ended != Some(JobState::Failed) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    id
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_much_is_forgotten_beside_a_new_job() {
+async fn what_is_too_much_is_forgotten_beside_a_new_job_and_only_of_its_kind() {
     let directory = tempfile::tempdir().unwrap();
     let jobs = jobs(directory.path(), 1).await;
-    let mut first = jobs.submit(asked()).await.unwrap();
-    while first.answers.recv().await.is_some() {}
-    // As if it had been asked of as many hosts as may be remembered.
-    loop {
-        if let Some(known) = jobs.lock().get_mut(&first.job.id)
-            && known.ended == Some(JobState::Failed)
-        {
-            known.asked = ANSWERS_MAX;
-            break;
-        }
+    let (read, change) = (Operation::NtpGet, Operation::NtpDelete);
+    let oldest_change = ended(&jobs, change.clone()).await;
+    let read_before = ended(&jobs, read.clone()).await;
+    let change_before = ended(&jobs, change.clone()).await;
+    // As if they had been asked of as many hosts as may be remembered.
+    let ask = |id: Uuid, asked: usize| jobs.lock().get_mut(&id).unwrap().asked = asked;
+    ask(read_before, READS_MAX.answers);
+    ask(oldest_change, CHANGES_MAX.answers - 1);
+    let is_there = async |id: Uuid| jobs.stored(id).await.unwrap().is_some();
+    let read_after = ended(&jobs, read).await;
+    while jobs.lock().contains_key(&read_before) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let second = jobs.submit(asked()).await.unwrap();
-    while jobs.lock().contains_key(&first.job.id) {
+    assert!(!is_there(read_before).await && is_there(read_after).await);
+    assert!(is_there(oldest_change).await && is_there(change_before).await);
+    let change_after = ended(&jobs, change).await;
+    while jobs.lock().contains_key(&oldest_change) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(jobs.stored(first.job.id).await.unwrap().is_none());
-    assert!(jobs.stored(second.job.id).await.unwrap().is_some());
+    assert!(!is_there(oldest_change).await && is_there(change_before).await && is_there(change_after).await);
+    assert!(is_there(read_after).await);
+}
+
+#[test]
+fn the_number_of_jobs_is_bounded_by_kind_and_the_operators_guide_says_so() {
+    let guide = include_str!("../../../../docs/operating.md");
+    let said = |max: Bounds| {
+        let thousands = |n: usize| format!("{},{:03}", n / 1000, n % 1000);
+        format!("{} with {} answers", thousands(max.jobs), thousands(max.answers))
+    };
+    for max in [CHANGES_MAX, READS_MAX] {
+        assert!(
+            guide.contains(&said(max)),
+            "docs/operating.md should say: {}",
+            said(max)
+        );
+        assert!(unknown(&Uuid::nil()).contains(&format!("{} with {} answers", max.jobs, max.answers)));
+    }
 }
