@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::Controller;
 use crate::hosts::{Admission, Standing};
 use crate::source::Source;
-use crate::strangers::Strangers;
+use crate::strangers::{Proof, STRANGERS_MAX, Strangers};
 
 /// How many connections may be under way to their welcome at once, those that have proved their key and wait for
 /// the store included; beyond that they wait in the kernel's queue.
@@ -36,12 +36,14 @@ pub(crate) async fn serve(controller: Arc<Controller>, listener: TcpListener, tl
     // Both end with this future, and every connection with them.
     let mut meeting: JoinSet<Option<Agent>> = JoinSet::new();
     let mut agents: JoinSet<()> = JoinSet::new();
-    let mut strangers = Strangers::new();
+    let mut strangers = Strangers::new(STRANGERS_MAX);
     loop {
         tokio::select! {
             accepted = listener.accept(), if meeting.len() < MEETING_MAX => match accepted {
                 Ok((stream, from)) => {
-                    let Some(give_way) = strangers.admit(Source::of(from.ip()), Instant::now()) else {
+                    // Its receiver goes with the proof.
+                    let admitted = strangers.admit(Source::of(from.ip()), Instant::now(), Proof::default());
+                    let Some(give_way) = admitted else {
                         tracing::debug!(%from, "its address holds the most unproved connections; it was closed");
                         continue;
                     };

@@ -6,6 +6,7 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{HeaderMap, header, request::Parts};
 use model::permission::Permission;
 
+use super::call::Peer;
 use super::session::{CSRF_HEADER, Session};
 use super::{Api, ApiError};
 use crate::tokens::Caller;
@@ -100,6 +101,12 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let api = Arc::<Api>::from_ref(state);
-        Ok(SignedIn(signed_in(&api, &parts.headers)))
+        let session = signed_in(&api, &parts.headers);
+        if session.is_some()
+            && let Some(peer) = parts.extensions.get::<Peer>()
+        {
+            peer.proof.give();
+        }
+        Ok(SignedIn(session))
     }
 }

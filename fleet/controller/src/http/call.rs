@@ -1,5 +1,6 @@
 //! One request on its way through the API: authorised, worked on, counted, audited.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -24,16 +25,34 @@ use super::query::Query;
 use super::{Api, ApiError, auth, body, dispatch};
 use crate::audit;
 use crate::shares::Share;
+use crate::strangers::Proof;
 use crate::tokens::Caller;
 
 /// Who is at the other end of the connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    address: SocketAddr,
+    /// Whether a good token was shown on the connection.
+    pub(crate) proof: Proof,
+}
 
 impl Peer {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Peer {
+            address,
+            proof: Proof::default(),
+        }
+    }
+
     /// The peer's address, an IPv4 one as such also on a listener for both.
-    pub(super) fn ip(self) -> IpAddr {
-        self.0.ip().to_canonical()
+    pub(super) fn ip(&self) -> IpAddr {
+        self.address.ip().to_canonical()
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)
     }
 }
 
@@ -61,6 +80,11 @@ const TIMEOUT: Duration = Duration::from_secs(model::route::TIMEOUT_S_MAX + 30);
 pub(super) async fn take(api: Arc<Api>, route: &'static Route, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let who = auth::caller(&api, &parts);
+    if who.is_ok()
+        && let Some(peer) = parts.extensions.get::<Peer>()
+    {
+        peer.proof.give();
+    }
     let place = match place(&api, route, who.as_ref().ok()) {
         Ok(place) => place,
         Err(busy) => return busy.into_response(),
@@ -87,8 +111,12 @@ pub(super) async fn take(api: Arc<Api>, route: &'static Route, request: Request)
 enum Place {
     /// It needs none.
     Free,
-    Caller { _share: Share },
-    Stranger { _permit: OwnedSemaphorePermit },
+    Caller {
+        _share: Share,
+    },
+    Stranger {
+        _permit: OwnedSemaphorePermit,
+    },
 }
 
 /// Finds room for a request. A stranger takes none that is for callers, whatever it asks for.
@@ -289,8 +317,8 @@ impl Call {
         self.route.method.writes() && (self.job_id.is_some() || !refused)
     }
 
-    fn peer(&self) -> Option<Peer> {
-        self.parts.extensions.get::<Peer>().copied()
+    fn peer(&self) -> Option<&Peer> {
+        self.parts.extensions.get::<Peer>()
     }
 }
 

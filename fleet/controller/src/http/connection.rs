@@ -116,7 +116,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Counted {
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         let under_way = self.activity.begin();
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.peer.clone());
         // The router is ready whenever it is asked.
         let answered = self.router.clone().call(request);
         let keep = move |response: Response| {

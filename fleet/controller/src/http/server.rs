@@ -11,9 +11,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -21,8 +21,10 @@ use super::call::Peer;
 use super::connection::{Activity, Impatient};
 use super::{Api, ApiError, router};
 use crate::Controller;
+use crate::source::Source;
+use crate::strangers::Strangers;
 
-/// How many connections may be open at once; further ones wait in the kernel's queue.
+/// How many connections may be open at once. Beyond that one gives way, of the address that has the most.
 const CONNECTIONS_MAX: usize = 1024;
 
 /// How long TLS may take to come up.
@@ -63,20 +65,28 @@ pub async fn serve(
         stop: stop.clone(),
     };
     let server = Arc::new(server);
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut strangers = Strangers::new(CONNECTIONS_MAX);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener) => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let Some((stream, peer, slot)) = accepted else {
+        let Some((stream, address)) = accepted else {
+            continue;
+        };
+        let peer = Peer::new(address);
+        let admitted = strangers.admit(Source::of(address.ip()), Instant::now(), peer.proof.clone());
+        let Some(give_way) = admitted else {
+            tracing::debug!(%peer, "its address has the most connections; it was closed");
             continue;
         };
         let server = Arc::clone(&server);
         connections.spawn(async move {
-            server.connection(stream, peer).await;
-            drop(slot);
+            tokio::select! {
+                () = server.connection(stream, peer.clone()) => {}
+                Ok(()) = give_way => tracing::debug!(%peer, "it gave way to a caller from another address"),
+            }
         });
         while connections.try_join_next().is_some() {}
     }
@@ -90,13 +100,9 @@ pub async fn serve(
     let _ = timeout(STOP_TIMEOUT, api.audit.flush()).await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, slot)),
+        Ok(accepted) => Some(accepted),
         Err(error) => {
             // Out of file descriptors, or the peer has gone already: go on, but not in a busy loop.
             tracing::warn!(%error, "cannot take an API connection");
@@ -113,7 +119,7 @@ struct Server {
 }
 
 impl Server {
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(&self, stream: TcpStream, peer: Peer) {
         if let Err(error) = watch_peer(&stream) {
             tracing::debug!(%peer, %error, "a connection's options cannot be set");
         }
@@ -145,11 +151,11 @@ impl Server {
     async fn http1(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: SocketAddr,
+        peer: Peer,
         router: Router,
     ) {
         let activity = Activity::new();
-        let service = activity.service(router, Peer(peer));
+        let service = activity.service(router, peer.clone());
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
@@ -158,7 +164,7 @@ impl Server {
         let mut asked = false;
         loop {
             tokio::select! {
-                ended = connection.as_mut() => return log(peer, ended),
+                ended = connection.as_mut() => return log(&peer, ended),
                 () = self.enough(&activity), if !asked => {
                     asked = true;
                     connection.as_mut().graceful_shutdown();
@@ -167,9 +173,9 @@ impl Server {
         }
     }
 
-    async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: SocketAddr) {
+    async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let activity = Activity::new();
-        let service = activity.service(self.router.clone(), Peer(peer));
+        let service = activity.service(self.router.clone(), peer.clone());
         let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_EVERY)
@@ -179,12 +185,12 @@ impl Server {
             .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         tokio::select! {
-            ended = connection.as_mut() => return log(peer, ended),
+            ended = connection.as_mut() => return log(&peer, ended),
             () = self.enough(&activity) => connection.as_mut().graceful_shutdown(),
         }
         // A peer that does not even say goodbye is not waited for; requests under way are.
         tokio::select! {
-            ended = connection.as_mut() => log(peer, ended),
+            ended = connection.as_mut() => log(&peer, ended),
             () = activity.idle_for(TLS_TIMEOUT) => {}
         }
     }
@@ -199,7 +205,7 @@ impl Server {
     }
 }
 
-fn log(peer: SocketAddr, ended: Result<(), hyper::Error>) {
+fn log(peer: &Peer, ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "an API connection broke");
     }

@@ -21,14 +21,19 @@ use super::board::{PERIOD, Snapshot};
 use super::pages::hosts::Screen;
 use super::view::{self, View};
 use super::{Asked, Ui, asked, clock, missing};
-use crate::http::signed_in;
+use crate::http::{SignedIn, signed_in};
 
 /// How soon a browser comes back after a broken stream.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Opens the stream of a view.
-pub(super) async fn open(State(ui): State<Ui>, headers: HeaderMap, query: Asked<view::Query>) -> Response {
-    match signed_in(&ui.api, &headers) {
+pub(super) async fn open(
+    State(ui): State<Ui>,
+    SignedIn(session): SignedIn,
+    headers: HeaderMap,
+    query: Asked<view::Query>,
+) -> Response {
+    match session {
         None => return StatusCode::UNAUTHORIZED.into_response(),
         Some(session) if missing(&session).is_some() => return StatusCode::FORBIDDEN.into_response(),
         Some(_) => {}

@@ -246,15 +246,22 @@ async fn reads_of_a_stuck_host_keep_no_change_and_no_other_reader_waiting() {
     let read = lab.token(&["read"]).await;
     let mut requests = tokio::task::JoinSet::new();
     for _ in 0..270 {
-        let request = lab.stranger("GET", "/api/node/stuck-01/ntp?timeout_s=300").token(&read);
+        let request = lab
+            .stranger("GET", "/api/node/stuck-01/ntp?timeout_s=300")
+            .token(&read);
         requests.spawn(async move { request.send().await });
     }
     // One caller gets half of the room, and learns why not more.
     for _ in 0..270 - 128 {
         let refused = requests.join_next().await.unwrap().unwrap().error(503);
-        assert!(refused.contains("busy with reads: 128 are under way, 128 of them yours"), "{refused}");
+        assert!(
+            refused.contains("busy with reads: 128 are under way, 128 of them yours"),
+            "{refused}"
+        );
     }
-    lab.put("/api/node/web-01/ntp", json!({"servers": ["a"]})).await.expect(200);
+    lab.put("/api/node/web-01/ntp", json!({"servers": ["a"]}))
+        .await
+        .expect(200);
     lab.get("/api/node/web-01/ntp").await.expect(200);
 }
 
@@ -268,6 +275,25 @@ async fn expect_continue_is_not_led_on() {
     )
     .await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_half_sent_requests_keeps_nobody_of_another_address_out() {
+    let lab = Lab::start().await;
+    let mut flood = Vec::new();
+    for _ in 0..1_100 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+        // Those that have to give way may be closed before they know that they were open.
+        if let Ok(mut stream) = socket.connect(lab.running.api).await {
+            let _ = stream.write_all(b"GET /api/he").await;
+            flood.push(stream);
+        }
+    }
+    // Half a request would be given up after fifteen seconds only.
+    let health = tokio::time::timeout(Duration::from_secs(8), lab.get("/api/health")).await;
+    health.expect("a caller was kept out").expect(200);
+    drop(flood);
 }
 
 #[tokio::test(flavor = "multi_thread")]
