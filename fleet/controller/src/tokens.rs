@@ -236,12 +236,12 @@ impl Tokens {
         shown.into_iter().map(|(_, info)| info).collect()
     }
 
-    /// Revokes a token by its id, also one that was made elsewhere with the same key. It stays revoked for
-    /// ever: a clock that is set wrong and right again must not bring it back.
+    /// Revokes a token by its id, also one that was made elsewhere with the same key; says whether it was given
+    /// out here. It stays revoked for ever: a clock that is set wrong and right again must not bring it back.
     ///
     /// # Errors
     /// [`IssueError::TooMany`], or that the store failed.
-    pub async fn revoke(&self, jti: &str) -> Result<(), IssueError> {
+    pub async fn revoke(&self, jti: &str) -> Result<bool, IssueError> {
         let known = self
             .inner
             .read(|known| known.get(jti).map(|(_, record)| record.clone()));
@@ -249,10 +249,12 @@ impl Tokens {
             self.make_room().await?;
         }
         let mut record = known.unwrap_or_default();
+        // One that was made elsewhere has a subject too, but nobody told us.
+        let is_ours = !record.subject.is_empty();
         record.revoked_at.get_or_insert_with(Timestamp::now);
         let revision = self.inner.bus.put(Bucket::TOKENS, jti, encode(&record)?).await?;
         self.inner.know(jti, revision, record);
-        Ok(())
+        Ok(is_ours)
     }
 
     /// Says whether a token was revoked.

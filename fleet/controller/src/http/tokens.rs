@@ -70,12 +70,17 @@ pub(super) async fn revoke(call: &mut Call) -> Result<Response, ApiError> {
     if jti.is_empty() || jti.len() > JTI_BYTES_MAX || !jti.bytes().all(word) {
         return Err(Invalid::new("jti", "it is not a token's id", "give an id as the list shows it").into());
     }
-    call.api.controller.tokens().revoke(&jti).await?;
-    tracing::info!(by = call.caller()?.subject, jti, "token revoked");
-    Ok(Json(MessageResponse {
-        message: format!("token {jti} is refused from now on"),
-    })
-    .into_response())
+    let is_ours = call.api.controller.tokens().revoke(&jti).await?;
+    tracing::info!(by = call.caller()?.subject, jti, is_ours, "token revoked");
+    let message = if is_ours {
+        format!("token {jti} is refused from now on")
+    } else {
+        format!(
+            "no token {jti} was given out here; one of this id that was made elsewhere with the same key is refused from \
+             now on; if you mean another, see `timeball client token list`"
+        )
+    };
+    Ok(Json(MessageResponse { message }).into_response())
 }
 
 fn in_range<T: PartialOrd + std::fmt::Display>(
