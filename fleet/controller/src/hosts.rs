@@ -107,6 +107,21 @@ pub enum HostError {
         /// The machine ids of those who have it.
         machine_ids: Vec<String>,
     },
+    /// An accepted host has the name of one that waits, and only the name was given.
+    #[error(
+        "host name \"{name}\" belongs to {} already, which is accepted; name the one that waits by its machine id, \
+         {waits}, or give its fingerprint, if it is meant; if it takes the place of the other, remove that one first: \
+         `timeball client agent remove --hostname {}`",
+        machine_ids.join(", "), machine_ids.join(" ")
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The machine id of the one that waits.
+        waits: String,
+        /// The machine ids of those who have it.
+        machine_ids: Vec<String>,
+    },
     /// It is in another state than the one this can be done in.
     #[error("host \"{name}\" is {state:?}; {remedy}")]
     WrongState {
@@ -245,10 +260,12 @@ impl Hosts {
         })
     }
 
-    /// Accepts a pending or rejected host.
+    /// Accepts a pending or rejected host. Where an accepted host has its name, the name alone does not do: anybody
+    /// can ask to join under any name.
     ///
     /// # Errors
-    /// [`HostError`] when there is none of this name, its key has another fingerprint, or it is accepted already.
+    /// [`HostError`] when there is none of this name, its key has another fingerprint, it is accepted already, or
+    /// another host has its name.
     pub async fn accept(
         &self,
         name: &str,
@@ -266,7 +283,15 @@ impl Hosts {
             (Err(HostError::Unknown(_)), _) => self.machine_id(name, |_| true)?,
             (machine_id, _) => machine_id?,
         };
-        self.transition(&machine_id, "accept", by, |record| {
+        let twins = self.twins(&machine_id);
+        if !twins.is_empty() && name != machine_id && fingerprint.is_none() {
+            return Err(HostError::NameTaken {
+                name: name.to_owned(),
+                waits: machine_id,
+                machine_ids: twins,
+            });
+        }
+        let accepted = self.transition(&machine_id, "accept", by, |record| {
             expect(
                 record,
                 &[HostState::Pending, HostState::Rejected],
@@ -278,8 +303,33 @@ impl Hosts {
             record.state = HostState::Ready;
             record.registered_at = Some(Timestamp::now());
             Ok(())
+        });
+        let message = accepted.await?;
+        if twins.is_empty() {
+            return Ok(message);
+        }
+        Ok(format!(
+            "{message}; its name is also that of {}: name each by machine id, this one is {machine_id}, until one has another \
+             name (`agent.hostname` in its settings) or is removed",
+            twins.join(", ")
+        ))
+    }
+
+    /// The machine ids of the accepted hosts that have the name of a host that is not.
+    fn twins(&self, machine_id: &str) -> Vec<String> {
+        self.read(|hosts| {
+            let Some(host) = hosts.get(machine_id).filter(|host| !host.is_accepted()) else {
+                return Vec::new();
+            };
+            let name = &host.record.facts.hostname;
+            let mut twins: Vec<String> = hosts
+                .values()
+                .filter(|other| other.is_accepted() && other.record.facts.hostname == *name)
+                .map(|other| other.record.facts.machine_id.clone())
+                .collect();
+            twins.sort();
+            twins
         })
-        .await
     }
 
     /// Rejects a pending host. It is turned away for as long as [`Bucket::REJECTED`] keeps it, and forgotten

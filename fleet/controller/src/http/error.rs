@@ -93,7 +93,7 @@ impl From<HostError> for ApiError {
     fn from(error: HostError) -> Self {
         match error {
             HostError::Unknown(_) | HostError::Fingerprint { .. } => ApiError::not_found(error.to_string()),
-            HostError::Ambiguous { .. } | HostError::WrongState { .. } => {
+            HostError::Ambiguous { .. } | HostError::NameTaken { .. } | HostError::WrongState { .. } => {
                 ApiError::new(StatusCode::CONFLICT, error.to_string())
             }
             HostError::Bus(error) => error.into(),

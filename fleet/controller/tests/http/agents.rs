@@ -164,6 +164,41 @@ async fn a_name_of_several_hosts_is_a_conflict_and_a_machine_id_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_asks_to_join_under_the_name_of_another_host_is_not_accepted_by_the_name_alone() {
+    let lab = Lab::start().await;
+    let (old, new) = (lab.agent("web-01").await, lab.pending_agent("web-01").await);
+    let accept = async |path: &str| lab.request("POST", &format!("/api/agent/{path}")).send().await;
+    let refused = accept("web-01/accept").await.error(409);
+    for part in [&old.machine_id, &new.machine_id, "fingerprint"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    lab.get("/api/node/web-01/ntp").await.expect(200);
+    assert_eq!(lab.get("/api/agent/pending").await.expect(200)["total"], 1);
+    // By its fingerprint it is, as by its machine id; the answer says what follows from it.
+    let done = accept(&format!("web-01/accept?fingerprint={}", new.fingerprint))
+        .await
+        .expect(200);
+    let message = done["message"].as_str().unwrap();
+    let wanted = format!(
+        "host web-01 is Ready now; its name is also that of {}: ",
+        old.machine_id
+    );
+    assert!(
+        message.starts_with(&wanted) && message.contains(&new.machine_id),
+        "{message}"
+    );
+    let third = lab.pending_agent("web-01").await;
+    let done = accept(&format!("{}/accept", third.machine_id)).await.expect(200);
+    assert!(
+        done["message"]
+            .as_str()
+            .unwrap()
+            .contains("its name is also that of"),
+        "{done}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_removed_host_is_forgotten() {
     let lab = Lab::start().await;
     let _agent = lab.agent("web-01").await;
