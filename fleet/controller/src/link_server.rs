@@ -28,6 +28,9 @@ const MEETING_MAX: usize = 1024;
 /// How long an agent may take to introduce itself after TLS.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What no host can be called, for it is another resource in the place of a host.
+const PENDING: &str = "pending";
+
 /// Largest facts that are taken, in bytes of JSON.
 const FACTS_BYTES_MAX: usize = 32 * 1024;
 
@@ -230,6 +233,13 @@ fn check_facts(facts: &HostFacts) -> Result<(), String> {
     if !name || facts.hostname.starts_with(['-', '_']) {
         return Err("the host name is none that DNS would allow; set one, or `agent.hostname`".to_owned());
     }
+    if facts.hostname == PENDING || facts.machine_id == PENDING {
+        return Err(
+            "the API's list of the hosts that wait is called \"pending\", so that no host can be; set another name, or \
+             `agent.hostname`"
+                .to_owned(),
+        );
+    }
     let size = serde_json::to_vec(facts).map_or(usize::MAX, |json| json.len());
     if size > FACTS_BYTES_MAX {
         return Err(format!(
@@ -389,5 +399,43 @@ async fn note_file(controller: &Controller, result: &HostResult) {
     };
     if let Err(error) = stored {
         tracing::error!(machine_id = result.machine_id, %error, "cannot store the state of a file");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_could_not_be_named_in_the_api_are_refused() {
+        let check = |machine_id: &str, hostname: &str| {
+            check_facts(&HostFacts {
+                machine_id: machine_id.to_owned(),
+                hostname: hostname.to_owned(),
+                ..HostFacts::default()
+            })
+        };
+        for name in ["web-01", "pending-01", "pending.example.com", "a_b", "x"] {
+            assert_eq!(check("m1", name), Ok(()), "{name}");
+        }
+        for name in ["", "-x", "_all", "a b", "a..b", "a/b", &"x".repeat(64)] {
+            assert!(
+                check("m1", name)
+                    .unwrap_err()
+                    .contains("none that DNS would allow"),
+                "{name}"
+            );
+        }
+        for (machine_id, name) in [("m1", "pending"), ("pending", "web-01")] {
+            assert!(check(machine_id, name).unwrap_err().contains("\"pending\""));
+        }
+        // No route may have another word in the place of a host's name.
+        let words: Vec<&str> = model::route::ROUTES
+            .iter()
+            .filter_map(|route| route.path.strip_prefix("/api/agent/"))
+            .filter_map(|rest| rest.split('/').next())
+            .filter(|word| !word.starts_with('{'))
+            .collect();
+        assert_eq!(words, ["pending"]);
     }
 }
