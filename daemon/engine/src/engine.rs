@@ -29,6 +29,9 @@ use crate::timer::{Timer, Timers};
 /// From here on somebody else's step of the clock is a reason to look at it more often, seconds.
 const JUMP_OF_OTHERS_S: f64 = 1e-3;
 
+/// No frequency from before is more certain than this: a crystal is warmer or cooler after a restart or after sleep.
+const FREQUENCY_ERROR_MIN: f64 = 3e-7;
+
 /// What the program tells the engine beside the configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -94,7 +97,10 @@ pub struct Engine {
 impl Engine {
     /// Begins to work. The outputs waiting afterwards set everything up.
     pub fn new(config: Config, options: Options, now: Now, mut entropy: Entropy) -> Self {
-        let (frequency, skew) = match options.drift {
+        // What is never written cannot be the frequency of this clock.
+        let max_drift_ppm = config.clock.max_drift_ppm;
+        let drift = options.drift.filter(|drift| drift.0.abs() <= max_drift_ppm);
+        let (frequency, skew) = match drift {
             Some((gain_ppm, skew_ppm)) => (-gain_ppm / 1e6, skew_ppm / 1e6),
             None => (0.0, discipline::FREQUENCY_ERROR_UNKNOWN),
         };
@@ -123,6 +129,11 @@ impl Engine {
             options,
             config,
         };
+        if drift != engine.options.drift {
+            engine.out.warn(format!(
+                "Frequency from driftfile ignored : more than maxdrift {max_drift_ppm:.3} ppm"
+            ));
+        }
         engine.start(now);
         engine
     }
@@ -262,7 +273,7 @@ impl Engine {
     pub(crate) fn prior(&self) -> Prior {
         Prior {
             frequency: self.discipline.frequency(),
-            frequency_error: self.discipline.skew().max(1e-7),
+            frequency_error: self.discipline.skew().max(FREQUENCY_ERROR_MIN),
             precision_s: self.options.precision_s,
         }
     }

@@ -102,6 +102,7 @@ impl Engine {
                 + sample.root_dispersion_s
                 + drift * at.seconds_since(sample.at)
                 + offset_error_s
+                + source.estimator.doubt() * age_s(source.estimator.last())
         });
         Candidate {
             id: id.0,
@@ -146,7 +147,7 @@ impl Engine {
             root_delay_s,
             root_dispersion_s,
             root_distance_s: root_delay_s / 2.0 + root_dispersion_s,
-            waiting_growth_s: drift
+            waiting_growth_s: (drift + source.estimator.doubt())
                 * age_s(source.estimator.last()).min(source.polling.used_interval().as_seconds()),
         }
     }
@@ -205,6 +206,7 @@ impl Engine {
             offset_error_s: combined.offset_error_s,
             frequency: combined.frequency,
             frequency_error: combined.frequency_error,
+            doubt: source.estimator.doubt(),
             interval_s: source.polling.steady_wait_s(),
             reference,
         };

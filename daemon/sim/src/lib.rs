@@ -32,8 +32,9 @@ pub use rtc::BatteryClock;
 pub use scenario::{BEGIN_UNIX_SECONDS, CLIENT, Client, Scenario};
 pub use server::{Answer, Misbehaviour, Server};
 pub use verdict::{
-    Expectation, exit_with, frequency_below, frequency_rms_below, judge, measured_above, measured_below,
-    measured_exactly, never_says, no_exit, no_steps, offset_above, offset_below, offset_rms_below,
-    requests_per_hour_above, requests_per_hour_below, says, says_times, steps,
+    Expectation, error_within_its_bound, exit_with, frequency_below, frequency_rms_below, judge,
+    measured_above, measured_below, measured_exactly, never_says, no_exit, no_steps, offset_above,
+    offset_below, offset_rms_below, requests_per_hour_above, requests_per_hour_below, says, says_times,
+    steps,
 };
 pub use world::{Act, ClientSetup, HostId, World};

@@ -45,6 +45,18 @@ pub struct Record {
     pub exit: Option<(f64, u8)>,
 }
 
+/// A line of tracking.log.
+struct Tracked {
+    at_s: f64,
+    /// The error of the frequency, as a part.
+    skew: f64,
+    /// The most the clock can be off by, seconds.
+    bound_s: f64,
+}
+
+/// By this part clocks may drift (`maxclockerror`) without anybody knowing.
+const MAX_CLOCK_ERROR: f64 = 1e-6;
+
 impl Record {
     /// The root mean square of the offset from one time to another, seconds.
     pub fn offset_rms_s(&self, from_s: f64, to_s: f64) -> f64 {
@@ -77,6 +89,40 @@ impl Record {
             Some(last) if last + 1 >= offsets.len() => None,
             Some(last) => Some(number(last + 1)),
         }
+    }
+
+    /// How many seconds, from one time to another, the clock is off by more than tracking.log says it can be: the bound of
+    /// the last line, growing with the error of the frequency there.
+    pub fn seconds_beyond_bound(&self, from_s: f64, to_s: f64) -> usize {
+        let mut lines = self.tracking().peekable();
+        let mut last = None;
+        let mut beyond = 0;
+        for (second, offset_s) in self.offsets_s.iter().enumerate() {
+            let now_s = number(second);
+            while let Some(line) = lines.next_if(|line| line.at_s <= now_s) {
+                last = Some(line);
+            }
+            let is_beyond = last.as_ref().is_some_and(|line: &Tracked| {
+                offset_s.abs() > line.bound_s + (now_s - line.at_s) * (line.skew + MAX_CLOCK_ERROR)
+            });
+            if is_beyond && (from_s..to_s).contains(&now_s) {
+                beyond += 1;
+            }
+        }
+        beyond
+    }
+
+    /// The lines of tracking.log.
+    fn tracking(&self) -> impl Iterator<Item = Tracked> {
+        let lines = self.log_files.iter().filter(|line| line.1 == LogFile::Tracking);
+        lines.filter_map(|(at_s, _, line)| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            Some(Tracked {
+                at_s: *at_s,
+                skew: columns.get(5)?.parse::<f64>().ok()? / 1e6,
+                bound_s: columns.last()?.parse().ok()?,
+            })
+        })
     }
 
     /// Requests per hour from one time to another.

@@ -110,6 +110,16 @@ pub fn requests_per_hour_above(limit: f64) -> Expectation {
     )
 }
 
+/// The clock is never further off than the daemon says it can be. Needs `log tracking`.
+pub fn error_within_its_bound() -> Expectation {
+    Expectation::new(
+        "seconds in which the error is larger than the bound",
+        Unit::Number,
+        Limit::Exactly(0.0),
+        |record, from_s, to_s| number(record.seconds_beyond_bound(from_s, to_s)),
+    )
+}
+
 /// The clock is stepped so many times, and no more.
 pub fn steps(count: u32) -> Expectation {
     Expectation::new(

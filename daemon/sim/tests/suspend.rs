@@ -41,3 +41,24 @@ fn short_naps_do_no_lasting_harm() {
         .expect(no_steps())
         .check(100);
 }
+
+#[test]
+fn a_virtual_machine_that_wakes_up_on_another_host_has_another_frequency() {
+    let names = ["one", "two", "three", "four"];
+    let mut client = Client::asking("makestep 1 3").also("log tracking");
+    let mut scenario = Scenario::of_hours(2.2);
+    for name in names {
+        client = client.also(&format!("server {name} iburst minpoll 4 maxpoll 6"));
+        scenario = scenario.server(name, Server::ideal()).path(name, Path::lan());
+    }
+    scenario
+        .client(
+            client
+                .tuned(|clock| clock.frequency_jump(5000.0, ppm(70.0), 1.0))
+                .asleep(3600.3, 7200.7, 0.4),
+        )
+        .expect(never_says("falseticker").within(7200.0))
+        .expect(never_says("no majority"))
+        .expect(offset_below(millis(1.0)).within(7200.0 + minutes(5.0)))
+        .check(50);
+}

@@ -544,6 +544,7 @@ mod tests {
             offset_error_s: 1e-5,
             frequency: 20e-6,
             frequency_error: 1e-6,
+            doubt: 0.0,
             interval_s: 64.0,
             reference: Reference {
                 id: ReferenceId(0xc000_0201),

@@ -62,6 +62,8 @@ pub struct Update {
     pub frequency: f64,
     /// Its standard deviation.
     pub frequency_error: f64,
+    /// By how much it may be wrong beyond that, as long as it is not known whether the first one fits.
+    pub doubt: f64,
     /// When the next update is expected, seconds from now.
     pub interval_s: f64,
     /// What we tell others about where our time comes from.
@@ -123,6 +125,8 @@ pub struct Discipline {
     max_change_left: Option<u32>,
     frequency: f64,
     skew: f64,
+    /// By how much the frequency may be wrong beyond that.
+    doubt: f64,
     residual_frequency: f64,
     target: Option<Target>,
     slew: Option<Slew>,
@@ -165,6 +169,7 @@ impl Discipline {
             observe,
             frequency: frequency.clamp(-limit, limit),
             skew: skew.min(FREQUENCY_ERROR_MAX),
+            doubt: 0.0,
             residual_frequency: 0.0,
             target: None,
             slew: None,
@@ -232,6 +237,7 @@ impl Discipline {
             self.frequency = update.frequency.clamp(-limit, limit);
             self.skew = update.frequency_error;
         }
+        self.doubt = update.doubt;
         self.residual_frequency = update.frequency - self.frequency;
         self.say_change(offset_s, out);
         if let Some(smoothing) = &mut self.smoothing
@@ -445,7 +451,7 @@ impl Discipline {
         let age_s = now.seconds_since(self.updated_at?).max(0.0);
         Some(
             reference.root_dispersion_s
-                + age_s * (self.skew + self.rules.max_clock_error_ppm / 1e6)
+                + age_s * (self.skew + self.doubt + self.rules.max_clock_error_ppm / 1e6)
                 + self.remaining_s(now, timeline).abs(),
         )
     }
@@ -459,7 +465,7 @@ impl Discipline {
             rms_offset_s: self.mean_square_s2.sqrt(),
             frequency: self.frequency,
             residual_frequency: self.residual_frequency,
-            skew: self.skew,
+            skew: self.skew + self.doubt,
             root_dispersion_s: self.root_dispersion_s(now, timeline).unwrap_or(1.0),
             update_interval_s: self.update_interval_s,
         }

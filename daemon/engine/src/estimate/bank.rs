@@ -201,6 +201,8 @@ struct Voice {
 /// What the members say together.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Opinion {
+    /// How well they foretold the samples, as logarithm: comparable with other banks that saw the same ones.
+    pub log_evidence: f64,
     /// Phase and frequency after the newest sample; the variances include the disagreement of the members.
     pub state: State,
     /// The mean variance of a sample, s².
@@ -323,6 +325,7 @@ impl Bank {
         }
         self.likeliest = likeliest;
         Some(Opinion {
+            log_evidence: best.worth + ln(total),
             state,
             noise_variance,
             rest_variance,

@@ -59,7 +59,7 @@ impl Estimator {
             if let Some(entry) = self.window.get_mut(best.index) {
                 entry.change = Some(best.change);
             }
-            self.opinion = self.bank.evaluate(&self.window, &self.prior);
+            self.evaluate();
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod bank;
 mod change;
+mod doubt;
 mod logarithm;
 mod noise;
 mod route;
@@ -19,6 +20,7 @@ use std::collections::VecDeque;
 
 pub use bank::Prior;
 use bank::{Bank, Entry, Opinion};
+use doubt::{Chance, Doubt};
 use route::Routes;
 pub use sample::Sample;
 pub use state::State;
@@ -43,6 +45,11 @@ pub struct Estimator {
     window: VecDeque<Entry>,
     samples_max: usize,
     bank: Bank,
+    chance: Chance,
+    /// The same with less trust in the first frequency, as long as it is undecided which of them fits.
+    doubts: Vec<Doubt>,
+    /// By how much the frequency may be wrong because of that, as a part.
+    doubted: f64,
     routes: Routes,
     opinion: Option<Opinion>,
     suspicion: f64,
@@ -63,6 +70,9 @@ impl Estimator {
             window: VecDeque::new(),
             samples_max,
             bank: Bank::new(),
+            chance: Chance::of_right(),
+            doubts: Doubt::of(&prior),
+            doubted: 0.0,
             routes: Routes::default(),
             opinion: None,
             suspicion: 0.0,
@@ -76,6 +86,8 @@ impl Estimator {
             return;
         }
         while self.window.len() >= self.samples_max {
+            self.doubts.clear();
+            self.doubted = 0.0;
             if let Some(leaving) = self.window.pop_front() {
                 self.bank.absorb(&leaving, &self.prior);
             }
@@ -87,7 +99,7 @@ impl Estimator {
             route,
         });
         self.doubt_prior();
-        self.opinion = self.bank.evaluate(&self.window, &self.prior);
+        self.evaluate();
         self.look_for_route();
         self.look_for_change();
         self.scatter_s = self.scatter();
@@ -170,6 +182,12 @@ impl Estimator {
     /// The random walk of the frequency per root second; `None` without samples.
     pub fn wander(&self) -> Option<f64> {
         self.opinion.map(|opinion| opinion.wander_power.sqrt())
+    }
+
+    /// By how much the frequency may be wrong, beyond its variance, as long as the samples do not tell whether the one
+    /// that was known before them fits; as a part.
+    pub fn doubt(&self) -> f64 {
+        self.doubted
     }
 
     /// Whether the newest samples may be the beginning of a change, so that more of them are wanted soon.

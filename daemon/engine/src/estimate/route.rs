@@ -213,7 +213,7 @@ impl Estimator {
             entry.route = route;
         }
         self.refresh(route);
-        self.opinion = self.bank.evaluate(&self.window, &self.prior);
+        self.evaluate();
     }
 
     /// How many of the newest samples came on a longer route, and how much longer it is, seconds.

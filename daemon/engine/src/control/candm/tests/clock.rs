@@ -27,6 +27,7 @@ fn update(bench: &mut Bench, offset_s: f64) -> Verdict {
         offset_error_s: 1e-5,
         frequency: 20e-6,
         frequency_error: 1e-6,
+        doubt: 0.0,
         interval_s: 64.0,
         reference: Reference {
             id: ReferenceId(0xc000_0201),
