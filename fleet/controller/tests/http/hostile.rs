@@ -241,14 +241,19 @@ async fn many_at_once_are_all_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_of_a_stuck_host_keep_no_change_and_no_other_reader_waiting() {
     let lab = Lab::start().await;
-    let (_well, stuck) = (lab.agent("web-01").await, lab.agent("stuck-01").await);
-    stuck.on(|_| None);
+    let _well = lab.agent("web-01").await;
+    // Several, for only so many jobs may wait for one host.
+    let mut stuck = Vec::new();
+    for n in 0..6 {
+        let agent = lab.agent(&format!("stuck-{n}")).await;
+        agent.on(|_| None);
+        stuck.push(agent);
+    }
     let read = lab.token(&["read"]).await;
     let mut requests = tokio::task::JoinSet::new();
-    for _ in 0..270 {
-        let request = lab
-            .stranger("GET", "/api/node/stuck-01/ntp?timeout_s=300")
-            .token(&read);
+    for n in 0..270 {
+        let path = format!("/api/node/stuck-{}/ntp?timeout_s=300", n % stuck.len());
+        let request = lab.stranger("GET", &path).token(&read);
         requests.spawn(async move { request.send().await });
     }
     // One caller gets half of the room, and learns why not more.
