@@ -14,6 +14,7 @@ use crate::print::screen::Screen;
 use crate::settings::Settings;
 use crate::start::agent::AgentArgs;
 use crate::start::controller::ControllerArgs;
+use crate::start::observer::ObserveArgs;
 use crate::start::up::UpArgs;
 use crate::token::TokenCommand;
 use crate::wait::{self, WaitArgs};
@@ -113,6 +114,9 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     /// Write the manual pages
     Man(ManArgs),
+    /// Become the program that observes this machine's clock for `up`
+    #[command(hide = true)]
+    Observe(ObserveArgs),
 }
 
 /// Runs what was typed.
@@ -131,6 +135,7 @@ pub(crate) fn run() -> Ending {
         Command::Version => version(globals),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
+        Command::Observe(args) => start::observer::observe(args),
     }
 }
 
@@ -153,7 +158,7 @@ mod tests {
 
     fn each(command: &clap::Command, path: &str, check: &mut dyn FnMut(&clap::Command, &str)) {
         check(command, path);
-        for below in command.get_subcommands() {
+        for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
             each(below, &format!("{path} {}", below.get_name()), check);
         }
     }

@@ -1,8 +1,8 @@
 //! One controller at a time per data directory.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::process;
 
@@ -13,7 +13,8 @@ pub(crate) struct Claim {
     _lock: File,
 }
 
-/// Makes the directory, if need be, for its owner alone and claims it.
+/// Makes the directory, if need be, for its owner alone and claims it. One in which somebody else can write is not
+/// taken: the keys in it make tokens.
 ///
 /// # Errors
 /// [`Failure::Refused`] naming the process that holds it, or why it cannot be used.
@@ -29,6 +30,9 @@ pub(crate) fn claim(data: &Path) -> Result<Claim, Failure> {
         .mode(0o700)
         .create(data)
         .map_err(failed)?;
+    if let Some(reason) = foreign(&fs::metadata(data).map_err(failed)?) {
+        return Err(failed(io::Error::other(reason)));
+    }
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -60,9 +64,43 @@ pub(crate) fn claim(data: &Path) -> Result<Claim, Failure> {
     Ok(Claim { _lock: file })
 }
 
+/// Why a directory is not this user's own; root's is nobody else's.
+fn foreign(directory: &fs::Metadata) -> Option<String> {
+    let own = rustix::process::geteuid().as_raw();
+    if ![own, 0].contains(&directory.uid()) {
+        return Some(format!(
+            "it belongs to user {}, who could have put keys into it",
+            directory.uid()
+        ));
+    }
+    (directory.mode() & 0o002 != 0).then(|| "everybody can write in it, and so put keys into it".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_directory_in_which_others_write_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = |mode| fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+        open(0o777);
+        let refusal = claim(directory.path()).err().unwrap().to_string();
+        assert!(
+            refusal.contains("everybody can write in it")
+                && refusal.ends_with("choose another with --data DIR"),
+            "{refusal}"
+        );
+        open(0o750);
+        assert!(claim(directory.path()).is_ok());
+        // Somebody else's: of a user without a name, where this one may give it away.
+        if std::os::unix::fs::chown(directory.path(), Some(54_321), None).is_ok() {
+            let refusal = claim(directory.path()).err().unwrap().to_string();
+            assert!(refusal.contains("it belongs to user 54321"), "{refusal}");
+        }
+    }
 
     #[test]
     fn the_second_is_told_who_the_first_is() {

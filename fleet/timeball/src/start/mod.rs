@@ -2,11 +2,11 @@
 
 pub(crate) mod agent;
 pub(crate) mod controller;
+pub(crate) mod observer;
 pub(crate) mod up;
 
 mod claim;
 mod log;
-mod observer;
 mod signals;
 
 use std::future::Future;

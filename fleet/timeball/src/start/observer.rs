@@ -1,21 +1,28 @@
 //! The timeballd that `timeball up` starts where no time service runs: it observes the clock and never sets it (`-x`),
 //! so that the machine's offset can be seen. It has a directory of its own and ends with `up`.
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::io;
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use agent::{Container, Service};
-use rustix::process::{Pid, Signal, kill_process};
+use clap::Args;
+use rustix::process::{Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use crate::ending::{Ending, Failure};
 use crate::paths;
 
 /// Name of the program.
@@ -147,22 +154,29 @@ fn unfit(directory: &Path) -> Option<String> {
 }
 
 /// Makes the observer's directory, which nobody else may enter: timeballd has no socket in one that others can. A
-/// configuration that is there stays as it is.
+/// configuration that is there stays as it is, but for an empty one, which an early end of the machine can leave.
 fn prepare(observer: &agent::Observer) -> io::Result<()> {
     for directory in [&observer.directory, &observer.source_dir()] {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     fs::set_permissions(&observer.directory, Permissions::from_mode(0o700))?;
-    if observer.config().exists() {
-        return Ok(());
+    match fs::read_to_string(observer.config()) {
+        Ok(text) if !text.trim().is_empty() => return Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(_) | Err(_) => {}
     }
-    fs::write(observer.config(), configuration(observer))
+    let fresh = observer.config().with_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(configuration(observer).as_bytes())?;
+    file.sync_all()?;
+    fs::rename(fresh, observer.config())
 }
 
 fn configuration(observer: &agent::Observer) -> String {
     format!(
         "# With this timeballd observes the clock of this machine for `timeball up`, which starts it with -x: it never\n\
-         # sets the clock. It was written once; change it as you like and start `timeball up` again.\n\
+         # sets the clock. It was written once: change the servers as you like and start `timeball up` again, but leave\n\
+         # the paths below them as they are. Without this file it is written anew.\n\
          pool pool.ntp.org iburst\n\
          sourcedir {}\n\
          driftfile {}\n\
@@ -177,7 +191,7 @@ fn configuration(observer: &agent::Observer) -> String {
     )
 }
 
-/// Ends the observer of an `up` that was killed.
+/// Waits for the end of the observer of an `up` that was killed, and sees to it.
 async fn end_leftover(observer: &agent::Observer) {
     let text = fs::read_to_string(observer.pid_file()).unwrap_or_default();
     let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) else {
@@ -243,9 +257,57 @@ async fn supervise(observer: agent::Observer, mut stopped: watch::Receiver<bool>
     }
 }
 
+/// Arguments of the process that becomes the observer.
+#[derive(Args, Debug)]
+pub(crate) struct ObserveArgs {
+    /// The process whose end is the observer's
+    #[arg(long)]
+    parent: i32,
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// Becomes the observer: a program that ends with `up`, however that ends, and has no capability, root's neither.
+pub(crate) fn observe(args: &ObserveArgs) -> Ending {
+    let failed = |what: &str, error: io::Error| Failure::new(format!("{what}: {error}"));
+    set_parent_process_death_signal(Some(Signal::TERM))
+        .map_err(|error| failed("the end of `up` cannot be waited for", error.into()))?;
+    if getppid().map(Pid::as_raw_nonzero).map(i32::from) != Some(args.parent) {
+        return Err(Failure::new("`timeball up` has ended already"));
+    }
+    if paths::is_root() {
+        // The kernel may know fewer of them.
+        for capability in CapabilitySet::all().iter() {
+            let _ = remove_capability_from_bounding_set(capability);
+        }
+        let none = CapabilitySets {
+            effective: CapabilitySet::empty(),
+            permitted: CapabilitySet::empty(),
+            inheritable: CapabilitySet::empty(),
+        };
+        set_capabilities(None, none).map_err(|error| failed("capabilities", error.into()))?;
+    }
+    set_no_new_privs(true).map_err(|error| failed("no_new_privs", error.into()))?;
+    let [program, words @ ..] = args.command.as_slice() else {
+        return Err(Failure::new("no program is named"));
+    };
+    let error = std::process::Command::new(program).args(words).exec();
+    Err(failed(&program.display().to_string(), error))
+}
+
 /// Starts the observer. What it says comes as lines.
 fn start(observer: &agent::Observer) -> io::Result<(Child, impl AsyncRead + Unpin + Send + 'static)> {
-    let mut command = Command::new(&observer.program);
+    // This program, even when its file was replaced meanwhile.
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .args([
+            "observe",
+            "--parent",
+            &getpid().as_raw_nonzero().to_string(),
+            "--",
+        ])
+        .arg(&observer.program);
     command.args(["-x", "-d", "-f"]).arg(observer.config());
     if paths::is_root() {
         // Another user could not enter the data directory.
