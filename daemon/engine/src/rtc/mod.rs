@@ -2,7 +2,7 @@
 //! any server has answered; set when it is too far off.
 //!
 //! It tells whole seconds only, and when each begins, by interrupts. They are asked for, the first is not looked at (it
-//! may have waited), and the next is a [`Reading`]. All readings are told on the scale of the oscillator, so that
+//! may have waited), and the next is a `Reading`. All readings are told on the scale of the oscillator, so that
 //! nothing that is done to the system clock changes them; how far the real-time clock is off is what the discipline
 //! believes of true time at the moment of the question.
 
