@@ -130,7 +130,20 @@ fn of_chronyd_that_asks_once() {
             let said = chronyd_once(world, source);
             assert!(said.contains("System clock wrong by"), "{source}: {said}");
         }
-        let datagrams = capture::datagrams(world);
+        // chronyd may have ended before the recorder has written the last answer down.
+        let datagrams = world.wait_until("all answers are recorded", || {
+            let datagrams = capture::datagrams(world);
+            let answers = datagrams
+                .iter()
+                .filter(|datagram| datagram.from.port() == 123)
+                .count();
+            let requests = datagrams.len() - answers;
+            if answers == requests {
+                Ok(datagrams)
+            } else {
+                Err(format!("{answers} answers to {requests} requests"))
+            }
+        });
         for (address, mac) in [
             ("192.0.2.1", None),
             ("192.0.2.2", Some((4, 16))),
