@@ -1,4 +1,4 @@
-//! One controller at a time per data directory.
+//! Who may use a data directory: one controller at a time, and in nobody else's directory.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -13,8 +13,8 @@ pub(crate) struct Claim {
     _lock: File,
 }
 
-/// Makes the directory, if need be, for its owner alone and claims it. One in which somebody else can write is not
-/// taken: the keys in it make tokens.
+/// Makes the directory, if need be, for its owner alone and claims it. One that belongs to somebody else, or in which
+/// everybody can write, is not taken: the keys in it make tokens. A group may be let in, as volumes of containers are.
 ///
 /// # Errors
 /// [`Failure::Refused`] naming the process that holds it, or why it cannot be used.
