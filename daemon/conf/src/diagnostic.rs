@@ -51,6 +51,8 @@ impl fmt::Display for Span {
 pub enum Severity {
     /// The daemon goes on, but not as the line says.
     Warning,
+    /// The daemon goes on without the line, but a check of the configuration fails.
+    Skipped,
     /// The daemon does not start with this.
     Error,
 }

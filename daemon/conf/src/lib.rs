@@ -6,6 +6,9 @@
 //! [`leap_seconds::LeapSeconds`] is what a daemon knows about leap seconds from files, and [`drift`] and [`rtc`] the files of
 //! what it knew about its oscillator and about the machine's real-time clock.
 //!
+//! [`dialect::Dialect`] names the languages and reads any of them, and [`explain::Explanation`] says of a line what becomes
+//! of it.
+//!
 //! For those who configure other people's daemons, [`chrony::scan`] follows a configuration through
 //! all its files and returns what it says about time sources. [`chrony::Source`] is one `server`,
 //! `pool` or `peer` line as a value, and [`chrony::render_sources`] writes such values as a file.
@@ -16,7 +19,9 @@
 pub mod chrony;
 pub mod config;
 pub mod diagnostic;
+pub mod dialect;
 pub mod drift;
+pub mod explain;
 pub mod include;
 pub mod leap_seconds;
 pub mod rtc;

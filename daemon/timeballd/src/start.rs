@@ -266,7 +266,7 @@ fn report(problems: &[Diagnostic], log: &mut Log) -> Result<(), Fatal> {
     for problem in problems {
         match problem.severity {
             Weight::Error => return Err(Fatal(problem.as_original())),
-            Weight::Warning => log.warn(&problem.as_original()),
+            Weight::Warning | Weight::Skipped => log.warn(&problem.as_original()),
         }
     }
     Ok(())

@@ -11,6 +11,7 @@
 //! that can be.
 
 mod directives;
+mod explain;
 mod host_name;
 mod keys;
 mod numbers;
@@ -25,6 +26,7 @@ mod walk;
 mod words;
 
 pub use directives::{Argument, DIRECTIVES, Directive, EXTENSIONS, Standing, Support};
+pub use explain::explain;
 pub use host_name::{HostName, HostNameError};
 pub use keys::{Key, KeyAlgorithm, parse_keys};
 pub use options::{RawOption, RawOptionError, SourceOptions};

@@ -51,6 +51,7 @@ pub(crate) fn check(text: &str) -> (Config, Vec<String>) {
     let brief = diagnostics.into_iter().map(|diagnostic| {
         let severity = match diagnostic.severity {
             Severity::Error => 'E',
+            Severity::Skipped => 'S',
             Severity::Warning => 'W',
         };
         let span = &diagnostic.span;

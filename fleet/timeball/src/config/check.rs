@@ -66,6 +66,8 @@ struct Finding {
 #[serde(rename_all = "lowercase")]
 enum Grade {
     Warning,
+    /// The daemon starts without the line.
+    Skipped,
     Error,
 }
 
@@ -119,6 +121,7 @@ fn finding(diagnostic: &Diagnostic) -> Finding {
     Finding {
         severity: match diagnostic.severity {
             Severity::Warning => Grade::Warning,
+            Severity::Skipped => Grade::Skipped,
             Severity::Error => Grade::Error,
         },
         file: diagnostic.span.file.to_string(),
@@ -136,6 +139,7 @@ fn page(report: &Report) -> String {
     for finding in &report.diagnostics {
         let grade = match finding.severity {
             Grade::Warning => "warning",
+            Grade::Skipped => "skipped",
             Grade::Error => "error",
         };
         // The line that is shown can have anything in it.

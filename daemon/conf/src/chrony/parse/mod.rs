@@ -72,7 +72,7 @@ pub(super) struct Parser {
 
 impl Parser {
     /// Adds what only the whole configuration can tell.
-    fn finish(self, mut reports: Reports) -> (Config, Vec<Diagnostic>) {
+    pub(super) fn finish(self, mut reports: Reports) -> (Config, Vec<Diagnostic>) {
         self.set_up.check(&self.config, &mut reports);
         (self.config, reports.into_diagnostics())
     }

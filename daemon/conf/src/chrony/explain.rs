@@ -1,0 +1,86 @@
+//! What each line of chrony.conf becomes.
+
+use super::directives::{Directive, Standing, Support};
+use super::parse::Parser;
+use super::source::SourceKind;
+use super::walk::{Line, Reports, Visit, Walk};
+use crate::diagnostic::Severity;
+use crate::dialect::Reading;
+use crate::explain::{Explanation, Fate};
+use crate::include::Reader;
+
+/// Reads the configuration at `path` as [`super::parse`] does, and tells what becomes of each line.
+pub fn explain(path: &str, reader: &dyn Reader) -> Reading {
+    let mut explainer = Explainer::default();
+    let mut walk = Walk::new(reader);
+    walk.main_file(path, &mut explainer);
+    let Explainer { parser, mut lines } = explainer;
+    let (config, diagnostics) = parser.finish(walk.reports);
+    for line in &mut lines {
+        line.heed(&diagnostics);
+    }
+    Reading {
+        config,
+        diagnostics,
+        lines,
+    }
+}
+
+/// Collects lines, and has them read.
+#[derive(Default)]
+struct Explainer {
+    parser: Parser,
+    lines: Vec<Explanation>,
+}
+
+impl Explainer {
+    /// Adds a line that does what it says.
+    fn add(&mut self, line: &Line<'_>) {
+        let mut span = line.span(0);
+        span.width = u32::try_from(line.text.trim().chars().count().max(1)).unwrap_or(u32::MAX);
+        let text = line.words.iter().map(|word| word.text).collect::<Vec<_>>();
+        self.lines.push(Explanation {
+            span,
+            text: line.text.trim().to_owned(),
+            fate: Fate::Used,
+            chrony: vec![text.join(" ")],
+            note: None,
+        });
+    }
+}
+
+impl Visit for Explainer {
+    fn find(&self, word: &str) -> Option<&'static Directive> {
+        self.parser.find(word)
+    }
+
+    fn line(&mut self, line: &Line<'_>, _reports: &Reports) {
+        self.add(line);
+    }
+
+    fn source(&mut self, line: &Line<'_>, kind: SourceKind, refused: Severity, reports: &mut Reports) {
+        self.parser.source(line, kind, refused, reports);
+    }
+
+    fn directive(&mut self, line: &Line<'_>, directive: &'static Directive, reports: &mut Reports) {
+        if matches!(directive.name, "include" | "confdir") {
+            self.add(line);
+            if let Some(named) = self.lines.last_mut() {
+                named.note = Some("the lines of the files it names follow".to_owned());
+            }
+        }
+        let ignored = match (directive.standing, directive.support) {
+            (Standing::Ignored, _) => Some("chronyd ignores it as well"),
+            (Standing::Retired, _) => Some("it is no longer supported by chronyd"),
+            (Standing::Honoured, Support::Idle) => Some("what it would tune is not there"),
+            (Standing::Honoured, Support::LeftOut) => Some("timeballd goes on without"),
+            (Standing::Honoured, Support::Full | Support::Refused) => None,
+        };
+        if let (Some(note), Some(last)) = (ignored, self.lines.last_mut()) {
+            last.fate = Fate::Ignored;
+            last.note = Some(note.to_owned());
+            last.chrony.clear();
+        }
+        self.parser.directive(line, directive, reports);
+    }
+}
