@@ -79,22 +79,34 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
-    /// Whether the original program says line and file when it reports this.
-    pub placed: bool,
+    /// How the original program says line and file when it reports this.
+    pub placed: Placed,
+}
+
+/// Says how a program tells the line and the file of what it reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Placed {
+    /// It does not.
+    Nowhere,
+    /// After the text, as chronyd does: ` at line N in file F`.
+    After,
+    /// Before the text, as OpenNTPD does: `F:N: `.
+    Before,
 }
 
 impl Diagnostic {
-    /// Returns the text under which the original program reports this, where it has one: with
-    /// ` at line N in file F`, or ` at line N` for a line that was given as an argument.
+    /// Returns the text under which the original program reports this, where it has one: with line and file as
+    /// [`Self::placed`] says, or with the line only if it was given as an argument.
     pub fn as_original(&self) -> String {
-        let mut text = self.message.clone();
-        if self.placed && self.span.line > 0 {
-            text.push_str(&format!(" at line {}", self.span.line));
-            if !self.span.file.is_empty() {
-                text.push_str(&format!(" in file {}", self.span.file));
-            }
+        let Span { file, line, .. } = &self.span;
+        let message = &self.message;
+        match (self.placed, file.is_empty()) {
+            (Placed::Nowhere, _) => message.clone(),
+            (Placed::After | Placed::Before, _) if *line == 0 => message.clone(),
+            (Placed::After, true) => format!("{message} at line {line}"),
+            (Placed::After, false) => format!("{message} at line {line} in file {file}"),
+            (Placed::Before, _) => format!("{file}:{line}: {message}"),
         }
-        text
     }
 }
 
@@ -162,7 +174,7 @@ mod tests {
             line_text: line_text.to_owned(),
             message: "no".to_owned(),
             help: Some("yes".to_owned()),
-            placed: true,
+            placed: Placed::After,
         }
     }
 
@@ -175,10 +187,15 @@ mod tests {
         assert_eq!(argument.as_original(), "no at line 3");
         assert_eq!(argument.span.to_string(), "arguments:3:10");
         let unplaced = Diagnostic {
-            placed: false,
-            ..placed
+            placed: Placed::Nowhere,
+            ..placed.clone()
         };
         assert_eq!(unplaced.as_original(), "no");
+        let before = Diagnostic {
+            placed: Placed::Before,
+            ..placed
+        };
+        assert_eq!(before.as_original(), "a.conf:3: no");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::chrony;
 use crate::config::Config;
-use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::explain::Explanation;
 use crate::include::{ReadError, Reader};
 
@@ -66,7 +66,7 @@ impl Dialect {
             line_text: String::new(),
             message: format!("the language of {self} is not read by this version"),
             help: Some("write the configuration as chrony.conf".to_owned()),
-            placed: false,
+            placed: Placed::Nowhere,
         };
         Reading {
             config: Config::default(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::numbers::integer;
 use super::words::{Word, is_comment, words};
-use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 
 /// The longest line, without its end, in bytes (observed with chrony's development version).
 const LINE_LENGTH_MAX: usize = 2047;
@@ -139,7 +139,7 @@ pub fn parse_keys(path: &str, content: impl AsRef<[u8]>) -> (Vec<Key>, Vec<Diagn
                 Problem {
                     word: 0,
                     message: format!("Detected duplicate key {id}"),
-                    placed: false,
+                    placed: Placed::Nowhere,
                 }
             }
             Err(problem) => problem,
@@ -183,8 +183,8 @@ struct Problem {
     /// The word, counted from 0.
     word: usize,
     message: String,
-    /// Whether chronyd says the line.
-    placed: bool,
+    /// How chronyd says the line.
+    placed: Placed,
 }
 
 impl Problem {
@@ -229,7 +229,7 @@ fn key(line_length: usize, words: &[Word<'_>]) -> Result<Key, Problem> {
     let unparsable = |word| Problem {
         word,
         message: "Could not parse key".to_owned(),
-        placed: true,
+        placed: Placed::After,
     };
     let texts = words.iter().map(|word| word.text).collect::<Vec<_>>();
     let (id, name, secret) = match texts[..] {
@@ -246,7 +246,7 @@ fn key(line_length: usize, words: &[Word<'_>]) -> Result<Key, Problem> {
     let unplaced = |word, message| Problem {
         word,
         message,
-        placed: false,
+        placed: Placed::Nowhere,
     };
     let Some(algorithm) = KeyAlgorithm::ALL.into_iter().find(|known| known.word() == name) else {
         let message = if UNSUPPORTED.contains(&name) {

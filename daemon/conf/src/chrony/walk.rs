@@ -6,7 +6,7 @@ use super::directives::{Directive, Standing};
 use super::scan::Via;
 use super::source::SourceKind;
 use super::words::{Word, is_comment, words};
-use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::include::{
     FILE_LENGTH_MAX, FILES_MAX, INCLUDE_DEPTH_MAX, ReadError, Reader, TOTAL_LENGTH_MAX, expand, search,
 };
@@ -91,7 +91,7 @@ impl Line<'_> {
             line_text: self.text.chars().take(LINE_LENGTH_MAX).collect(),
             message,
             help,
-            placed: true,
+            placed: Placed::After,
         }
     }
 }
@@ -122,7 +122,7 @@ impl Reports {
             line_text: String::new(),
             message,
             help: None,
-            placed: false,
+            placed: Placed::Nowhere,
         });
     }
 
@@ -141,7 +141,7 @@ impl Reports {
                 line_text: String::new(),
                 message: "too much is wrong; the rest is not read".to_owned(),
                 help: None,
-                placed: false,
+                placed: Placed::Nowhere,
             });
         }
     }
@@ -235,7 +235,7 @@ impl<'a> Walk<'a> {
     /// Says that the file that a line names is not read; the original does not say by which line.
     fn refuse_file(&mut self, line: &Line<'_>, message: String, help: Option<String>) {
         self.reports.push(Diagnostic {
-            placed: false,
+            placed: Placed::Nowhere,
             ..line.diagnostic(Severity::Error, 1, message, help)
         });
     }
@@ -319,7 +319,7 @@ impl<'a> Walk<'a> {
         if directive.standing == Standing::Retired {
             let message = format!("{} directive is no longer supported", directive.name);
             reports.push(Diagnostic {
-                placed: false,
+                placed: Placed::Nowhere,
                 ..line.diagnostic(Severity::Warning, 0, message, None)
             });
         }

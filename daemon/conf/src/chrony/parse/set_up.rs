@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::chrony::directives::Directive;
 use crate::chrony::walk::{Line, Reports};
 use crate::config::{ClientLog, Config};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Placed, Severity};
 
 /// Directives whose last line is cited.
 const CITED: [&str; 3] = ["rtcfile", "ratelimit", "cmdratelimit"];
@@ -81,7 +81,7 @@ impl SetUp {
 
 fn unplaced(line: &Line<'_>, word: usize, message: String) -> Diagnostic {
     Diagnostic {
-        placed: false,
+        placed: Placed::Nowhere,
         ..line.diagnostic(Severity::Error, word, message, None)
     }
 }
