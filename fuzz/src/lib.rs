@@ -18,6 +18,7 @@ mod files;
 mod frame;
 mod keys;
 mod leap;
+mod mode6;
 mod ntp;
 mod reply;
 mod request;
@@ -49,6 +50,7 @@ pub struct Target {
 /// Every target.
 pub const TARGETS: &[Target] = &[
     ntp::TARGET,
+    mode6::TARGET,
     request::TARGET,
     reply::TARGET,
     config::TARGET,
@@ -180,7 +182,7 @@ mod tests {
     }
 
     targets!(
-        ntp, request, reply, config, keys, leap, state, frame, words, engine
+        ntp, mode6, request, reply, config, keys, leap, state, frame, words, engine
     );
 
     #[test]
