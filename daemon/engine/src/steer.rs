@@ -28,6 +28,7 @@ impl Engine {
         let rules = self.selection_rules();
         let sources = &self.sources;
         let name = |id| sources.get(&SourceId(id)).map(Source::label).unwrap_or_default();
+        let had_none = self.selector.selected().is_none();
         let selection = self.selector.select(&candidates, &rules, &name);
         for source in self.sources.values_mut() {
             source.updated = false;
@@ -54,12 +55,14 @@ impl Engine {
         self.write_selection(now);
         match (best, combined) {
             (Some(best), Some(combined)) => {
-                // The clock follows new measurements of the sources it follows, and nothing else.
-                let follows = fresh.is_some_and(|id| {
-                    self.verdicts
-                        .get(&id)
-                        .is_some_and(|verdict| matches!(verdict.status, Status::Best | Status::Combined))
-                });
+                // The clock follows new measurements of the sources it follows, and what is known already of the first
+                // one that may be followed.
+                let follows = had_none
+                    || fresh.is_some_and(|id| {
+                        self.verdicts
+                            .get(&id)
+                            .is_some_and(|verdict| matches!(verdict.status, Status::Best | Status::Combined))
+                    });
                 if follows {
                     self.follow(now, best, &combined);
                 }
@@ -509,9 +512,10 @@ pub(crate) fn scientific(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use conf::config::{Config, FallbackDrift, LogKind};
+    use units::Stratum;
 
     use super::scientific;
-    use crate::stage::{Server, Stage, line, well};
+    use crate::stage::{Server, Stage, answering, line, well};
 
     #[test]
     fn on_an_average_frequency_the_clock_is_not_synchronised() {
@@ -548,6 +552,34 @@ mod tests {
         assert_eq!(losses(&stage), 1);
         stage.run_until(2000.0);
         assert_eq!(losses(&stage), 2, "nobody has 256 seconds to average");
+    }
+
+    #[test]
+    fn the_first_source_that_may_be_followed_is_followed_with_what_is_known_of_it() {
+        // Its stratum becomes high enough with an answer that is too late to be a sample.
+        let mut count = 0;
+        let changing = answering(move |_, mut answer| {
+            count += 1;
+            answer.stratum = Stratum(if count < 11 { 1 } else { 2 });
+            vec![answer]
+        });
+        let mut config = Config {
+            sources: vec![line(conf::config::SourceKind::Server, "192.0.2.1", |source| {
+                source.min_poll = 4;
+                source.max_poll = 4;
+            })],
+            ..Config::default()
+        };
+        config.selection.min_stratum = 2;
+        let mut stage = Stage::new(config, changing);
+        stage.late_s = [vec![0.0; 10], vec![0.2; 30]].concat();
+        stage.run_until(16.0 * 9.5);
+        assert_eq!(stage.said("Selected source"), 0);
+        stage.run_until(16.0 * 11.5);
+        assert_eq!(stage.said("Selected source"), 1);
+        let samples = stage.source().estimator.count();
+        assert_eq!(samples, 10, "the late answer is no sample");
+        assert!(stage.engine.discipline.reference().is_some());
     }
 
     #[test]

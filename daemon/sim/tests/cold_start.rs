@@ -124,3 +124,24 @@ fn without_iburst_it_only_takes_longer() {
         .expect(offset_rms_below(micros(40.0)).within(minutes(20.0)).on_average())
         .check(100);
 }
+
+#[test]
+fn a_server_that_is_itself_set_in_the_first_minutes_does_no_harm_for_long() {
+    // Beside it all other samples are good ones, and the clock is right soon after them.
+    for (set_at_s, by_s) in [
+        (30.0, -millis(14.0)),
+        (30.0, 0.5),
+        (100.0, millis(14.0)),
+        (160.0, -0.1),
+    ] {
+        Scenario::of_hours(1.0)
+            .server(
+                "time",
+                Server::ideal().jumping(set_at_s, by_s).jumping(0.0, -by_s),
+            )
+            .path("time", Path::lan())
+            .client(Client::asking("server time minpoll 6 maxpoll 6"))
+            .expect(offset_below(millis(1.0)).within(minutes(9.0)))
+            .check(25);
+    }
+}

@@ -19,6 +19,9 @@ const SAMPLES_MIN: usize = 5;
 /// The likelihood ratio, as logarithm, from which on a change is believed: one in 8,000 would be chance.
 const BELIEVED: f64 = 9.0;
 
+/// Before there were so many samples the frequency is hardly known, and what could change is the phase.
+const SAMPLES_OF_FREQUENCY: usize = 3;
+
 /// Standard deviations of a change of frequency that are tried.
 const FREQUENCY_CHANGES: [f64; 5] = [1e-7, 3.2e-7, 1e-6, 3.2e-6, 3.2e-5];
 
@@ -105,16 +108,25 @@ impl Estimator {
             let Some(entry) = self
                 .window
                 .get(index)
-                .filter(|entry| room > SUSPICION && index > 2 && entry.change.is_none())
+                .filter(|entry| room > SUSPICION && index > 0 && entry.change.is_none())
             else {
                 continue;
             };
             let mut expecting = seen.known;
             expecting.advance(&seen.step, member.wander_power);
             let miss_s = seen.step.phase_s - expecting.expected(seen.step.excess_s).0;
-            // What a wait on the way can explain is no news of the clock.
-            let news_s = (miss_s.abs() - entry.wait_s()).max(0.0);
-            let changes = candidates(member.noise_variance, seen.step.interval_s / 2.0, news_s);
+            // What a wait on the way can explain is no news of the clock. Among the first samples it is not known yet how
+            // long a packet takes that waits nowhere, and all of their way may have been a wait.
+            let is_early = index < SAMPLES_OF_FREQUENCY;
+            let wait_s = match self.window.get(index.saturating_sub(1)) {
+                Some(before) if is_early => (before.sample.delay_s + entry.sample.delay_s) / 2.0,
+                _ => entry.wait_s(),
+            };
+            let news_s = (miss_s.abs() - wait_s).max(0.0);
+            let mut changes = candidates(member.noise_variance, seen.step.interval_s / 2.0, news_s);
+            if is_early {
+                changes[..FREQUENCY_CHANGES.len()].fill(None);
+            }
             let gains = log_likelihoods(&newest[place..], member.wander_power, expecting, &changes);
             for (change, log_likelihood) in changes.into_iter().zip(gains) {
                 let gain = log_likelihood - unchanged;
