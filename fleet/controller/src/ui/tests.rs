@@ -446,6 +446,7 @@ async fn changes_are_streamed_once_a_second_and_only_what_changed() {
     let report = second.report.clone();
     let second = bench.add(second).await;
 
+    let began = Instant::now();
     let mut events = bench.stream("?sort=host", &cookie).await;
     let (event, data) = events.next().await.unwrap();
     assert_eq!(event, "update");
@@ -462,19 +463,23 @@ async fn changes_are_streamed_once_a_second_and_only_what_changed() {
 
     // A storm of heartbeats.
     let controller = Arc::clone(bench.running.controller());
-    let storm = tokio::spawn(async move {
-        for n in 0..2_000_i32 {
-            let mut report = report.clone();
-            report.ntp.as_mut().unwrap().offset_s = Some(f64::from(n) * 1e-6);
-            controller.hosts().heard(&second, Some(Box::new(report)));
-            tokio::time::sleep(Duration::from_millis(1)).await;
+    let storm = tokio::spawn({
+        let second = second.clone();
+        async move {
+            for n in 0_i32.. {
+                let mut report = report.clone();
+                report.ntp.as_mut().unwrap().offset_s = Some(f64::from(n) * 1e-6);
+                controller.hosts().heard(&second, Some(Box::new(report)));
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
         }
-        second
     });
-    let began = Instant::now();
     let mut updates = 0_u32;
-    while began.elapsed() < Duration::from_secs(3) {
+    let mut seen = 2;
+    while updates < 2 {
         let (event, data) = events.next().await.unwrap();
+        seen += 1;
+        assert!(seen < 20, "{updates} updates among {seen} events");
         if event == "update" {
             updates += 1;
             assert!(
@@ -483,8 +488,10 @@ async fn changes_are_streamed_once_a_second_and_only_what_changed() {
             );
         }
     }
-    assert!((1..=4).contains(&updates), "{updates} updates in three seconds");
-    let second = storm.await.unwrap();
+    // One at once, and then one a second at the most.
+    let seconds = began.elapsed().as_secs();
+    assert!(seen <= 1 + seconds, "{seen} events in {seconds} s");
+    storm.abort();
 
     // A view sees its part only.
     let mut events = bench.stream("?q=web-01", &cookie).await;
