@@ -27,8 +27,8 @@ use crate::{start, token};
     version,
     max_term_width = 79,
     disable_help_subcommand = true,
-    after_long_help = "Exit codes: 0 all done, 1 some host failed or did not answer, 2 wrong use, no \
-                       connection or a refusal.\n\nExample, on one machine:\n  timeball up\n  \
+    after_long_help = "Exit codes: 0 all done, 1 some host failed or did not answer, or the one that was \
+                       named was skipped, 2 wrong use, no connection or a refusal.\n\nExample, on one machine:\n  timeball up\n  \
                        timeball client node ntp get"
 )]
 pub(crate) struct Cli {

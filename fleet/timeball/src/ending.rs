@@ -11,7 +11,8 @@ pub(crate) type Ending = Result<Verdict, Failure>;
 pub(crate) enum Verdict {
     /// Everything is done; exit code 0.
     Done,
-    /// Some host failed or did not answer, or the answer to a yes-or-no question is no; exit code 1.
+    /// Some host failed or did not answer, the one host that was asked for was skipped, or the answer to a yes-or-no
+    /// question is no; exit code 1.
     SomeFailed,
 }
 

@@ -135,14 +135,20 @@ pub(crate) fn run(command: &NtpCommand, target: &Target, client: &Client) -> End
             watch: Some(seconds),
         }) => watch(target, wait, *seconds, client),
         NtpCommand::Create(args) => write(
+            target,
             &request(Endpoint::PostNodeNtp, target, &args.wait).body(&servers(args)?),
             client,
         ),
         NtpCommand::Update(args) => write(
+            target,
             &request(Endpoint::PutNodeNtp, target, &args.wait).body(&servers(args)?),
             client,
         ),
-        NtpCommand::Delete(args) => write(&request(Endpoint::DeleteNodeNtp, target, &args.wait), client),
+        NtpCommand::Delete(args) => write(
+            target,
+            &request(Endpoint::DeleteNodeNtp, target, &args.wait),
+            client,
+        ),
     }
 }
 
@@ -158,7 +164,7 @@ fn get(target: &Target, wait: &WaitArgs, client: &Client) -> Ending {
     printer.show(&answer.body, |response: &NtpCollectionResponse| {
         rows::status_page(response, printer)
     })?;
-    verdict(&answer.body)
+    verdict(target, &answer.body)
 }
 
 /// Asks until it is interrupted. What goes wrong after the first answer is shown and asked again, so that a
@@ -182,13 +188,13 @@ fn watch(target: &Target, wait: &WaitArgs, seconds: u64, client: &Client) -> End
     }
 }
 
-fn write(call: &Call, client: &Client) -> Ending {
+fn write(target: &Target, call: &Call, client: &Client) -> Ending {
     let answer = client.call_hosts(call)?;
     let printer = client.printer;
     printer.show(&answer.body, |response: &NtpMutationResponse| {
         rows::change_page(response, printer)
     })?;
-    verdict(&answer.body)
+    verdict(target, &answer.body)
 }
 
 /// The one field of an answer that decides the exit code, so that JSON with rows that this program does not
@@ -203,11 +209,20 @@ struct RowVerdict {
     status: RowStatus,
 }
 
-/// A skipped host is done: it cannot do such a thing at all.
-fn verdict(body: &[u8]) -> Ending {
+/// Says whether all is done. Among many hosts one may be skipped, because it is drained or cannot do such a thing at
+/// all; where one host was asked for and is skipped, nothing was done.
+fn verdict(target: &Target, body: &[u8]) -> Ending {
     let Verdicts { results } = decode(body)?;
-    let failed = results.iter().any(|row| row.status == RowStatus::Failed);
-    Ok(if failed {
+    let one = match target {
+        Target::Host(_) | Target::Any => true,
+        Target::All | Target::Label(_) => false,
+    };
+    let undone = results.iter().any(|row| match row.status {
+        RowStatus::Failed => true,
+        RowStatus::Skipped => one,
+        RowStatus::Ok => false,
+    });
+    Ok(if undone {
         Verdict::SomeFailed
     } else {
         Verdict::Done
