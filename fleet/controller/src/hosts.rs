@@ -542,6 +542,15 @@ impl Hosts {
         }
     }
 
+    /// Says whether the agent with this key is connected now, and its host accepted.
+    pub fn is_connected(&self, key: &Fingerprint) -> bool {
+        self.read(|hosts| {
+            hosts.values().any(|host| {
+                host.live.is_some() && host.is_accepted() && host.record.public_key.fingerprint() == *key
+            })
+        })
+    }
+
     /// Says whether a host is accepted now.
     pub(crate) fn is_accepted(&self, machine_id: &str) -> bool {
         self.read(|hosts| hosts.get(machine_id).is_some_and(Host::is_accepted))

@@ -161,9 +161,15 @@ fn one_command_brings_up_a_fleet_of_one_and_a_second_start_goes_on_with_it() {
     );
     assert!(token_file.is_file());
 
+    // What it says to try finds this machine in the fleet, however soon it is typed.
+    let to_try = up.to_try();
+    let soon = type_in(home, &to_try[0]);
+    let errors = String::from_utf8_lossy(&soon.stderr);
+    assert!(soon.status.code().unwrap() < 2, "{}: {errors}", to_try[0]);
+    assert!(!up.welcome.contains("joined"), "{}", up.welcome);
+
     let first = hosts(home);
     assert_eq!(first.len(), 1);
-    let to_try = up.to_try();
     assert_eq!(to_try.len(), 3, "{to_try:?}");
     // The third may change the clock's servers, which a test must not do.
     for line in to_try.iter().take(2) {
@@ -210,4 +216,83 @@ fn one_command_brings_up_a_fleet_of_one_and_a_second_start_goes_on_with_it() {
     let jobs: serde_json::Value = serde_json::from_slice(&jobs.output().unwrap().stdout).unwrap();
     assert_eq!(jobs["items"][0]["operation"]["type"], "node.ntp.get");
     again.stop();
+}
+
+#[test]
+fn a_machine_that_does_not_join_is_said() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let state = home.join("data/agent");
+    std::fs::create_dir_all(home.join("data")).unwrap();
+    std::fs::write(&state, "no directory").unwrap();
+    let up = Up::start(home, "127.0.0.1:0");
+    let reason = format!(
+        "this machine has not joined yet: its agent does not run: {}",
+        state.display()
+    );
+    assert!(up.welcome.contains(&reason), "{}", up.welcome);
+    up.stop();
+
+    // It comes in, and later with another key.
+    std::fs::remove_file(&state).unwrap();
+    Up::start(home, "127.0.0.1:0").stop();
+    std::fs::remove_dir_all(&state).unwrap();
+    let up = Up::start(home, "127.0.0.1:0");
+    assert!(
+        up.welcome.contains("this machine has not joined yet: not after"),
+        "{}",
+        up.welcome
+    );
+    let log = up.stop();
+    assert!(log.contains("belongs to a host with another key"), "{log}");
+}
+
+/// Whether a process runs, and what. One that has ended may wait to be taken note of.
+fn runs(pid: u32) -> Option<Vec<u8>> {
+    let program = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    (!program.is_empty()).then_some(program)
+}
+
+#[test]
+fn what_observes_ends_with_the_process_that_started_it() {
+    let mut parent = Command::new("/bin/sh")
+        .args([
+            "-c",
+            "\"$0\" observe --parent $$ -- sleep 600 & echo $!; wait",
+            TIMEBALL,
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(parent.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let observer: u32 = line.trim().parse().unwrap();
+    let begun = Instant::now();
+    // It is one only after its checks.
+    while !runs(observer).is_some_and(|program| program.starts_with(b"sleep\0")) {
+        assert!(begun.elapsed() < PATIENCE, "it does not start");
+        thread::sleep(Duration::from_millis(10));
+    }
+    kill_process(Pid::from_child(&parent), Signal::KILL).unwrap();
+    parent.wait().unwrap();
+    let begun = Instant::now();
+    while runs(observer).is_some() {
+        if begun.elapsed() > PATIENCE {
+            let left = Pid::from_raw(observer.cast_signed()).unwrap();
+            kill_process(left, Signal::KILL).unwrap();
+            panic!("it has outlived the process that started it");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+
+    // One whose parent ended before it could ask to be told does not start.
+    let late = Command::new(TIMEBALL)
+        .args(["observe", "--parent", &parent.id().to_string(), "--", "true"])
+        .output()
+        .unwrap();
+    assert_eq!(late.status.code(), Some(2));
+    let refusal = String::from_utf8_lossy(&late.stderr);
+    assert!(refusal.contains("has ended already"), "{refusal}");
 }

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agent::AgentError;
 use clap::Args;
 use controller::Running;
 use controller::settings::Listen;
+use link::key::Fingerprint;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::cli::Globals;
 use crate::ending::{Ending, Failure, Verdict};
@@ -36,6 +38,9 @@ pub(crate) struct UpArgs {
     log: LogArgs,
 }
 
+/// How long this machine's agent may take to join before the operator is told that it has not.
+const JOIN_WAIT: Duration = Duration::from_secs(5);
+
 /// How long an orderly stop may take in all.
 const STOP_WAIT: Duration = Duration::from_millis(4_500);
 
@@ -59,12 +64,25 @@ pub(crate) fn run(args: &UpArgs, globals: &Globals, settings: &Settings) -> Endi
         agent.state = data.join("agent");
         let (stopping, stopped) = watch::channel(false);
         let clock = observer::begin(&mut agent, &data, stopped.clone()).await;
-        let agent = start_agent(agent, &running, stopped).await?;
-        Screen::of_stdout().write(&welcome(&running, asked, &data, globals.data.is_some(), &clock))?;
-        stop.asked().await;
+        let mut agent = start_agent(agent, &running, stopped).await?;
+        let joined = tokio::select! {
+            joined = agent.joined(&running) => Some(joined),
+            () = stop.asked() => None,
+        };
+        if let Some(joined) = joined {
+            Screen::of_stdout().write(&welcome(
+                &running,
+                asked,
+                &data,
+                globals.data.is_some(),
+                &clock,
+                joined.err().as_deref(),
+            ))?;
+            stop.asked().await;
+        }
         tracing::info!("stopping");
         let _ = stopping.send(true);
-        let all = async { tokio::join!(agent, running.stop(), clock.ended()) };
+        let all = async { tokio::join!(agent.ended(), running.stop(), clock.ended()) };
         if timeout(STOP_WAIT, all).await.is_err() {
             tracing::warn!("not everything ended in time; what was under way is put right at the next start");
         }
@@ -72,30 +90,81 @@ pub(crate) fn run(args: &UpArgs, globals: &Globals, settings: &Settings) -> Endi
     })
 }
 
+/// This machine's agent, while it runs.
+struct OwnAgent {
+    /// Of its key; none when its state cannot be used, and then it does not run.
+    fingerprint: Option<Fingerprint>,
+    task: JoinHandle<Result<(), AgentError>>,
+}
+
+impl OwnAgent {
+    /// Waits for a moment until this machine is in the fleet, so that whoever types at once what is printed meets it
+    /// there.
+    ///
+    /// # Errors
+    /// Why it is not, as far as that is known.
+    async fn joined(&mut self, running: &Running) -> Result<(), String> {
+        let hosts = running.controller().hosts();
+        let mut changes = hosts.changes();
+        let fingerprint = self.fingerprint;
+        let joined = changes.wait_for(|_| fingerprint.is_some_and(|own| hosts.is_connected(&own)));
+        tokio::select! {
+            Ok(_) = joined => Ok(()),
+            ended = &mut self.task => Err(match ended {
+                Ok(Ok(())) => "its agent has stopped".to_owned(),
+                Ok(Err(error)) => format!("its agent does not run: {error}"),
+                Err(error) => format!("its agent broke: {error}"),
+            }),
+            () = sleep(JOIN_WAIT) => Err(format!(
+                "not after {} s; its agent goes on trying, and the log says what keeps it",
+                JOIN_WAIT.as_secs()
+            )),
+        }
+    }
+
+    /// Waits until it has ended.
+    async fn ended(self) {
+        // What it ended with has been told then.
+        if !self.task.is_finished() {
+            let _ = self.task.await;
+        }
+    }
+}
+
 /// Starts this machine's agent. When it cannot run the controller still can, and says why.
 async fn start_agent(
     mut settings: agent::Settings,
     running: &Running,
     mut stopped: watch::Receiver<bool>,
-) -> Result<JoinHandle<()>, Failure> {
+) -> Result<OwnAgent, Failure> {
     let token = running
         .local_enrolment_token()
         .await
         .map_err(|error| Failure::new(format!("this machine cannot be enrolled: {error}")))?;
     settings.controller = running.link.to_string();
     settings.token = token.parse().ok();
-    Ok(tokio::spawn(async move {
+    let fingerprint = agent::fingerprint(&settings).ok();
+    let task = tokio::spawn(async move {
         let shutdown = async move {
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
-        if let Err(error) = agent::run(settings, shutdown).await {
+        let ended = agent::run(settings, shutdown).await;
+        if let Err(error) = &ended {
             tracing::error!("this machine's agent does not run: {error}");
         }
-    }))
+        ended
+    });
+    Ok(OwnAgent { fingerprint, task })
 }
-
 /// What the operator reads first.
-fn welcome(running: &Running, asked: SocketAddr, data: &Path, data_named: bool, clock: &Clock) -> String {
+fn welcome(
+    running: &Running,
+    asked: SocketAddr,
+    data: &Path,
+    data_named: bool,
+    clock: &Clock,
+    not_joined: Option<&str>,
+) -> String {
     let mut program = program();
     if data_named {
         program.push_str(&format!(" --data {}", data.display()));
@@ -114,7 +183,7 @@ fn welcome(running: &Running, asked: SocketAddr, data: &Path, data_named: bool, 
         "\n  timeball {version} is up; Ctrl-C stops it.\n\n  \
          Web page     {url}{taken}\n  \
          Admin token  {token}\n  \
-         Data         {data}\n{clock}\n  \
+         Data         {data}\n{clock}{host}\n  \
          Try:\n    \
          {program} client node ntp get\n    \
          {program} client agent list\n    \
@@ -126,6 +195,9 @@ fn welcome(running: &Running, asked: SocketAddr, data: &Path, data_named: bool, 
         clock = clock
             .told()
             .map(|told| format!("  Clock        {told}\n"))
+            .unwrap_or_default(),
+        host = not_joined
+            .map(|why| format!("  Host         this machine has not joined yet: {why}\n"))
             .unwrap_or_default(),
     )
 }
