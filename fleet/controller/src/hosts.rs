@@ -458,15 +458,31 @@ impl Hosts {
         hostname: &str,
         message: &str,
     ) -> Result<(), BusError> {
+        let event = timeline_event(Timestamp::now(), event, hostname, message);
+        self.append(machine_id, event).await
+    }
+
+    /// A host that waits to be accepted. That it asked is in no log until somebody has decided about it: anybody can ask,
+    /// and would push the events of all others out.
+    fn waits(&self, machine_id: &str) -> Option<Arc<HostRecord>> {
+        self.read(|hosts| {
+            let record = &hosts.get(machine_id)?.record;
+            (record.state == HostState::Pending).then(|| Arc::clone(record))
+        })
+    }
+
+    /// Appends when a host asked to join to its timeline, if it was waiting until now.
+    async fn asked(&self, waited: Option<Arc<HostRecord>>) -> Result<(), BusError> {
+        match waited {
+            Some(record) => self.append(&record.facts.machine_id, request(&record)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn append(&self, machine_id: &str, event: TimelineEvent) -> Result<(), BusError> {
         let event = StoredEvent {
             machine_id: machine_id.to_owned(),
-            event: TimelineEvent {
-                timestamp: Timestamp::now().to_string(),
-                event: event.to_owned(),
-                hostname: hostname.to_owned(),
-                message: message.to_owned(),
-                error: String::new(),
-            },
+            event,
         };
         let bytes = serde_json::to_vec(&event).map_err(|error| BusError::Invalid(error.to_string()))?;
         self.bus
@@ -492,6 +508,7 @@ impl Hosts {
             .take(SHOWN_MAX)
             .collect();
         events.reverse();
+        events.extend(self.waits(machine_id).map(|record| request(&record)));
         Ok(events)
     }
 
@@ -625,6 +642,7 @@ impl Hosts {
         by: &str,
         change: impl Fn(&mut HostRecord) -> Result<(), HostError>,
     ) -> Result<String, HostError> {
+        let waited = self.waits(machine_id);
         let record = self.change(machine_id, change).await?;
         let (state, hostname) = (record.state, record.facts.hostname);
         if let Ok(frame) = EncodedFrame::new(&Frame::State(StateChange { state })) {
@@ -635,6 +653,7 @@ impl Hosts {
                 }
             });
         }
+        self.asked(waited).await?;
         self.event(machine_id, event, &hostname, &format!("by {by}"))
             .await?;
         Ok(format!("host {hostname} is {state:?} now"))
@@ -719,6 +738,21 @@ fn encode(record: &HostRecord) -> Result<bytes::Bytes, BusError> {
 fn decode(entry: &bus::Entry) -> Result<HostRecord, BusError> {
     serde_json::from_slice(&entry.value)
         .map_err(|error| BusError::Damaged(format!("host {}: {error}", entry.key)))
+}
+
+/// That a host asked to join.
+fn request(record: &HostRecord) -> TimelineEvent {
+    timeline_event(record.requested_at, "request", &record.facts.hostname, "")
+}
+
+fn timeline_event(at: Timestamp, event: &str, hostname: &str, message: &str) -> TimelineEvent {
+    TimelineEvent {
+        timestamp: at.to_string(),
+        event: event.to_owned(),
+        hostname: hostname.to_owned(),
+        message: message.to_owned(),
+        error: String::new(),
+    }
 }
 
 #[derive(Serialize, Deserialize)]

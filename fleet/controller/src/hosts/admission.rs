@@ -105,8 +105,10 @@ impl Hosts {
                 Ok(revision) => {
                     let hostname = record.facts.hostname.clone();
                     self.insert(&machine_id, record, revision);
-                    let event = if enrolled { "enrol" } else { "request" };
-                    self.event(&machine_id, event, &hostname, "").await?;
+                    // Anybody can ask: until somebody decides, the record alone says that it did.
+                    if enrolled {
+                        self.event(&machine_id, "enrol", &hostname, "").await?;
+                    }
                     return Ok(Admission::In);
                 }
                 // Somebody else came with the same machine id in this moment: what is stored counts.
@@ -182,6 +184,7 @@ impl Hosts {
             _ => {}
         }
         let entered = std::sync::atomic::AtomicBool::new(false);
+        let waited = self.waits(machine_id);
         let changed = self
             .change(machine_id, |record| {
                 if enters(record) {
@@ -199,6 +202,7 @@ impl Hosts {
         match changed {
             Ok(record) => {
                 if entered.load(std::sync::atomic::Ordering::Relaxed) {
+                    self.asked(waited).await?;
                     self.event(machine_id, "enrol", &record.facts.hostname, "")
                         .await?;
                 }

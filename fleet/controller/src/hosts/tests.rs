@@ -283,3 +283,32 @@ async fn what_is_wrong_with_a_host_is_said_with_since_when_until_it_is_over() {
     );
     assert_eq!(hear(report(SyncState::Synchronized, None, 0.0, 500)), []);
 }
+
+#[tokio::test]
+async fn who_only_asks_to_join_pushes_no_event_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let hosts = hosts(directory.path(), &[]).await;
+    let events = async |machine_id: &str| -> Vec<(String, String)> {
+        let timeline = hosts.timeline(machine_id).await.unwrap();
+        timeline
+            .into_iter()
+            .map(|event| (event.event, event.timestamp))
+            .collect()
+    };
+    ask(&hosts, "m1", "198.51.100.1", false).await;
+    ask(&hosts, "m2", "198.51.100.1", false).await;
+    let stored = hosts.bus.page(Log::EVENTS, 0, 1).await.unwrap();
+    assert_eq!(stored.total, 0, "what strangers do is not in the log");
+    let asked = events("m1").await;
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].0, "request");
+
+    hosts.accept("m1", None, "admin").await.unwrap();
+    hosts.reject("m2", "admin").await.unwrap();
+    let accepted = events("m1").await;
+    assert_eq!(accepted[0], asked[0], "when it asked is remembered");
+    let names =
+        |events: &[(String, String)]| events.iter().map(|(event, _)| event.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&accepted), ["request", "accept"]);
+    assert_eq!(names(&events("m2").await), ["request", "reject"]);
+}
