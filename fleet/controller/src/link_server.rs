@@ -226,14 +226,17 @@ fn check_facts(facts: &HostFacts) -> Result<(), String> {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
-    if !word(&facts.machine_id, 64) {
-        return Err("the machine id is not made of 1 to 64 letters, digits, - and _".to_owned());
+    if !is_machine_id(&facts.machine_id) {
+        return Err("the machine id is not 32 hexadecimal digits, as in /etc/machine-id".to_owned());
+    }
+    if is_machine_id(&facts.hostname) {
+        return Err("the host name could be a machine id; set another, or `agent.hostname`".to_owned());
     }
     let name = facts.hostname.split('.').all(|part| word(part, 63)) && facts.hostname.len() <= 253;
     if !name || facts.hostname.starts_with(['-', '_']) {
         return Err("the host name is none that DNS would allow; set one, or `agent.hostname`".to_owned());
     }
-    if facts.hostname == PENDING || facts.machine_id == PENDING {
+    if facts.hostname == PENDING {
         return Err(
             "the API's list of the hosts that wait is called \"pending\", so that no host can be; set another name, or \
              `agent.hostname`"
@@ -247,6 +250,12 @@ fn check_facts(facts: &HostFacts) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Whether a text has the form of a machine id (machine-id(5)). No host's name may have it, and no id another form: where
+/// a host is named either will do, and nobody's id may be taken for the name of another.
+fn is_machine_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 async fn turn_away(
@@ -408,6 +417,7 @@ mod tests {
 
     #[test]
     fn hosts_that_could_not_be_named_in_the_api_are_refused() {
+        let id = "0123456789abcdef".repeat(2);
         let check = |machine_id: &str, hostname: &str| {
             check_facts(&HostFacts {
                 machine_id: machine_id.to_owned(),
@@ -416,19 +426,31 @@ mod tests {
             })
         };
         for name in ["web-01", "pending-01", "pending.example.com", "a_b", "x"] {
-            assert_eq!(check("m1", name), Ok(()), "{name}");
+            assert_eq!(check(&id, name), Ok(()), "{name}");
         }
         for name in ["", "-x", "_all", "a b", "a..b", "a/b", &"x".repeat(64)] {
             assert!(
-                check("m1", name)
+                check(&id, name)
                     .unwrap_err()
                     .contains("none that DNS would allow"),
                 "{name}"
             );
         }
-        for (machine_id, name) in [("m1", "pending"), ("pending", "web-01")] {
-            assert!(check(machine_id, name).unwrap_err().contains("\"pending\""));
+        assert!(check(&id, "pending").unwrap_err().contains("\"pending\""));
+        // A host that had another's name for its id would be taken for that one.
+        for machine_id in ["", "web-01", "_all", &id[1..], &"A".repeat(32), &"g".repeat(32)] {
+            assert!(
+                check(machine_id, "web-02")
+                    .unwrap_err()
+                    .contains("32 hexadecimal"),
+                "{machine_id}"
+            );
         }
+        assert!(
+            check(&id, &"ab".repeat(16))
+                .unwrap_err()
+                .contains("could be a machine id")
+        );
         // No route may have another word in the place of a host's name.
         let words: Vec<&str> = model::route::ROUTES
             .iter()
