@@ -16,10 +16,10 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use model::permission::Permission;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 
 use crate::http::session::Session;
 use crate::http::{Api, SignedIn};
+use crate::shares::Shares;
 
 mod assets;
 mod board;
@@ -39,8 +39,8 @@ use pages::message::Message;
 use pages::sign_in::SignIn;
 use view::View;
 
-/// How many pages can be kept current at once.
-const STREAMS_MAX: usize = 256;
+/// How many pages can be kept current at once; who is alone has half of them.
+const STREAMS_MAX: usize = 512;
 
 /// What a page may load and do: only what comes from here, and nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -54,7 +54,7 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     let ui = Ui {
         api: Arc::clone(api),
         board: Arc::new(Board::new(api.controller().hosts())),
-        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        streams: Shares::new(STREAMS_MAX),
     };
     Router::new()
         .route("/", get(hosts))
@@ -90,7 +90,7 @@ fn asked<T: Default>(query: Asked<T>) -> T {
 struct Ui {
     api: Arc<Api>,
     board: Arc<Board>,
-    streams: Arc<Semaphore>,
+    streams: Arc<Shares>,
 }
 
 impl FromRef<Ui> for Arc<Api> {

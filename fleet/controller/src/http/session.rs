@@ -19,7 +19,7 @@ pub const CSRF_HEADER: &str = "x-csrf-token";
 /// How long a browser stays signed in at most.
 const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// How many browsers can be signed in; the oldest has to sign in again when there are more.
+/// How many browsers can be signed in; when there are more, the oldest of whoever has the most has to sign in again.
 const SESSIONS_MAX: usize = 1000;
 
 /// A signed-in browser.
@@ -86,11 +86,8 @@ impl Sessions {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| !session.is_over(now));
         if sessions.len() >= SESSIONS_MAX {
-            let oldest = sessions
-                .iter()
-                .min_by_key(|(_, session)| session.began)
-                .map(|(key, _)| key.clone());
-            oldest.map(|key| sessions.remove(&key));
+            let gives_way = oldest_of_the_most(&sessions, &caller.subject);
+            gives_way.map(|key| sessions.remove(&key));
         }
         sessions.insert(
             key(&id),
@@ -137,6 +134,20 @@ impl Sessions {
             .find(|(name, _)| *name == self.cookie)
             .map(|(_, value)| value)
     }
+}
+
+/// The oldest session of the subject that has the most, counting one more of `newcomer`: nobody signs all others out.
+fn oldest_of_the_most(sessions: &HashMap<Vec<u8>, Session>, newcomer: &str) -> Option<Vec<u8>> {
+    let subjects = sessions.values().map(|session| session.caller.subject.as_str());
+    let mut held = HashMap::from([(newcomer, 1_usize)]);
+    for subject in subjects {
+        *held.entry(subject).or_default() += 1;
+    }
+    let held_by = |session: &Session| held.get(session.caller.subject.as_str());
+    sessions
+        .iter()
+        .max_by_key(|(_, session)| (held_by(session), std::cmp::Reverse(session.began)))
+        .map(|(key, _)| key.clone())
 }
 
 /// A cookie is looked up by its hash, so that the time it takes says nothing about the cookies there are.
@@ -188,6 +199,25 @@ mod tests {
             sessions.begin(caller(Timestamp::MAX)).unwrap();
         }
         assert!(sessions.find(&first).is_none());
+        assert_eq!(sessions.sessions.lock().unwrap().len(), SESSIONS_MAX);
+    }
+
+    #[test]
+    fn who_signs_in_again_and_again_signs_nobody_else_out() {
+        let sessions = Sessions::new(Uuid::from_u128(7), false);
+        let of = |subject: &str| Caller {
+            subject: subject.into(),
+            ..caller(Timestamp::MAX)
+        };
+        let anna = cookie(&sessions.begin(of("anna")).unwrap());
+        let first = cookie(&sessions.begin(of("greedy")).unwrap());
+        for _ in 0..SESSIONS_MAX {
+            sessions.begin(of("greedy")).unwrap();
+        }
+        assert!(sessions.find(&anna).is_some() && sessions.find(&first).is_none());
+        // Who comes last finds a place, too.
+        let ben = cookie(&sessions.begin(of("ben")).unwrap());
+        assert!(sessions.find(&ben).is_some() && sessions.find(&anna).is_some());
         assert_eq!(sessions.sessions.lock().unwrap().len(), SESSIONS_MAX);
     }
 }

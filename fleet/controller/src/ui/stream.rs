@@ -14,7 +14,7 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::board::{PERIOD, Snapshot};
@@ -22,6 +22,7 @@ use super::pages::hosts::Screen;
 use super::view::{self, View};
 use super::{Asked, Ui, asked, clock, missing};
 use crate::http::{SignedIn, signed_in};
+use crate::shares::Share;
 
 /// How soon a browser comes back after a broken stream.
 const RETRY: Duration = Duration::from_secs(1);
@@ -33,12 +34,12 @@ pub(super) async fn open(
     headers: HeaderMap,
     query: Asked<view::Query>,
 ) -> Response {
-    match session {
+    let session = match session {
         None => return StatusCode::UNAUTHORIZED.into_response(),
         Some(session) if missing(&session).is_some() => return StatusCode::FORBIDDEN.into_response(),
-        Some(_) => {}
-    }
-    let Ok(place) = Arc::clone(&ui.streams).try_acquire_owned() else {
+        Some(session) => session,
+    };
+    let Ok(place) = ui.streams.take(&session.caller.subject) else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let mut ticks = interval(PERIOD);
@@ -72,7 +73,7 @@ struct Watch {
     ticks: Interval,
     stopping: watch::Receiver<bool>,
     shown: Option<Arc<Shown>>,
-    _place: OwnedSemaphorePermit,
+    _place: Share,
 }
 
 /// What the page shows, and what it was made from.

@@ -345,7 +345,7 @@ fn an_update_has_what_changed_and_nothing_else() {
 
 struct Bench {
     running: Running,
-    api: Arc<Api>,
+    router: Router,
     _data: tempfile::TempDir,
 }
 
@@ -362,13 +362,13 @@ impl Bench {
         let api = Api::new(Arc::clone(running.controller()), false);
         Bench {
             running,
-            api,
+            router: crate::http::router(&api),
             _data: data,
         }
     }
 
     async fn ask(&self, request: Request<Body>) -> Response {
-        crate::http::router(&self.api).oneshot(request).await.unwrap()
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     async fn get(&self, path: &str, cookie: &str) -> Response {
@@ -535,6 +535,33 @@ async fn who_may_not_see_hosts_sees_none() {
     let text = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
     let text = String::from_utf8(text.to_vec()).unwrap();
     assert!(text.contains("agent:read") && !text.contains("web-01"), "{text}");
+}
+
+#[tokio::test]
+async fn who_opens_page_after_page_leaves_room_for_others() {
+    let bench = Bench::start().await;
+    let admin = bench.admin().await;
+    let request = serde_json::json!({"subject": "greedy", "roles": ["read"]});
+    let request = serde_json::from_value(request).unwrap();
+    let token = bench
+        .running
+        .controller()
+        .tokens()
+        .issue(&request)
+        .await
+        .unwrap()
+        .token;
+    let greedy = bench.sign_in(&token).await;
+    let mut pages = Vec::new();
+    for _ in 0..STREAMS_MAX / 2 {
+        pages.push(bench.stream("", &greedy).await);
+    }
+    let more = bench.get("/ui/hosts/stream", &greedy).await;
+    assert_eq!(more.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let mut events = bench.stream("", &admin).await;
+    events.next().await.unwrap();
+    drop(pages);
+    bench.stream("", &greedy).await;
 }
 
 #[tokio::test]
