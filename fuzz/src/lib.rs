@@ -20,6 +20,7 @@ mod keys;
 mod leap;
 mod mode6;
 mod ntp;
+mod openntpd;
 mod reply;
 mod request;
 mod state;
@@ -54,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     request::TARGET,
     reply::TARGET,
     config::TARGET,
+    openntpd::TARGET,
     keys::TARGET,
     leap::TARGET,
     state::TARGET,
@@ -182,7 +184,7 @@ mod tests {
     }
 
     targets!(
-        ntp, mode6, request, reply, config, keys, leap, state, frame, words, engine
+        ntp, mode6, request, reply, config, openntpd, keys, leap, state, frame, words, engine
     );
 
     #[test]

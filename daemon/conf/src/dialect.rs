@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::chrony;
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::explain::Explanation;
 use crate::include::{ReadError, Reader};
+use crate::{chrony, openntpd};
 
 /// Names a language, by the daemon whose language it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,11 +50,51 @@ impl Dialect {
     }
 
     /// Reads the configuration at `path` with all its files, except those of [`Config::source_dirs`], as the daemon
-    /// does, and tells what becomes of each line.
+    /// does, and tells what becomes of each line. Of a file that has errors and looks like one of another language that
+    /// is said too, as the last of [`Reading::diagnostics`].
     pub fn read(self, path: &str, reader: &dyn Reader) -> Reading {
+        // What comes through a pipe can be read once only.
+        let files = AlreadyRead {
+            path,
+            text: reader.read_file(path),
+            others: reader,
+        };
+        let mut reading = self.read_as_it_is(path, &files);
+        let has_error = reading
+            .diagnostics
+            .iter()
+            .any(|found| found.severity > Severity::Warning);
+        if has_error
+            && let Ok(text) = &files.text
+            && let meant = Self::of_text(text)
+            && meant.wrong_lines(text) < self.wrong_lines(text)
+        {
+            reading.diagnostics.push(Diagnostic {
+                severity: Severity::Warning,
+                span: Span::of_file(path.into()),
+                line_text: String::new(),
+                message: format!("this looks like {}", meant.file()),
+                help: Some(format!("say --dialect {meant}")),
+                placed: Placed::Nowhere,
+            });
+        }
+        reading
+    }
+
+    fn read_as_it_is(self, path: &str, reader: &dyn Reader) -> Reading {
         match self {
             Self::Chrony => chrony::explain(path, reader),
-            Self::Ntpd | Self::OpenNtpd => self.refuse(path),
+            Self::Ntpd => self.refuse(path),
+            Self::OpenNtpd => openntpd::read(path, reader),
+        }
+    }
+
+    /// Returns what a file in the language is called, with its article.
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Chrony => "a chrony.conf",
+            Self::Ntpd => "an ntp.conf",
+            Self::OpenNtpd => "an ntpd.conf of OpenNTPD",
         }
     }
 
@@ -78,14 +118,22 @@ impl Dialect {
     /// Returns the language in which the fewest lines of a text are wrong; of several the first of [`Self::ALL`]. Only
     /// languages that can be read are tried.
     pub fn of_text(text: &str) -> Self {
+        let readable = [Self::Chrony, Self::OpenNtpd];
+        let fewest = readable
+            .into_iter()
+            .min_by_key(|dialect| dialect.wrong_lines(text));
+        fewest.unwrap_or(Self::Chrony)
+    }
+
+    /// Returns how many lines of a text are wrong in this language.
+    fn wrong_lines(self, text: &str) -> usize {
+        if self == Self::OpenNtpd {
+            return openntpd::wrong_lines(text);
+        }
         // An empty text fits all, and so does what files that are named say.
-        let wrong = |dialect: &Self| {
-            let reading = dialect.read("", &Alone(text));
-            let is_wrong = |found: &&Diagnostic| found.severity > Severity::Warning;
-            reading.diagnostics.iter().filter(is_wrong).count()
-        };
-        let readable = [Self::Chrony];
-        readable.into_iter().min_by_key(wrong).unwrap_or(Self::Chrony)
+        let reading = self.read_as_it_is("", &Alone(text));
+        let is_wrong = |found: &&Diagnostic| found.severity > Severity::Warning;
+        reading.diagnostics.iter().filter(is_wrong).count()
     }
 }
 
@@ -102,6 +150,27 @@ impl FromStr for Dialect {
         let mut all = Self::ALL.into_iter();
         all.find(|dialect| dialect.word() == word)
             .ok_or_else(|| UnknownDialect(word.to_owned()))
+    }
+}
+
+/// Files of which one has been read.
+struct AlreadyRead<'a> {
+    path: &'a str,
+    text: Result<String, ReadError>,
+    others: &'a dyn Reader,
+}
+
+impl Reader for AlreadyRead<'_> {
+    fn read_file(&self, path: &str) -> Result<String, ReadError> {
+        if path == self.path {
+            self.text.clone()
+        } else {
+            self.others.read_file(path)
+        }
+    }
+
+    fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
+        self.others.list_dir(path)
     }
 }
 
@@ -134,6 +203,27 @@ mod tests {
             assert_eq!(dialect.to_string().parse(), Ok(dialect));
         }
         assert!("ntp".parse::<Dialect>().is_err());
+    }
+
+    #[test]
+    fn a_file_of_another_language_is_recognised() {
+        let last = |dialect: Dialect, text: &str| {
+            let reading = dialect.read("/main", &Files::new(&[("/main", text)]));
+            reading.diagnostics.last().map(ToString::to_string)
+        };
+        assert_eq!(
+            last(Dialect::Chrony, "servers pool.ntp.org\nlisten on *\n").unwrap(),
+            "/main: this looks like an ntpd.conf of OpenNTPD\n  help: say --dialect openntpd"
+        );
+        assert_eq!(
+            last(Dialect::OpenNtpd, "driftfile /d\nserver a\nservers b\nrtcsync\n").unwrap(),
+            "/main: this looks like a chrony.conf\n  help: say --dialect chrony"
+        );
+        assert_eq!(
+            last(Dialect::Chrony, "servr a\n").unwrap().lines().next(),
+            Some("/main:1:1: Invalid directive servr")
+        );
+        assert_eq!(last(Dialect::OpenNtpd, "server a\n"), None);
     }
 
     #[test]

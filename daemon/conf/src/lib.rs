@@ -24,4 +24,5 @@ pub mod drift;
 pub mod explain;
 pub mod include;
 pub mod leap_seconds;
+pub mod openntpd;
 pub mod rtc;

@@ -1,0 +1,410 @@
+//! Statements to a configuration.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use super::lexer::{Lexer, Place, Token};
+use super::statement::{self, Options, Statement};
+use crate::chrony::HostName;
+use crate::config::{AccessRule, Config, RateLimit, SourceConfig, SourceKind, SourceName, Subnet, Verdict};
+use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
+use crate::dialect::Reading;
+use crate::explain::{Explanation, Fate};
+use crate::include::{FILE_LENGTH_MAX, ReadError, Reader};
+
+/// How many addresses of a name are asked: as many as OpenNTPD takes of one lookup.
+const POOL_SOURCES_MAX: u8 = 8;
+
+/// The largest number of diagnostics; a configuration with more is not worth reading to its end.
+const DIAGNOSTICS_MAX: usize = 1000;
+
+/// What limits the answers to one client, in chrony's words.
+const RATE_LIMIT: &str = "ratelimit";
+
+/// Why listening on one address adds nothing.
+const EVERY_ADDRESS: &str = "listen on * is every address";
+
+/// Reads the configuration at `path`, and tells what becomes of each line.
+///
+/// Never fails: what is wrong becomes a diagnostic, and reading goes on, so that all is said at once. With an error among
+/// the diagnostics the daemon must not start; [`Diagnostic::as_original`] is the text that OpenNTPD prints for it. A last
+/// line that does not end, which OpenNTPD refuses, is taken.
+///
+/// What every configuration of OpenNTPD asks for without saying it is in the [`Config`] too: servers are asked quickly in
+/// the beginning, and the kernel is told that the clock is synchronised.
+pub fn read(path: &str, reader: &dyn Reader) -> Reading {
+    let mut meaning = Meaning::new(path.into());
+    match reader.read_file(path) {
+        Ok(text) if text.len() > FILE_LENGTH_MAX => {
+            let message = format!("{path} is not read: it has more than {FILE_LENGTH_MAX} bytes");
+            meaning.refuse_file(message);
+        }
+        Ok(text) => meaning.read(&text),
+        // To the original a directory is an empty file.
+        Err(ReadError::IsDirectory) => {}
+        Err(error) => meaning.refuse_file(format!("{path}: {error}")),
+    }
+    meaning.finish()
+}
+
+/// Returns the number of lines of a text that are not of this language.
+pub(crate) fn wrong_lines(text: &str) -> usize {
+    let mut lexer = Lexer::new(text);
+    let lines = std::iter::from_fn(|| lexer.next_line());
+    lines
+        .filter(|(tokens, end)| !statement::read(tokens, *end).1.is_empty())
+        .count()
+}
+
+/// Fills a configuration.
+struct Meaning {
+    file: Arc<str>,
+    config: Config,
+    diagnostics: Vec<Diagnostic>,
+    lines: Vec<Explanation>,
+    /// A warning for each constraint, which is an error if there is a server that it guards.
+    constraints: Vec<Diagnostic>,
+    /// Whether there is a server that needs a constraint.
+    has_untrusted: bool,
+}
+
+/// One line while it is read, with those that are joined to it.
+struct Line<'a> {
+    meaning: &'a mut Meaning,
+    /// The lines of the whole text.
+    texts: &'a [&'a str],
+    /// What is said of it so far.
+    explanation: Explanation,
+}
+
+impl Meaning {
+    fn new(file: Arc<str>) -> Self {
+        let mut config = Config::default();
+        config.rtc.kernel_sync = true;
+        Self {
+            file,
+            config,
+            diagnostics: Vec::new(),
+            lines: Vec::new(),
+            constraints: Vec::new(),
+            has_untrusted: false,
+        }
+    }
+
+    fn refuse_file(&mut self, message: String) {
+        self.diagnostics.push(Diagnostic {
+            severity: Severity::Error,
+            span: Span::of_file(Arc::clone(&self.file)),
+            line_text: String::new(),
+            message,
+            help: None,
+            placed: Placed::Nowhere,
+        });
+    }
+
+    fn read(&mut self, text: &str) {
+        let texts = text.split('\n').collect::<Vec<_>>();
+        let mut lexer = Lexer::new(text);
+        while let Some((tokens, end)) = lexer.next_line() {
+            self.line(text, &texts, &tokens, end);
+            if self.diagnostics.len() >= DIAGNOSTICS_MAX {
+                return self.refuse_file("too much is wrong; the rest is not read".to_owned());
+            }
+        }
+    }
+
+    /// Reads the tokens of one line, which ends at `end`.
+    fn line(&mut self, text: &str, texts: &[&str], tokens: &[Token], end: Place) {
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
+            return;
+        };
+        let (statement, mistakes) = statement::read(tokens, end);
+        let text = text.get(first.place.start..last.place.end).unwrap_or_default();
+        let text = text.replace("\\\n", " ");
+        let mut span = self.span(first.place);
+        span.width = u32::try_from(text.chars().count().max(1)).unwrap_or(u32::MAX);
+        let mut line = Line {
+            explanation: Explanation {
+                span,
+                text,
+                fate: Fate::Used,
+                chrony: Vec::new(),
+                note: None,
+            },
+            meaning: self,
+            texts,
+        };
+        for mistake in mistakes {
+            let found = line.diagnostic(Severity::Error, mistake.place, mistake.message, mistake.help);
+            line.push(found);
+        }
+        if let Some(statement) = statement {
+            line.take(statement, first.place);
+        }
+        let explanation = line.explanation;
+        self.lines.push(explanation);
+    }
+
+    fn span(&self, place: Place) -> Span {
+        Span {
+            file: Arc::clone(&self.file),
+            line: place.line,
+            column: place.column,
+            width: place.width,
+        }
+    }
+
+    /// Adds what only the whole configuration can tell.
+    fn finish(mut self) -> Reading {
+        if self.has_untrusted {
+            for constraint in &mut self.constraints {
+                constraint.severity = Severity::Error;
+                constraint.help = Some(
+                    "to start without, remove the line, and so trust the servers as they are; or mark every server as trusted"
+                        .to_owned(),
+                );
+            }
+        }
+        for line in &mut self.lines {
+            line.heed(&self.constraints);
+        }
+        self.diagnostics.append(&mut self.constraints);
+        self.diagnostics
+            .sort_by_key(|found| (found.span.line == 0, found.span.line, found.span.column));
+        Reading {
+            config: self.config,
+            diagnostics: self.diagnostics,
+            lines: self.lines,
+        }
+    }
+}
+
+impl Line<'_> {
+    fn take(&mut self, statement: Statement, place: Place) {
+        match statement {
+            Statement::Listen {
+                address,
+                place,
+                routing_table,
+            } => {
+                if let Some(routing_table) = routing_table {
+                    let message = "rtable is not used";
+                    self.warn(routing_table, message, "Linux has no such routing tables");
+                }
+                self.listen(address, place);
+            }
+            Statement::Query { address, place } => self.query(address, place),
+            Statement::Server {
+                name,
+                place,
+                is_pool,
+                options,
+            } => self.server(name, is_pool, options, place),
+            Statement::Sensor { device, place } => {
+                self.explanation.fate = Fate::Ignored;
+                self.explanation.note = Some("Linux has no sensors that tell the time".to_owned());
+                if device != "*" {
+                    let message = format!("there is no sensor {device}");
+                    self.warn(
+                        place,
+                        &message,
+                        "a reference clock is configured in chrony.conf, as refclock",
+                    );
+                }
+            }
+            Statement::Constraint => {
+                let message = "constraints are not supported".to_owned();
+                let help = "timeballd goes on without: every server is trusted";
+                let found = self.diagnostic(Severity::Warning, place, message, Some(help.to_owned()));
+                self.meaning.constraints.push(found);
+                self.explanation.fate = Fate::Ignored;
+            }
+        }
+    }
+
+    /// Listens on an address, or on all.
+    fn listen(&mut self, address: Option<IpAddr>, place: Place) {
+        let server = &mut self.meaning.config.server;
+        // One client cannot have all answers, and nobody can be made to flood another.
+        server.rate_limit = Some(RateLimit::NTP);
+        let everyone = allow(Subnet::Everyone);
+        if server.access.contains(&everyone) {
+            self.explanation.fate = Fate::Ignored;
+            self.explanation.note = Some(EVERY_ADDRESS.to_owned());
+            return;
+        }
+        let Some(address) = address else {
+            server.bind_ipv4 = None;
+            server.bind_ipv6 = None;
+            server.access = vec![everyone];
+            self.explanation.chrony = vec!["allow".to_owned(), RATE_LIMIT.to_owned()];
+            for line in &mut self.meaning.lines {
+                if line.chrony.last().is_some_and(|last| last == RATE_LIMIT) {
+                    line.chrony.clear();
+                    line.fate = Fate::Ignored;
+                    line.note = Some(EVERY_ADDRESS.to_owned());
+                }
+            }
+            return;
+        };
+        // The other family stays closed.
+        let (subnet, bound) = match address {
+            IpAddr::V4(_) => (
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                server.bind_ipv4.map(IpAddr::V4),
+            ),
+            IpAddr::V6(_) => (
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                server.bind_ipv6.map(IpAddr::V6),
+            ),
+        };
+        let rule = allow(Subnet::Prefix {
+            address: subnet,
+            length: 0,
+        });
+        if server.access.contains(&rule) {
+            let bound = bound.unwrap_or(subnet);
+            if bound == address {
+                self.explanation.fate = Fate::Ignored;
+                self.explanation.note = Some("it is said before".to_owned());
+            } else {
+                let message = format!("listen on {address} beside {bound} is not supported");
+                let help = "timeballd listens on one address of each family, or on all: write listen on *";
+                self.error(place, &message, help);
+            }
+            return;
+        }
+        server.access.push(rule);
+        let chrony = &mut self.explanation.chrony;
+        if !address.is_unspecified() {
+            match address {
+                IpAddr::V4(address) => server.bind_ipv4 = Some(address),
+                IpAddr::V6(address) => server.bind_ipv6 = Some(address),
+            }
+            chrony.push(format!("bindaddress {address}"));
+        }
+        chrony.push(format!("allow {subnet}/0"));
+        chrony.push(RATE_LIMIT.to_owned());
+    }
+
+    /// Asks servers from an address.
+    fn query(&mut self, address: IpAddr, place: Place) {
+        let has_sources = !self.meaning.config.sources.is_empty();
+        let client = &mut self.meaning.config.client;
+        let before = match address {
+            IpAddr::V4(address) => client.bind_ipv4.replace(address).map(IpAddr::V4),
+            IpAddr::V6(address) => client.bind_ipv6.replace(address).map(IpAddr::V6),
+        };
+        self.explanation.chrony.push(format!("bindacqaddress {address}"));
+        if !has_sources || before == Some(address) {
+            return;
+        }
+        match before {
+            None => {
+                let message = "query from is used for the servers before it too";
+                self.warn(
+                    place,
+                    message,
+                    "timeballd asks all servers from one address; write it first",
+                );
+            }
+            Some(before) => {
+                let message = format!("query from {address} after {before} is not supported");
+                self.error(place, &message, "timeballd asks all servers from one address");
+            }
+        }
+    }
+
+    fn server(&mut self, name: String, is_pool: bool, options: Options, place: Place) {
+        self.meaning.has_untrusted |= !options.is_trusted;
+        if let Some(place) = options.weight_place
+            && options.weight != 1
+        {
+            let help = "timeballd gives servers weight by how exactly it can measure them";
+            self.warn(place, "weight is not used", help);
+        }
+        let address = name.parse::<IpAddr>();
+        if address.is_err() && HostName::new(name.as_str()).is_err() {
+            let message = "such a name cannot be looked up";
+            self.explanation.fate = Fate::Refused;
+            return self.warn(
+                place,
+                message,
+                "timeballd goes on without; write a host name or an address",
+            );
+        }
+        let name = match address {
+            Ok(address) => SourceName::Address(address),
+            Err(_) => SourceName::Name(name),
+        };
+        // All addresses of an address are one.
+        let kind = match name {
+            SourceName::Name(_) if is_pool => SourceKind::Pool,
+            SourceName::Name(_) | SourceName::Address(_) => SourceKind::Server,
+        };
+        let mut source = SourceConfig::new(kind, name);
+        source.iburst = true;
+        source.select.trust = options.is_trusted;
+        let mut line = match kind {
+            SourceKind::Pool => {
+                source.max_sources = POOL_SOURCES_MAX;
+                format!("pool {} iburst maxsources {POOL_SOURCES_MAX}", source.name)
+            }
+            SourceKind::Server | SourceKind::Peer => format!("server {} iburst", source.name),
+        };
+        if options.is_trusted {
+            line.push_str(" trust");
+        }
+        self.explanation.chrony.push(line);
+        self.meaning.config.sources.push(source);
+    }
+
+    fn warn(&mut self, place: Place, message: &str, help: &str) {
+        self.report(Severity::Warning, place, message, help);
+    }
+
+    fn error(&mut self, place: Place, message: &str, help: &str) {
+        self.report(Severity::Error, place, message, help);
+    }
+
+    fn report(&mut self, severity: Severity, place: Place, message: &str, help: &str) {
+        let found = self.diagnostic(severity, place, message.to_owned(), Some(help.to_owned()));
+        self.push(found);
+    }
+
+    /// Adds what is found, which can be on a line that is joined to this.
+    fn push(&mut self, found: Diagnostic) {
+        let on_first = Diagnostic {
+            span: self.explanation.span.clone(),
+            ..found.clone()
+        };
+        self.explanation.heed(&[on_first]);
+        self.meaning.diagnostics.push(found);
+    }
+
+    fn diagnostic(
+        &self,
+        severity: Severity,
+        place: Place,
+        message: String,
+        help: Option<String>,
+    ) -> Diagnostic {
+        let index = usize::try_from(place.line.saturating_sub(1)).unwrap_or(usize::MAX);
+        Diagnostic {
+            severity,
+            span: self.meaning.span(place),
+            line_text: self.texts.get(index).copied().unwrap_or_default().to_owned(),
+            message,
+            help,
+            placed: Placed::Before,
+        }
+    }
+}
+
+fn allow(subnet: Subnet) -> AccessRule {
+    AccessRule {
+        verdict: Verdict::Allow,
+        all: false,
+        subnet,
+    }
+}

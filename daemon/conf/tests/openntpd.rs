@@ -1,0 +1,343 @@
+//! ntpd.conf, as OpenNTPD reads it: golden files, and the same files given to OpenNTPD and to us.
+//!
+//! `openntpd/NAME.conf` is read, and `openntpd/NAME.expected` is what is made of it. Run with `TIMEBALL_BLESS=1` to write
+//! those that do not match.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use conf::config::{Config, SourceKind};
+use conf::diagnostic::Severity;
+use conf::dialect::{Dialect, Reading};
+use conf::explain::Fate;
+use conf::include::{ReadError, Reader};
+use conf::openntpd::read;
+
+/// The configuration file.
+const MAIN: &str = "/main";
+
+/// One file and its path.
+struct File<'a>(&'a str, &'a str);
+
+impl Reader for File<'_> {
+    fn read_file(&self, path: &str) -> Result<String, ReadError> {
+        let Self(own, text) = self;
+        if path == *own {
+            Ok((*text).to_owned())
+        } else {
+            Err(ReadError::NotFound)
+        }
+    }
+
+    fn list_dir(&self, _path: &str) -> Result<Vec<String>, ReadError> {
+        Err(ReadError::NotFound)
+    }
+}
+
+fn read_text(text: &str) -> Reading {
+    read(MAIN, &File(MAIN, text))
+}
+
+fn originals(reading: &Reading, severity: Severity) -> Vec<String> {
+    let of = reading
+        .diagnostics
+        .iter()
+        .filter(|found| found.severity == severity);
+    of.map(|found| found.as_original()).collect()
+}
+
+/// Writes all that is made of a file.
+fn told(reading: &Reading) -> String {
+    let mut text = String::new();
+    for found in &reading.diagnostics {
+        writeln!(text, "{:?}: {found}\n", found.severity).unwrap();
+    }
+    for line in &reading.lines {
+        writeln!(text, "{} {}: {}", line.span, line.fate.word(), line.text).unwrap();
+        for chrony in &line.chrony {
+            writeln!(text, "    {chrony}").unwrap();
+        }
+        if let Some(note) = &line.note {
+            writeln!(text, "    ({note})").unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn files_are_taken_as_their_golden_files_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openntpd");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "conf") {
+            names.push(path);
+        }
+    }
+    assert!(names.len() >= 5);
+    let mut wrong = Vec::new();
+    for path in names {
+        let told = told(&read_text(&fs::read_to_string(&path).unwrap()));
+        let golden = path.with_extension("expected");
+        if fs::read_to_string(&golden).unwrap_or_default() != told {
+            if std::env::var_os("TIMEBALL_BLESS").is_some() {
+                fs::write(&golden, &told).unwrap();
+            }
+            wrong.push(format!("{}:\n{told}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_goes_without_saying_is_in_every_configuration() {
+    let mut empty = Config::default();
+    empty.rtc.kernel_sync = true;
+    for text in ["", "\n", "# nothing", " \\\n"] {
+        let reading = read_text(text);
+        assert_eq!(reading.config, empty, "{text:?}");
+        assert_eq!(reading.diagnostics, []);
+        assert_eq!(reading.lines, []);
+    }
+}
+
+#[test]
+fn a_pool_of_a_name_has_eight_members_and_one_of_an_address_is_a_server() {
+    let config = read_text("servers pool.example\nservers 192.0.2.1\nserver a trusted\n").config;
+    let sources = config.sources.iter().map(|source| {
+        (
+            source.kind,
+            source.max_sources,
+            source.iburst,
+            source.select.trust,
+        )
+    });
+    assert_eq!(
+        sources.collect::<Vec<_>>(),
+        [
+            (SourceKind::Pool, 8, true, false),
+            (SourceKind::Server, 4, true, false),
+            (SourceKind::Server, 4, true, true)
+        ]
+    );
+}
+
+#[test]
+fn a_constraint_can_be_left_out_only_where_it_guards_nobody() {
+    for (text, starts) in [
+        ("constraint from \"a\"\nserver b\n", false),
+        ("server b\nserver c trusted\nconstraints from \"a\"\n", false),
+        (
+            "server b trusted\nservers c trusted\nconstraints from \"a\"\n",
+            true,
+        ),
+        ("constraints from \"a\"\n", true),
+    ] {
+        let reading = read_text(text);
+        assert_eq!(originals(&reading, Severity::Error).is_empty(), starts, "{text}");
+        assert_eq!(
+            originals(&reading, Severity::Warning).is_empty(),
+            !starts,
+            "{text}"
+        );
+        let fates = reading.lines.iter().map(|line| line.fate);
+        assert_eq!(
+            fates.filter(|fate| *fate == Fate::Refused).count(),
+            usize::from(!starts)
+        );
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_said_as_the_original_does() {
+    let reading = read("/none", &File(MAIN, ""));
+    assert_eq!(
+        originals(&reading, Severity::Error),
+        ["/none: No such file or directory"]
+    );
+}
+
+#[test]
+fn the_language_is_known_by_its_words() {
+    for (text, dialect) in [
+        ("servers pool.ntp.org", Dialect::OpenNtpd),
+        ("listen on *\nserver a\n", Dialect::OpenNtpd),
+        (
+            "server a\nserver b\nconstraints from \"https://c/\"\n",
+            Dialect::OpenNtpd,
+        ),
+        ("server a iburst\n", Dialect::Chrony),
+        ("server a\n", Dialect::Chrony),
+    ] {
+        assert_eq!(Dialect::of_text(text), dialect, "{text}");
+    }
+}
+
+#[test]
+fn the_number_of_diagnostics_has_a_bound() {
+    let reading = read_text(&"server *\n".repeat(5000));
+    assert_eq!(reading.diagnostics.len(), 1001);
+    let last = reading.diagnostics.last().unwrap();
+    assert_eq!(last.message, "too much is wrong; the rest is not read");
+}
+
+/// Says where OpenNTPD 6.2p3 and we part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Differs {
+    /// Nowhere: both start, or both say the same as their first error.
+    No,
+    /// It is of a later release.
+    Later,
+    /// We take it.
+    Taken,
+    /// We do not take it, and say so with our own text.
+    Refused,
+}
+use Differs::{Later, No, Refused, Taken};
+
+/// Files, `|` being the end of a line.
+const CORPUS: &[(&str, Differs)] = &[
+    ("", No),
+    ("|#x|", No),
+    ("server 192.0.2.1|", No),
+    ("server 192.0.2.1", Taken),
+    ("server a \\||", No),
+    ("server a\\", Taken),
+    ("SERVER a|", No),
+    ("foo bar|", No),
+    ("server|", No),
+    ("server \\||", No),
+    ("server a b|", No),
+    ("server *|", No),
+    ("servers *|", No),
+    ("server 10|", No),
+    ("server -1|", No),
+    ("server 10.0|", No),
+    ("server 2001:db8::1%eth0|", No),
+    ("server [::1]|", No),
+    ("server on|", No),
+    ("server \"on\"|", No),
+    ("server a#c|", No),
+    ("server a # c|", No),
+    ("server a;b|", No),
+    ("server a,b|", No),
+    ("server a=b|", No),
+    ("server é|", No),
+    ("\tserver a\r|", No),
+    ("{|", No),
+    ("1 2|", No),
+    ("server \"\"|", No),
+    ("server 'a\\' b'|", No),
+    ("server \"a|b\" weight 11|", No),
+    ("server \"a\\|b\" weight 11|", No),
+    ("server \"a|", No),
+    ("server a\\| weight 11|", No),
+    ("ser\\ver a|", No),
+    ("# c \\|server a weight 0|", No),
+    ("server a weight 10|", No),
+    ("server a weight 11|", No),
+    ("server a weight 0|", No),
+    ("server a weight -1|", No),
+    ("server a weight 05|", No),
+    ("server a weight 5 weight 6|", No),
+    ("server a weight 5#c|", No),
+    ("server a weight x|", No),
+    ("server a weight \"3\"|", No),
+    ("server a weight 3)|", No),
+    ("server a weight 99999999999999999999|", No),
+    ("server a weight -99999999999999999999|", No),
+    ("server a \"weight\" 5|", No),
+    ("weight 3|", No),
+    ("server a trusted|", Later),
+    ("listen on *|", No),
+    ("listen on \"*\"|", No),
+    ("listen on 127.0.0.1|listen on ::1|", No),
+    ("listen on 127.0.0.1|listen on 127.0.0.2|", Refused),
+    ("listen on localhost|", Refused),
+    ("listen on nosuch.invalid|", No),
+    ("listen on * rtable 3|", No),
+    ("listen on * rtable|", No),
+    ("listen on * rtable 3 rtable 4|", No),
+    ("listen *|", No),
+    ("query from 192.0.2.1|", No),
+    ("query from ::1|", No),
+    ("query from *|", No),
+    ("query from a|", No),
+    ("query from fe80::1%lo|", No),
+    ("query from 192.0.2.1|server a|query from 192.0.2.2|", Refused),
+    ("sensor *|", No),
+    ("sensor a correction 5 refid abcd stratum 3 weight 3|", No),
+    ("sensor \"a b\" weight 0|", No),
+    ("sensor a correction 127000000|", No),
+    ("sensor a correction 127000001|", No),
+    ("sensor a correction -127000001|", No),
+    ("sensor a correction - 5|", No),
+    ("sensor a correction --5|", No),
+    ("sensor a refid abcde|", No),
+    ("sensor a refid \"\"|", No),
+    ("sensor a refid 123|", No),
+    ("sensor a stratum 0|", No),
+    ("sensor a stratum 16|", No),
+    ("sensor a foo|", No),
+    ("constraint from \"https://a/\"|", No),
+    ("constraint from \"\"|", No),
+    ("constraint from *|", No),
+    ("constraint from https://a/|", No),
+    ("constraint \"a\"|", No),
+    ("constraint from \"a\" 192.0.2.1|", Later),
+    ("constraint from \"a\" b|", Later),
+    ("constraints from \"a\"|", No),
+    ("constraints from \"a\" 192.0.2.1|", No),
+    ("constraint from \"a\"|server b|", Refused),
+];
+
+#[test]
+fn openntpd_takes_what_we_take_and_says_the_same_of_the_rest() {
+    let peers = std::env::var_os("TIMEBALL_PEERS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers"),
+        PathBuf::from,
+    );
+    let program = peers.join("openntpd/usr/sbin/ntpd");
+    assert!(
+        program.exists(),
+        "{} is missing: ./test unpacks it, and TIMEBALL_PEERS names another directory for it",
+        program.display()
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ntpd.conf");
+    let path = path.to_str().unwrap();
+    let mut wrong = Vec::new();
+    for (text, differs) in CORPUS {
+        let text = text.replace('|', "\n");
+        fs::write(path, &text).unwrap();
+        let output = Command::new(&program)
+            .args(["-n", "-f", path])
+            .env("LD_LIBRARY_PATH", peers.join("libraries"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let their_error = said
+            .lines()
+            .find(|line| line.starts_with(path))
+            .map(str::to_owned);
+        assert_eq!(their_error.is_none(), output.status.success(), "{said}");
+        let reading = read(path, &File(path, &text));
+        let our_error = originals(&reading, Severity::Error).into_iter().next();
+        let is_right = match differs {
+            No => their_error == our_error,
+            Later => their_error
+                .as_ref()
+                .is_some_and(|error| error.ends_with("syntax error")),
+            Taken => their_error.is_some() && our_error.is_none(),
+            Refused => their_error.is_none() && our_error.is_some(),
+        };
+        if !is_right {
+            wrong.push(format!("{differs:?} {text:?}: {their_error:?}, {our_error:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
