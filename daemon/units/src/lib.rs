@@ -15,9 +15,11 @@ mod mono;
 pub mod rounding;
 mod timestamp;
 mod unix_time;
+mod written;
 
 pub use association::{Leap, Mode, PollInterval, ReferenceId, Stratum};
 pub use duration::{NtpDuration, NtpShort};
 pub use mono::Mono;
 pub use timestamp::NtpTimestamp;
 pub use unix_time::{NTP_EPOCH_UNIX_SECONDS, UnixTime};
+pub use written::{NoTime, parse_duration, parse_seconds};

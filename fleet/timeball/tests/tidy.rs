@@ -23,10 +23,11 @@ const FLOORS: [&[&str]; 4] = [
 ];
 
 /// What each wing may use of the other, and the benchmark and the fuzz targets of both: the bridge is narrow.
-const BRIDGE: [(&str, &str); 12] = [
+const BRIDGE: [(&str, &str); 13] = [
     ("agent", "conf"),
     ("agent", "wire"),
     ("timeball", "conf"),
+    ("timeball", "units"),
     ("timeball", "wire"),
     ("fleet-bench", "model"),
     ("fleet-bench", "link"),

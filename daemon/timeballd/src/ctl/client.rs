@@ -9,38 +9,14 @@ use std::time::{Duration, Instant};
 
 use os::{AddressFamily, Random, let_everybody_write, look_up};
 use units::rounding::low_u32;
-use wire::candm::{REPLY_LENGTH_MAX, Reply, ReplyError, Request};
-
-use super::Report;
-
-/// How long the first answer is waited for; it doubles with each attempt.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-
-/// How often a request is sent.
-const ATTEMPTS: u32 = 3;
-
-/// Why there is no report.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CtlError {
-    /// Nobody answers; the words are chronyc's.
-    #[error("506 Cannot talk to daemon")]
-    NoAnswer,
-    /// The daemon refuses, in its own words.
-    #[error("{0}")]
-    Refused(ReplyError),
-    /// The answer is one to another question.
-    #[error("508 Bad reply from daemon")]
-    Unexpected,
-    /// What was waited for has not come; how it was last.
-    #[error("not synchronised yet")]
-    NotYet(Box<Report>),
-}
+use wire::candm::{AskError, Channel, PATIENCE, Reply, Request, ask};
 
 /// A conversation.
 pub(crate) struct Client {
     transport: Transport,
     /// Each request has a number that nobody can foresee.
     random: Random,
+    begun: Instant,
 }
 
 #[derive(Debug)]
@@ -64,85 +40,66 @@ impl Client {
     ///
     /// # Errors
     /// `NoAnswer` when none does.
-    pub(crate) fn connect(hosts: &[String], port: u16) -> Result<Self, CtlError> {
+    pub(crate) fn connect(hosts: &[String], port: u16) -> Result<Self, AskError> {
         for host in hosts {
             let Ok(transport) = open(host, port) else { continue };
             let mut client = Self {
                 transport,
                 random: Random::default(),
+                begun: Instant::now(),
             };
             match client.ask(&Request::NSources) {
-                Err(CtlError::NoAnswer) => {}
+                Err(AskError::NoAnswer(_)) => {}
                 // Whatever it says, it is there.
                 _ => return Ok(client),
             }
         }
-        Err(CtlError::NoAnswer)
+        Err(AskError::NoAnswer(ErrorKind::NotFound.into()))
     }
 
     /// Asks, and waits for the answer.
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn ask(&mut self, request: &Request) -> Result<Reply, CtlError> {
-        let mut wait = FIRST_WAIT;
-        for _ in 0..ATTEMPTS {
-            let sequence = low_u32(self.random.take().map_err(|_| CtlError::NoAnswer)?.cast_signed());
-            match self.exchange(request, sequence, wait) {
-                Ok(reply) => return reply.map_err(CtlError::Refused),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Err(_) => return Err(CtlError::NoAnswer),
-            }
-            wait *= 2;
-        }
-        Err(CtlError::NoAnswer)
+    pub(crate) fn ask(&mut self, request: &Request) -> Result<Reply, AskError> {
+        ask(self, request, PATIENCE)
     }
+}
 
-    /// Sends a request once, and takes the answer to it that comes in time.
-    fn exchange(
-        &mut self,
-        request: &Request,
-        sequence: u32,
-        wait: Duration,
-    ) -> io::Result<Result<Reply, ReplyError>> {
-        self.send(&request.encode(sequence))?;
-        let end = Instant::now() + wait;
-        let mut buffer = [0; REPLY_LENGTH_MAX];
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(ErrorKind::TimedOut.into());
-            }
-            let length = self.receive(&mut buffer, left)?;
-            match Reply::decode(
-                buffer.get(..length).unwrap_or_default(),
-                request.command(),
-                sequence,
-            ) {
-                Err(error) if error.is_not_for_us() => {}
-                answer => return Ok(answer),
-            }
-        }
-    }
-
-    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.transport {
-            Transport::Unix { socket, .. } => socket.send(bytes),
-            Transport::Udp(socket) => socket.send(bytes),
-        }
-    }
-
-    fn receive(&self, buffer: &mut [u8], wait: Duration) -> io::Result<usize> {
+impl Channel for Client {
+    fn send(&mut self, datagram: &[u8], limit: Duration) -> io::Result<()> {
         match &self.transport {
             Transport::Unix { socket, .. } => {
-                socket.set_read_timeout(Some(wait))?;
+                socket.set_write_timeout(Some(limit))?;
+                socket.send(datagram)
+            }
+            Transport::Udp(socket) => {
+                socket.set_write_timeout(Some(limit))?;
+                socket.send(datagram)
+            }
+        }
+        .map(drop)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
+        match &self.transport {
+            Transport::Unix { socket, .. } => {
+                socket.set_read_timeout(Some(limit))?;
                 socket.recv(buffer)
             }
             Transport::Udp(socket) => {
-                socket.set_read_timeout(Some(wait))?;
+                socket.set_read_timeout(Some(limit))?;
                 socket.recv(buffer)
             }
         }
+    }
+
+    fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    fn number(&mut self) -> io::Result<u32> {
+        self.random.take().map(|number| low_u32(number.cast_signed()))
     }
 }
 

@@ -6,17 +6,18 @@
 mod client;
 mod command;
 mod format;
-mod json;
 mod report;
 mod source_reports;
 mod wait;
 
 use std::io::{self, Write};
 
+use wire::candm::AskError;
+use wire::json::Json;
+
 use crate::identity::Identity;
-use client::{Client, CtlError};
+use client::Client;
 use command::{Action, Query};
-use json::Json;
 
 /// The UDP port of the command protocol.
 const PORT: u16 = 323;
@@ -39,6 +40,17 @@ struct Options {
 pub(crate) struct Report {
     text: String,
     json: Json,
+}
+
+/// Why there is no report, or no good one.
+#[derive(Debug, thiserror::Error)]
+enum CtlError {
+    /// The daemon was not asked with success.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// What was waited for has not come; how it was last.
+    #[error("not synchronised yet")]
+    NotYet(Box<Report>),
 }
 
 /// Runs a command, and returns the exit status: 0 done, 1 refused or no answer, 2 not understood.
@@ -131,12 +143,12 @@ fn run(options: &Options, action: &Action) -> Result<Report, CtlError> {
     let connect = || Client::connect(&options.hosts, options.port);
     let query = match action {
         Action::Report(query) => query,
-        Action::Do(request) => return report::done(&mut connect()?, request),
+        Action::Do(request) => return Ok(report::done(&mut connect()?, request)?),
         Action::WaitSync(condition) => return wait::wait_sync(options, condition),
         Action::Wait(condition) => return wait::wait(options, condition),
     };
     let mut client = connect()?;
-    match query {
+    let report = match query {
         Query::Tracking => report::tracking(&mut client, names),
         Query::Activity => report::activity(&mut client),
         Query::ServerStats => report::server_stats(&mut client),
@@ -149,7 +161,8 @@ fn run(options: &Options, action: &Action) -> Result<Report, CtlError> {
         Query::AuthData => source_reports::auth_data(&mut client, names, options.all),
         Query::NtpData(address) => source_reports::ntp_data(&mut client, *address),
         Query::SourceName(address) => report::source_name(&mut client, *address),
-    }
+    };
+    Ok(report?)
 }
 
 /// The text of `--help`.

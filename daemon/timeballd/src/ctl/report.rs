@@ -6,19 +6,20 @@ use std::net::IpAddr;
 
 use units::UnixTime;
 use wire::candm::{
-    Address, ClientAccess, ClientAccessQuery, ReferenceId, Reply, Request, Timespec, Tracking,
+    Address, AskError, ClientAccess, ClientAccessQuery, ReferenceId, Reply, Request, Tracking,
 };
+use wire::json::Json;
+use wire::object;
 
 use super::Report;
-use super::client::{Client, CtlError};
+use super::client::Client;
 use super::format::{date, heading, interval, line, name};
-use super::json::{Json, object};
 
 /// The largest number of clients that are asked for in one request.
 const CLIENTS_PER_REQUEST: u32 = 8;
 
 /// `tracking`: what the clock follows, and how well.
-pub(crate) fn tracking(client: &mut Client, names: bool) -> Result<Report, CtlError> {
+pub(crate) fn tracking(client: &mut Client, names: bool) -> Result<Report, AskError> {
     let tracking = ask_tracking(client)?;
     let source = called(client, tracking.address, tracking.reference_id, names);
     let correction_s = tracking.current_correction_s;
@@ -70,38 +71,15 @@ pub(crate) fn tracking(client: &mut Client, names: bool) -> Result<Report, CtlEr
     .concat();
     Ok(Report {
         text,
-        json: tracking_json(&tracking, source),
+        json: tracking.to_json(source),
     })
 }
 
 /// Asks for the state of the clock.
-pub(crate) fn ask_tracking(client: &mut Client) -> Result<Tracking, CtlError> {
+pub(crate) fn ask_tracking(client: &mut Client) -> Result<Tracking, AskError> {
     match client.ask(&Request::Tracking)? {
         Reply::Tracking(tracking) => Ok(tracking),
-        _ => Err(CtlError::Unexpected),
-    }
-}
-
-/// The state of the clock with the bound of its error, which means something only when it is synchronised.
-pub(crate) fn tracking_json(tracking: &Tracking, source: String) -> Json {
-    let synchronised = tracking.is_synchronised();
-    object! {
-        "synchronised": synchronised,
-        "error_bound_s": synchronised.then(|| tracking.error_bound_s()),
-        "offset_s": tracking.current_correction_s,
-        "source": source,
-        "reference_id": tracking.reference_id.to_string(),
-        "stratum": tracking.stratum,
-        "reference_time": time_json(tracking.reference_time),
-        "last_offset_s": -tracking.last_offset_s,
-        "rms_offset_s": tracking.rms_offset_s,
-        "frequency_ppm": tracking.frequency_ppm,
-        "residual_frequency_ppm": tracking.residual_frequency_ppm,
-        "skew_ppm": tracking.skew_ppm,
-        "root_delay_s": tracking.root_delay_s,
-        "root_dispersion_s": tracking.root_dispersion_s,
-        "update_interval_s": tracking.last_update_interval_s,
-        "leap": tracking.leap.text(),
+        _ => Err(AskError::Unexpected),
     }
 }
 
@@ -119,18 +97,10 @@ pub(crate) fn called(client: &mut Client, address: Address, id: ReferenceId, nam
     }
 }
 
-/// A time, unless it stands for "never".
-pub(crate) fn time_json(time: Timespec) -> Json {
-    match time.is_zero() {
-        true => Json::Null,
-        false => UnixTime::from_seconds(time.seconds()).to_string().into(),
-    }
-}
-
 /// `activity`: how many sources do what.
-pub(crate) fn activity(client: &mut Client) -> Result<Report, CtlError> {
+pub(crate) fn activity(client: &mut Client) -> Result<Report, AskError> {
     let Reply::Activity(activity) = client.ask(&Request::Activity)? else {
-        return Err(CtlError::Unexpected);
+        return Err(AskError::Unexpected);
     };
     let text = format!(
         "200 OK\n{} sources online\n{} sources offline\n{} sources doing burst (return to online)\n\
@@ -148,9 +118,9 @@ pub(crate) fn activity(client: &mut Client) -> Result<Report, CtlError> {
 }
 
 /// `serverstats`: what the server has counted; a counter that an older daemon does not have is left out.
-pub(crate) fn server_stats(client: &mut Client) -> Result<Report, CtlError> {
+pub(crate) fn server_stats(client: &mut Client) -> Result<Report, AskError> {
     let Reply::ServerStats(stats) = client.ask(&Request::ServerStats)? else {
-        return Err(CtlError::Unexpected);
+        return Err(AskError::Unexpected);
     };
     let (nts, interleaved, stamps) = (stats.nts, stats.interleaved, stats.timestamps);
     let counters: [(&str, &'static str, Option<u64>); 17] = [
@@ -246,7 +216,7 @@ pub(crate) fn server_stats(client: &mut Client) -> Result<Report, CtlError> {
 }
 
 /// `clients`: who has asked the server, and how often.
-pub(crate) fn clients(client: &mut Client) -> Result<Report, CtlError> {
+pub(crate) fn clients(client: &mut Client) -> Result<Report, AskError> {
     let mut found: Vec<ClientAccess> = Vec::new();
     let mut first_index = 0;
     loop {
@@ -257,7 +227,7 @@ pub(crate) fn clients(client: &mut Client) -> Result<Report, CtlError> {
             reset: false,
         };
         let Reply::ClientAccesses(mut part) = client.ask(&Request::ClientAccesses(query))? else {
-            return Err(CtlError::Unexpected);
+            return Err(AskError::Unexpected);
         };
         found.append(&mut part.clients);
         // A daemon that does not go on would be asked for ever.
@@ -304,9 +274,9 @@ pub(crate) fn clients(client: &mut Client) -> Result<Report, CtlError> {
 }
 
 /// `smoothing`: by how much served time differs from the clock.
-pub(crate) fn smoothing(client: &mut Client) -> Result<Report, CtlError> {
+pub(crate) fn smoothing(client: &mut Client) -> Result<Report, AskError> {
     let Reply::Smoothing(smoothing) = client.ask(&Request::Smoothing)? else {
-        return Err(CtlError::Unexpected);
+        return Err(AskError::Unexpected);
     };
     let labelled = |label: &str, value: String| format!("{label:<15}: {value}\n");
     let active = if smoothing.active { "Yes" } else { "No" };
@@ -343,9 +313,9 @@ pub(crate) fn smoothing(client: &mut Client) -> Result<Report, CtlError> {
 }
 
 /// `manual list`: the times that were typed.
-pub(crate) fn manual_list(client: &mut Client) -> Result<Report, CtlError> {
+pub(crate) fn manual_list(client: &mut Client) -> Result<Report, AskError> {
     let Reply::ManualList(samples) = client.ask(&Request::ManualList)? else {
-        return Err(CtlError::Unexpected);
+        return Err(AskError::Unexpected);
     };
     let mut text = format!("210 n_samples = {}\n", samples.len());
     text += &heading("#    Date     Time(UTC)    Slewed   Original   Residual");
@@ -358,7 +328,7 @@ pub(crate) fn manual_list(client: &mut Client) -> Result<Report, CtlError> {
     }
     let json = samples.iter().map(|sample| {
         object! {
-            "when": time_json(sample.when),
+            "when": sample.when.to_json(),
             "slewed_offset_s": -sample.slewed_offset_s,
             "original_offset_s": -sample.original_offset_s,
             "residual_s": -sample.residual_s,
@@ -371,23 +341,23 @@ pub(crate) fn manual_list(client: &mut Client) -> Result<Report, CtlError> {
 }
 
 /// `sourcename`: the name under which a source is configured.
-pub(crate) fn source_name(client: &mut Client, address: IpAddr) -> Result<Report, CtlError> {
+pub(crate) fn source_name(client: &mut Client, address: IpAddr) -> Result<Report, AskError> {
     match client.ask(&Request::NtpSourceName(address.into()))? {
         Reply::NtpSourceName(name) => Ok(Report {
             text: format!("{}\n", name.as_str()),
             json: object! { "name": name.as_str() },
         }),
-        _ => Err(CtlError::Unexpected),
+        _ => Err(AskError::Unexpected),
     }
 }
 
 /// Has the daemon do something.
-pub(crate) fn done(client: &mut Client, request: &Request) -> Result<Report, CtlError> {
+pub(crate) fn done(client: &mut Client, request: &Request) -> Result<Report, AskError> {
     let text = match client.ask(request)? {
         Reply::Done => "200 OK",
         Reply::AccessAllowed => "208 Access allowed",
         Reply::AccessDenied => "209 Access denied",
-        _ => return Err(CtlError::Unexpected),
+        _ => return Err(AskError::Unexpected),
     };
     Ok(Report {
         text: format!("{text}\n"),

@@ -6,20 +6,21 @@ use std::net::IpAddr;
 
 use units::PollInterval;
 use wire::candm::{
-    Address, AuthMode, NtpData, Reply, Request, SelectOptions, SourceData, SourceMode, SourceState,
+    Address, AskError, AuthMode, NtpData, Reply, Request, SelectOptions, SourceData, SourceMode, SourceState,
 };
+use wire::json::Json;
+use wire::object;
 
 use super::Report;
-use super::client::{Client, CtlError};
+use super::client::Client;
 use super::format::{amount, date, frequency, heading, interval, line, name, offset, signed_frequency};
-use super::json::{Json, object};
-use super::report::{called, time_json};
+use super::report::called;
 
 /// The largest number of sources that are asked for: a daemon that claims more is not believed.
 const SOURCES_MAX: u32 = 10_000;
 
 /// `sources`: how each takes part, and its last measurement.
-pub(crate) fn sources(client: &mut Client, names: bool, all: bool) -> Result<Report, CtlError> {
+pub(crate) fn sources(client: &mut Client, names: bool, all: bool) -> Result<Report, AskError> {
     let mut text = heading("MS Name/IP address         Stratum Poll Reach LastRx Last sample               ");
     let mut rows = Vec::new();
     for (_, source) in listed(client, all)? {
@@ -68,12 +69,12 @@ pub(crate) fn sources(client: &mut Client, names: bool, all: bool) -> Result<Rep
 }
 
 /// `sourcestats`: what is known of each from many measurements.
-pub(crate) fn source_stats(client: &mut Client, names: bool, all: bool) -> Result<Report, CtlError> {
+pub(crate) fn source_stats(client: &mut Client, names: bool, all: bool) -> Result<Report, AskError> {
     let mut text = heading("Name/IP Address            NP  NR  Span  Frequency  Freq Skew  Offset  Std Dev");
     let mut rows = Vec::new();
     for index in 0..count(client)? {
         let Reply::SourceStats(stats) = client.ask(&Request::SourceStats(index))? else {
-            return Err(CtlError::Unexpected);
+            return Err(AskError::Unexpected);
         };
         if !all && matches!(stats.address, Address::Id(_)) {
             continue;
@@ -109,12 +110,12 @@ pub(crate) fn source_stats(client: &mut Client, names: bool, all: bool) -> Resul
 }
 
 /// `selectdata`: why each is selected or not.
-pub(crate) fn select_data(client: &mut Client, names: bool, all: bool) -> Result<Report, CtlError> {
+pub(crate) fn select_data(client: &mut Client, names: bool, all: bool) -> Result<Report, AskError> {
     let mut text = heading("S Name/IP Address        Auth COpts EOpts Last Score     Interval  Leap");
     let mut rows = Vec::new();
     for index in 0..count(client)? {
         let Reply::SelectData(select) = client.ask(&Request::SelectData(index))? else {
-            return Err(CtlError::Unexpected);
+            return Err(AskError::Unexpected);
         };
         if !all && matches!(select.address, Address::Id(_)) {
             continue;
@@ -153,7 +154,7 @@ pub(crate) fn select_data(client: &mut Client, names: bool, all: bool) -> Result
 }
 
 /// `authdata`: how NTP sources are authenticated.
-pub(crate) fn auth_data(client: &mut Client, names: bool, all: bool) -> Result<Report, CtlError> {
+pub(crate) fn auth_data(client: &mut Client, names: bool, all: bool) -> Result<Report, AskError> {
     let mut text = heading("Name/IP address             Mode KeyID Type KLen Last Atmp  NAK Cook CLen");
     let mut rows = Vec::new();
     for (_, source) in listed(client, all)? {
@@ -161,7 +162,7 @@ pub(crate) fn auth_data(client: &mut Client, names: bool, all: bool) -> Result<R
             continue;
         }
         let Reply::AuthData(auth) = client.ask(&Request::AuthData(source.address))? else {
-            return Err(CtlError::Unexpected);
+            return Err(AskError::Unexpected);
         };
         let called = called_source(client, &source, names);
         let mode = match auth.mode {
@@ -201,7 +202,7 @@ pub(crate) fn auth_data(client: &mut Client, names: bool, all: bool) -> Result<R
 }
 
 /// `ntpdata`: the last valid packet of one source, or of each.
-pub(crate) fn ntp_data(client: &mut Client, address: Option<IpAddr>) -> Result<Report, CtlError> {
+pub(crate) fn ntp_data(client: &mut Client, address: Option<IpAddr>) -> Result<Report, AskError> {
     let (addresses, before): (Vec<Address>, &str) = match address {
         Some(address) => (vec![address.into()], ""),
         None => {
@@ -216,7 +217,7 @@ pub(crate) fn ntp_data(client: &mut Client, address: Option<IpAddr>) -> Result<R
     let mut rows = Vec::new();
     for address in addresses {
         let Reply::NtpData(data) = client.ask(&Request::NtpData(address))? else {
-            return Err(CtlError::Unexpected);
+            return Err(AskError::Unexpected);
         };
         text += before;
         text += &ntp_data_text(&data);
@@ -311,7 +312,7 @@ fn ntp_data_json(data: &NtpData) -> Json {
         "root_delay_s": data.root_delay_s,
         "root_dispersion_s": data.root_dispersion_s,
         "reference_id": data.reference_id.to_string(),
-        "reference_time": time_json(data.reference_time),
+        "reference_time": data.reference_time.to_json(),
         "offset_s": data.offset_s,
         "peer_delay_s": data.peer_delay_s,
         "peer_dispersion_s": data.peer_dispersion_s,
@@ -330,19 +331,19 @@ fn ntp_data_json(data: &NtpData) -> Json {
 }
 
 /// How many sources the daemon has.
-fn count(client: &mut Client) -> Result<u32, CtlError> {
+fn count(client: &mut Client) -> Result<u32, AskError> {
     match client.ask(&Request::NSources)? {
         Reply::NSources(count) => Ok(count.min(SOURCES_MAX)),
-        _ => Err(CtlError::Unexpected),
+        _ => Err(AskError::Unexpected),
     }
 }
 
 /// All sources with their indices, or those that have an address.
-fn listed(client: &mut Client, all: bool) -> Result<Vec<(u32, SourceData)>, CtlError> {
+fn listed(client: &mut Client, all: bool) -> Result<Vec<(u32, SourceData)>, AskError> {
     let mut sources = Vec::new();
     for index in 0..count(client)? {
         let Reply::SourceData(source) = client.ask(&Request::SourceData(index))? else {
-            return Err(CtlError::Unexpected);
+            return Err(AskError::Unexpected);
         };
         if all || !matches!(source.address, Address::Id(_)) {
             sources.push((index, source));

@@ -5,13 +5,13 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use wire::candm::{ReferenceId, Tracking};
+use wire::candm::{AskError, Tracking};
+use wire::json::Json;
 
-use super::client::{Client, CtlError};
+use super::client::Client;
 use super::command::{ErrorCondition, SyncCondition};
-use super::json::Json;
-use super::report::{ask_tracking, called, tracking_json};
-use super::{Options, Report, complain, print};
+use super::report::{ask_tracking, called};
+use super::{CtlError, Options, Report, complain, print};
 
 /// How often `wait` asks.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -32,7 +32,7 @@ pub(crate) fn wait_sync(options: &Options, condition: &SyncCondition) -> Result<
                         "try: {tried}, refid: {id}, correction: {correction_s:.9}, skew: {skew_ppm:.3}\n"
                     ));
                 }
-                json = tracking_json(&tracking, id.to_string());
+                json = tracking.to_json(id.to_string());
                 let below = |value: f64, limit: f64| limit == 0.0 || value <= limit;
                 if tracking.is_synchronised()
                     && below(correction_s, condition.max_correction_s)
@@ -73,8 +73,8 @@ pub(crate) fn wait(options: &Options, condition: &ErrorCondition) -> Result<Repo
                         called(client, tracking.address, tracking.reference_id, options.names)
                     });
                     let report = Report {
-                        text: told(&tracking, &source),
-                        json: tracking_json(&tracking, source),
+                        text: tracking.sentence(&source) + "\n",
+                        json: tracking.to_json(source),
                     };
                     return if reached {
                         Ok(report)
@@ -83,33 +83,21 @@ pub(crate) fn wait(options: &Options, condition: &ErrorCondition) -> Result<Repo
                     };
                 }
             }
-            Err(error) if left.is_zero() => return Err(error),
+            Err(error) if left.is_zero() => return Err(error.into()),
             Err(_) => {}
         }
         sleep(INTERVAL.min(left));
     }
 }
 
-/// How the clock is, in a sentence.
-fn told(tracking: &Tracking, source: &str) -> String {
-    let bound_s = tracking.error_bound_s();
-    match tracking.reference_id {
-        _ if tracking.is_synchronised() => {
-            format!("synchronised to {source}, wrong by at most {bound_s:.9} seconds\n")
-        }
-        ReferenceId::LOCAL => "not synchronised: serves its own time\n".to_owned(),
-        _ => "not synchronised\n".to_owned(),
-    }
-}
-
 /// Asks for the state of the clock, over the conversation that there is or a new one.
-fn ask(options: &Options, client: &mut Option<Client>) -> Result<Tracking, CtlError> {
+fn ask(options: &Options, client: &mut Option<Client>) -> Result<Tracking, AskError> {
     let open = match client {
         Some(open) => open,
         None => client.insert(Client::connect(&options.hosts, options.port)?),
     };
     let answer = ask_tracking(open);
-    if matches!(answer, Err(CtlError::NoAnswer)) {
+    if matches!(answer, Err(AskError::NoAnswer(_))) {
         *client = None;
     }
     answer

@@ -17,6 +17,8 @@
 //! assert_eq!(Reply::decode(&answer, Command::NSources, sequence), Ok(Reply::NSources(3)));
 //! ```
 //!
+//! [`ask`] does that, over a [`Channel`] that its caller opens.
+//!
 //! A server hands each datagram to [`Request::decode`] and answers with [`Reply::encode`] or
 //! [`Status::encode`]. Messages that changed between releases are told apart by the length of
 //! the request and by the type of the reply, see [`Command::reply_type`].
@@ -24,6 +26,7 @@
 mod add_source;
 mod address;
 mod command;
+mod conversation;
 mod cursor;
 mod float;
 mod reference_id;
@@ -33,6 +36,7 @@ mod request;
 mod source_name;
 mod status;
 mod timespec;
+mod told;
 
 #[cfg(test)]
 mod captures;
@@ -42,6 +46,7 @@ mod properties;
 pub use add_source::{AddSource, NewSourceKind, SourceFlags};
 pub use address::{Address, AddressMask};
 pub use command::{Command, ReplyType};
+pub use conversation::{AskError, Channel, PATIENCE, ask, patience_within};
 pub use float::{decode_float, encode_float};
 pub use reference_id::ReferenceId;
 pub use reply::{Reply, ReplyError, ReplyHeader};

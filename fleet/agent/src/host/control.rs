@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
+use uuid::Uuid;
+use wire::candm::{AskError, Channel, Reply, Request};
 
-use super::{Control, ControlAddress, files};
+use super::{Control, ControlAddress, Host, files};
 
 pub(super) fn open(address: &ControlAddress) -> io::Result<Box<dyn Control>> {
     match address {
@@ -25,6 +27,44 @@ pub(super) fn open(address: &ControlAddress) -> io::Result<Box<dyn Control>> {
             socket.connect(address)?;
             Ok(Box::new(socket))
         }
+    }
+}
+
+/// Asks the daemon at the other end, once for each of the times in `patience`.
+///
+/// # Errors
+/// As [`wire::candm::ask`].
+pub fn ask(
+    host: &dyn Host,
+    control: &mut dyn Control,
+    request: &Request,
+    patience: impl IntoIterator<Item = Duration>,
+) -> Result<Reply, AskError> {
+    wire::candm::ask(&mut Conversation { host, control }, request, patience)
+}
+
+/// What a conversation takes of a host.
+struct Conversation<'a> {
+    host: &'a dyn Host,
+    control: &'a mut dyn Control,
+}
+
+impl Channel for Conversation<'_> {
+    fn send(&mut self, datagram: &[u8], limit: Duration) -> io::Result<()> {
+        self.control.send(datagram, limit)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
+        self.control.receive(buffer, limit)
+    }
+
+    fn now(&self) -> Duration {
+        self.host.since_boot()
+    }
+
+    fn number(&mut self) -> io::Result<u32> {
+        let (number, _, _, _) = Uuid::new_v4().as_fields();
+        Ok(number)
     }
 }
 
@@ -78,9 +118,11 @@ impl Drop for Local {
 }
 
 impl Control for Local {
-    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
-        self.socket.set_write_timeout(Some(Duration::from_secs(1)))?;
-        self.socket.send(datagram).map(drop)
+    fn send(&mut self, datagram: &[u8], limit: Duration) -> io::Result<()> {
+        self.socket.set_write_timeout(Some(at_least_a_moment(limit)))?;
+        uninterrupted(|| self.socket.send(datagram))
+            .map(drop)
+            .map_err(timed_out)
     }
 
     fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
@@ -90,8 +132,11 @@ impl Control for Local {
 }
 
 impl Control for UdpSocket {
-    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
-        UdpSocket::send(self, datagram).map(drop)
+    fn send(&mut self, datagram: &[u8], limit: Duration) -> io::Result<()> {
+        self.set_write_timeout(Some(at_least_a_moment(limit)))?;
+        uninterrupted(|| UdpSocket::send(self, datagram))
+            .map(drop)
+            .map_err(timed_out)
     }
 
     fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
@@ -100,10 +145,10 @@ impl Control for UdpSocket {
     }
 }
 
-/// Receives; a signal to the process is no reason to give up.
-fn uninterrupted(mut receive: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+/// Sends or receives; a signal to the process is no reason to give up.
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
-        match receive() {
+        match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }

@@ -188,9 +188,9 @@ struct HookedControl {
 }
 
 impl Control for HookedControl {
-    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+    fn send(&mut self, datagram: &[u8], limit: Duration) -> io::Result<()> {
         let host = self.host.clone();
-        host.call(&Call::Send, || {}, || self.inner.send(datagram))
+        host.call(&Call::Send, || {}, || self.inner.send(datagram, limit))
     }
 
     fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {

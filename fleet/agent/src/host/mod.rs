@@ -17,6 +17,7 @@ pub(crate) mod hooked;
 mod real;
 mod simulated;
 
+pub use control::ask;
 pub use real::RealHost;
 pub use simulated::{SimulatedChrony, SimulatedHost};
 
@@ -154,11 +155,11 @@ impl std::fmt::Display for ControlAddress {
 
 /// An open way to chronyd.
 pub trait Control {
-    /// Sends one datagram.
+    /// Sends one datagram, and waits so long for room when the other side stands still.
     ///
     /// # Errors
-    /// As `send`.
-    fn send(&mut self, datagram: &[u8]) -> io::Result<()>;
+    /// [`io::ErrorKind::TimedOut`] when no room came in time; otherwise as `send`.
+    fn send(&mut self, datagram: &[u8], limit: Duration) -> io::Result<()>;
 
     /// Waits for a datagram and gives its length.
     ///

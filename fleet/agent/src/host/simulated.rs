@@ -321,7 +321,7 @@ struct SimulatedControl {
 }
 
 impl Control for SimulatedControl {
-    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+    fn send(&mut self, datagram: &[u8], _limit: Duration) -> io::Result<()> {
         let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
         if !machine.chrony.running {
             return Err(io::ErrorKind::ConnectionRefused.into());

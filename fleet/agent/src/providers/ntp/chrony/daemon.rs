@@ -7,18 +7,14 @@ use std::time::Duration;
 
 use conf::chrony::{ChronyConf, CommandSocket};
 use model::{Failure, FailureKind};
-use uuid::Uuid;
-use wire::candm::{Address, REPLY_LENGTH_MAX, Reply, ReplyError, Request, SourceData, Status};
+use wire::candm::{Address, AskError, Reply, ReplyError, Request, SourceData, Status, patience_within};
 
 use super::ChronyProvider;
-use crate::host::{Control, ControlAddress};
+use crate::host::{self, Control, ControlAddress};
 use crate::settings::TimeService;
 
-/// How long the daemon may take for one answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How often a request is sent before the daemon counts as unreachable.
-const ATTEMPTS: usize = 3;
+/// How long the daemon may take for one answer, as often as it is asked before it counts as unreachable.
+const PATIENCE: [Duration; 3] = [Duration::from_secs(1); 3];
 
 /// How long a conversation may take altogether. Thousands of prompt answers fit; with a daemon that takes its time for
 /// each, nobody who waits for the whole waits longer.
@@ -190,46 +186,18 @@ impl ChronyProvider {
 impl Daemon {
     /// Asks the daemon, at most three times with a second of patience each, and not past the conversation's end.
     pub(super) fn ask(&mut self, provider: &ChronyProvider, request: &Request) -> Result<Reply, DaemonError> {
-        let mut last = io::Error::from(io::ErrorKind::TimedOut);
-        for _ in 0..ATTEMPTS {
-            if provider.host.since_boot() >= self.end {
+        let left = || self.end.saturating_sub(provider.host.since_boot());
+        let patience = patience_within(&PATIENCE, left());
+        let answer = host::ask(&*provider.host, &mut *self.control, request, patience);
+        answer.map_err(|error| match error {
+            AskError::NoAnswer(_) if left().is_zero() => {
                 let why = format!("it had not told all after {} s", CONVERSATION_TIMEOUT.as_secs());
-                let late = io::Error::new(io::ErrorKind::TimedOut, why);
-                return Err(provider.unreachable(&self.address, &late));
+                provider.unreachable(&self.address, &io::Error::new(io::ErrorKind::TimedOut, why))
             }
-            let (sequence, _, _, _) = Uuid::new_v4().as_fields();
-            if let Err(error) = self.control.send(&request.encode(sequence)) {
-                return Err(provider.unreachable(&self.address, &error));
-            }
-            match self.answer(provider, request, sequence) {
-                Ok(answer) => return answer.map_err(|error| provider.refused(error)),
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => last = error,
-                Err(error) => return Err(provider.unreachable(&self.address, &error)),
-            }
-        }
-        Err(provider.unreachable(&self.address, &last))
-    }
-
-    fn answer(
-        &mut self,
-        provider: &ChronyProvider,
-        request: &Request,
-        sequence: u32,
-    ) -> io::Result<Result<Reply, ReplyError>> {
-        let mut buffer = [0; REPLY_LENGTH_MAX];
-        let deadline = self.end.min(provider.host.since_boot() + ANSWER_TIMEOUT);
-        loop {
-            let left = deadline.saturating_sub(provider.host.since_boot());
-            if left.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            let length = self.control.receive(&mut buffer, left)?;
-            let datagram = buffer.get(..length).unwrap_or_default();
-            match Reply::decode(datagram, request.command(), sequence) {
-                Err(ReplyError::NotForUs) => {}
-                answer => return Ok(answer),
-            }
-        }
+            AskError::NoAnswer(error) => provider.unreachable(&self.address, &error),
+            AskError::Refused(error) => provider.refused(error),
+            AskError::Unexpected => provider.unexpected(),
+        })
     }
 
     /// All sources with their names, and whether there were more than are asked for.

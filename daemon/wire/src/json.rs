@@ -1,16 +1,23 @@
-//! JSON, written.
+//! JSON, written: how reports are told to programs.
 
 use std::fmt::{self, Display, Formatter, Write};
 
-/// A value. Numbers that are none become `null`.
+/// A value; displays as JSON (RFC 8259) without white space. The fields of an object keep their order.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Json {
+pub enum Json {
+    /// `null`
     Null,
+    /// `true` or `false`
     Bool(bool),
+    /// A whole number.
     Integer(i64),
+    /// A number, written without an exponent; `null` when it is none.
     Number(f64),
+    /// A text.
     Text(String),
+    /// An array.
     List(Vec<Self>),
+    /// An object: its names, which need no escapes, and their values.
     Object(Vec<(&'static str, Self)>),
 }
 
@@ -112,14 +119,13 @@ impl<T: Into<Self>> From<Option<T>> for Json {
     }
 }
 
-/// Makes an object of fields: `object! { "name": value, … }`.
+/// Makes a [`Json`](crate::json::Json) object of fields: `object! { "name": value, … }`.
+#[macro_export]
 macro_rules! object {
     ($($name:literal: $value:expr),+ $(,)?) => {
-        $crate::ctl::json::Json::Object(vec![$(($name, $crate::ctl::json::Json::from($value))),+])
+        $crate::json::Json::Object(vec![$(($name, $crate::json::Json::from($value))),+])
     };
 }
-
-pub(crate) use object;
 
 #[cfg(test)]
 mod tests {
