@@ -252,7 +252,12 @@ fn a_daemon_that_is_not_there_is_said() {
     let socket = folder.path().join("socket");
     let mut command = Command::new(env!("CARGO_BIN_EXE_timeballd"));
     let answer = run(command.args(["ctl", "-h", socket.to_str().unwrap()]), "tracking");
-    assert_eq!(answer, (false, "506 Cannot talk to daemon\n".to_owned()));
+    let said = format!(
+        "506 Cannot talk to daemon\n{}: no such socket; start the daemon, or look for `bindcmdaddress` in its \
+         configuration\n",
+        socket.display()
+    );
+    assert_eq!(answer, (false, said));
     let mut command = Command::new(env!("CARGO_BIN_EXE_timeballd"));
     let (_, text) = run(command.arg("ctl"), "nonsense");
     assert_eq!(

@@ -3,17 +3,18 @@
 //!
 //! The daemon may not run yet, and may come and go meanwhile: it is looked for anew as often as need be.
 
-use std::io::{self, Write as _};
-use std::net::ToSocketAddrs as _;
+use std::io::{self, ErrorKind, Write as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
-use std::thread::sleep;
+use std::sync::mpsc;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use agent::host::{self, Control, ControlAddress, Host as _, RealHost};
 use clap::Args;
 use serde::de::IgnoredAny;
 use units::{parse_duration, parse_seconds};
-use wire::candm::{Address, AskError, PATIENCE, Reply, Request, Tracking};
+use wire::candm::{Address, AskError, PATIENCE, Reply, Request, Silence, Tracking, patience_within};
 
 use crate::cli::Globals;
 use crate::ending::{Ending, Verdict};
@@ -22,6 +23,9 @@ use crate::text;
 
 /// How often the clock is asked for.
 const INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long an answer is waited for even when the time is up a moment after the question.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Arguments of `timeball wait`.
 #[derive(Args, Debug)]
@@ -44,31 +48,47 @@ pub(crate) struct WaitArgs {
         long,
         value_name = "LIST",
         value_delimiter = ',',
+        value_parser = host,
         default_value = "/run/timeballd/timeballd.sock,/run/chrony/chronyd.sock,127.0.0.1,::1",
         hide_default_value = true
     )]
     host: Vec<String>,
     /// UDP port of the daemon
-    #[arg(short, long, value_name = "PORT", default_value_t = 323)]
+    #[arg(
+        short,
+        long,
+        value_name = "PORT",
+        default_value_t = 323,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
     port: u16,
     /// Call the source by its configured name
     #[arg(short = 'N', long)]
     names: bool,
 }
 
+/// Why the state of the clock is not known.
+#[derive(Debug, thiserror::Error)]
+enum WaitError {
+    /// Nobody answers, at none of these places.
+    #[error("506 Cannot talk to daemon")]
+    Silent(Vec<Silence>),
+    #[error(transparent)]
+    Ask(#[from] AskError),
+}
+
 /// Waits until the clock is synchronised and its error is small enough.
 pub(crate) fn run(args: &WaitArgs, globals: &Globals) -> Ending {
     let end = Instant::now() + args.timeout;
+    let left = || end.saturating_duration_since(Instant::now());
     let mut daemon = None;
     loop {
-        let answer = ask(args, &mut daemon);
-        let left = end.saturating_duration_since(Instant::now());
-        match answer {
+        match ask(args, &mut daemon, left().max(LEAST_PATIENCE)) {
             Ok(tracking) => {
                 let bound_s = tracking.error_bound_s();
                 let reached =
                     tracking.is_synchronised() && args.max_error.is_none_or(|max_s| bound_s <= max_s);
-                if reached || left.is_zero() {
+                if reached || left().is_zero() {
                     let source = source(&tracking, daemon.as_mut().filter(|_| args.names));
                     let sentence = tracking.sentence(&text::line(&source));
                     let document = tracking.to_json(source).to_string();
@@ -81,32 +101,47 @@ pub(crate) fn run(args: &WaitArgs, globals: &Globals) -> Ending {
                     });
                 }
             }
-            Err(error) if left.is_zero() => {
-                // Nobody is left to tell when stderr is closed.
-                let _ = writeln!(io::stderr(), "{error}");
+            Err(error) if left().is_zero() => {
+                complain(&error);
                 return Ok(Verdict::SomeFailed);
             }
             Err(_) => {}
         }
-        sleep(INTERVAL.min(left));
+        sleep(INTERVAL.min(left()));
     }
 }
 
-/// Asks for the state of the clock, over the conversation that there is or a new one.
-fn ask(args: &WaitArgs, daemon: &mut Option<Daemon>) -> Result<Tracking, AskError> {
+/// Says on stderr why there is no answer, in chronyc's words, and then at which places and what to do.
+fn complain(error: &WaitError) {
+    let mut said = format!("{error}\n");
+    if let WaitError::Silent(silences) = error {
+        said.extend(
+            silences
+                .iter()
+                .map(|silence| text::line(&silence.to_string()) + "\n"),
+        );
+    }
+    // Nobody is left to tell when stderr is closed.
+    let _ = io::stderr().write_all(said.as_bytes());
+}
+
+/// Asks for the state of the clock, over the conversation that there is or a new one, and waits no longer than so long.
+fn ask(args: &WaitArgs, daemon: &mut Option<Daemon>, patience: Duration) -> Result<Tracking, WaitError> {
+    let begun = Instant::now();
     let open = match daemon {
         Some(open) => open,
-        None => daemon.insert(Daemon::find(&args.host, args.port)?),
+        None => daemon.insert(Daemon::find(&args.host, args.port, patience).map_err(WaitError::Silent)?),
     };
-    match open.ask(&Request::Tracking) {
+    let left = patience.saturating_sub(begun.elapsed());
+    match open.ask(&Request::Tracking, left) {
         Ok(Reply::Tracking(tracking)) => Ok(tracking),
-        Ok(_) => Err(AskError::Unexpected),
-        Err(error) => {
-            if matches!(error, AskError::NoAnswer(_)) {
-                *daemon = None;
-            }
-            Err(error)
+        Ok(_) => Err(AskError::Unexpected.into()),
+        Err(AskError::NoAnswer(error)) => {
+            let place = std::mem::take(&mut open.place);
+            *daemon = None;
+            Err(WaitError::Silent(vec![Silence::at(place, error)]))
         }
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -116,7 +151,8 @@ fn source(tracking: &Tracking, daemon: Option<&mut Daemon>) -> String {
     if tracking.address == Address::Unspecified {
         return tracking.reference_id.text();
     }
-    match daemon.map(|daemon| daemon.ask(&Request::NtpSourceName(tracking.address))) {
+    let name = Request::NtpSourceName(tracking.address);
+    match daemon.map(|daemon| daemon.ask(&name, LEAST_PATIENCE)) {
         None => tracking.address.to_string(),
         Some(Ok(Reply::NtpSourceName(name))) => name.as_str().to_owned(),
         Some(_) => "?".to_owned(),
@@ -124,36 +160,86 @@ fn source(tracking: &Tracking, daemon: Option<&mut Daemon>) -> String {
 }
 
 /// A daemon that answers.
-struct Daemon(Box<dyn Control>);
+struct Daemon {
+    control: Box<dyn Control>,
+    place: String,
+}
 
 impl Daemon {
-    /// Finds the first that answers, whatever it says.
-    fn find(hosts: &[String], port: u16) -> Result<Self, AskError> {
-        for host in hosts {
-            let Some(address) = address(host, port) else {
-                continue;
-            };
-            let Ok(control) = RealHost.open_control(&address) else {
-                continue;
-            };
-            let mut daemon = Daemon(control);
-            if !matches!(daemon.ask(&Request::NSources), Err(AskError::NoAnswer(_))) {
-                return Ok(daemon);
+    /// Finds the first that answers, whatever it says. What is left of the time is shared among those that were not
+    /// asked yet, so that one that is silent does not take it all.
+    fn find(hosts: &[String], port: u16, patience: Duration) -> Result<Self, Vec<Silence>> {
+        let begun = Instant::now();
+        let mut silences = Vec::new();
+        for (host, not_asked) in hosts.iter().zip((1..=hosts.len()).rev()) {
+            let share =
+                patience.saturating_sub(begun.elapsed()) / u32::try_from(not_asked).unwrap_or(u32::MAX);
+            match Self::open(host, port, share) {
+                Ok(daemon) => return Ok(daemon),
+                Err(silence) => silences.push(silence),
             }
         }
-        Err(AskError::NoAnswer(io::ErrorKind::NotFound.into()))
+        Err(silences)
     }
 
-    fn ask(&mut self, request: &Request) -> Result<Reply, AskError> {
-        host::ask(&RealHost, &mut *self.0, request, PATIENCE)
+    /// Opens a conversation with the daemon at an address or a path, if it answers.
+    fn open(host: &str, port: u16, patience: Duration) -> Result<Self, Silence> {
+        let begun = Instant::now();
+        let address = address(host, port, patience)?;
+        let place = match &address {
+            ControlAddress::Socket(_) => host.to_owned(),
+            ControlAddress::Udp(_) => format!("{host} port {port}"),
+        };
+        let control = match RealHost.open_control(&address) {
+            Ok(control) => control,
+            Err(error) => return Err(Silence::at(place, error)),
+        };
+        let mut daemon = Daemon { control, place };
+        let left = patience.saturating_sub(begun.elapsed());
+        match daemon.ask(&Request::NSources, left) {
+            Err(AskError::NoAnswer(error)) => Err(Silence::at(daemon.place, error)),
+            _ => Ok(daemon),
+        }
+    }
+
+    /// Asks, and waits no longer than so long.
+    fn ask(&mut self, request: &Request, patience: Duration) -> Result<Reply, AskError> {
+        let patience = patience_within(&PATIENCE, patience);
+        host::ask(&RealHost, &mut *self.control, request, patience)
     }
 }
 
 /// Where a daemon is: a path begins with a slash, everything else is an address or a name.
-fn address(host: &str, port: u16) -> Option<ControlAddress> {
+fn address(host: &str, port: u16, patience: Duration) -> Result<ControlAddress, Silence> {
     if host.starts_with('/') {
-        return Some(ControlAddress::Socket(PathBuf::from(host)));
+        return Ok(ControlAddress::Socket(PathBuf::from(host)));
     }
-    let address = (host, port).to_socket_addrs().ok()?.next()?;
-    Some(ControlAddress::Udp(address))
+    let address = match host.parse::<IpAddr>() {
+        Ok(address) => Ok(SocketAddr::new(address, port)),
+        Err(_) => look_up(host.to_owned(), port, patience),
+    };
+    address
+        .map(ControlAddress::Udp)
+        .map_err(|error| Silence::of_name(host, error))
+}
+
+/// Looks a name up. The name service takes its time, so that it is asked in a thread, which ends when it answers.
+fn look_up(host: String, port: u16, patience: Duration) -> io::Result<SocketAddr> {
+    let (answer, answered) = mpsc::channel();
+    thread::Builder::new().spawn(move || {
+        let found = (host.as_str(), port).to_socket_addrs();
+        // Nobody waits any more when the time is up.
+        let _ = answer.send(found.and_then(|mut found| found.next().ok_or(ErrorKind::NotFound.into())));
+    })?;
+    answered
+        .recv_timeout(patience)
+        .unwrap_or_else(|_| Err(io::Error::other("the name service does not answer in time")))
+}
+
+/// Reads a place where a daemon can be asked.
+fn host(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("an address, a name or a socket's path is missing".to_owned()),
+        place => Ok(place.to_owned()),
+    }
 }

@@ -10,6 +10,7 @@
 use std::fs::{self, File, Permissions};
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -96,19 +97,12 @@ impl Daemon {
     }
 
     fn ask(&self, program: &Path, command: &[&str], words: &str) -> Answer {
-        let output = Command::new(program)
+        let mut asked = Command::new(program);
+        asked
             .args(command)
             .arg(self.folder.path().join("socket"))
-            .args(words.split_whitespace())
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .output()
-            .unwrap();
-        (
-            output.status.code(),
-            String::from_utf8(output.stdout).unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
+            .args(words.split_whitespace());
+        answer(&mut asked)
     }
 
     /// Asks both until they say the same, but for digits; gives what timeball said.
@@ -134,6 +128,25 @@ impl Drop for Daemon {
 }
 
 type Answer = (Option<i32>, String, String);
+
+/// Exit status, standard output and standard error of a command, which finds no settings.
+fn answer(command: &mut Command) -> Answer {
+    let output = command.env_clear().env("HOME", "/nonexistent").output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// Both programs with the same words.
+fn programs(words: &[&str]) -> [Command; 2] {
+    let mut ours = Command::new(TIMEBALL);
+    let mut theirs = Command::new(timeballd());
+    ours.arg("wait").args(words);
+    theirs.args(["ctl", "wait"]).args(words);
+    [ours, theirs]
+}
 
 /// An answer in which every number is 0, whatever its sign and its length.
 fn shape((code, out, err): &Answer) -> Answer {
@@ -166,7 +179,12 @@ fn the_gate_opens_when_the_clock_is_right(program: &Path) {
     ));
 
     // Nobody is there.
-    let nobody = (Some(1), String::new(), "506 Cannot talk to daemon\n".to_owned());
+    let said = format!(
+        "506 Cannot talk to daemon\n{}: no such socket; start the daemon, or look for `bindcmdaddress` in its \
+         configuration\n",
+        client.folder.path().join("socket").display()
+    );
+    let nobody = (Some(1), String::new(), said);
     assert_eq!(client.both("--timeout 0"), nobody);
     assert_eq!(client.both("--timeout 0.3s --max-error 1h --json"), nobody);
 
@@ -228,7 +246,13 @@ fn the_gate_opens_when_the_clock_is_right(program: &Path) {
         (Some(1), "not synchronised: serves its own time\n")
     );
     client.stop();
-    assert_eq!(client.both("--timeout 0"), nobody);
+    let (code, out, said) = client.both("--timeout 0");
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(
+        said.starts_with("506 Cannot talk to daemon\n")
+            && said.ends_with(": nobody listens there any more; start the daemon\n"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -241,6 +265,97 @@ fn the_gate_opens_when_timeballd_has_the_clock_right() {
     the_gate_opens_when_the_clock_is_right(&timeballd());
 }
 
+/// Daemons that hang at two sockets, whose second takes no more requests, and at two addresses.
+#[test]
+fn daemons_that_hang_do_not_hold_up_whoever_waits() {
+    /// What all four were waited for when none of the waits knew the end: 1, 2 and 4 s for each.
+    const PATIENCES: Duration = Duration::from_secs(28);
+
+    let folder = tempfile::tempdir().unwrap();
+    let [first, full] = ["first", "full"].map(|name| folder.path().join(name));
+    let sockets = [&first, &full].map(|path| UnixDatagram::bind(path).unwrap());
+    fill(&full);
+    let port = free_port();
+    let addresses = ["127.0.0.1", "127.0.0.2"].map(|address| UdpSocket::bind((address, port)).unwrap());
+
+    let list = format!("{},{},127.0.0.1,127.0.0.2", first.display(), full.display());
+    let port = port.to_string();
+    let asked = programs(&["--timeout", "1s", "--host", &list, "-p", &port]).map(|mut command| {
+        std::thread::spawn(move || {
+            let begun = Instant::now();
+            (answer(&mut command), begun.elapsed())
+        })
+    });
+    for thread in asked {
+        let ((code, out, said), took) = thread.join().unwrap();
+        assert!(took < PATIENCES / 2, "{took:?}");
+        assert_eq!((code, out.as_str()), (Some(1), ""));
+        let late = "no answer in time; is the daemon";
+        let places = [
+            format!("{}: {late} stopped", first.display()),
+            format!("{}: {late} stopped", full.display()),
+            format!("127.0.0.1 port {port}: {late} there"),
+            format!("127.0.0.2 port {port}: {late} there"),
+        ];
+        let mut lines = said.lines();
+        assert_eq!(lines.next(), Some("506 Cannot talk to daemon"));
+        for place in &places {
+            let line = lines.next().unwrap();
+            assert!(line.starts_with(place), "{line}");
+        }
+        assert_eq!(lines.next(), None);
+    }
+
+    // None of them took the time of another: both programs asked all that could be asked.
+    let mut buffer = [0; 1500];
+    sockets[0].set_nonblocking(true).unwrap();
+    for _ in 0..2 {
+        sockets[0].recv(&mut buffer).unwrap();
+    }
+    for address in addresses {
+        address.set_nonblocking(true).unwrap();
+        for _ in 0..2 {
+            address.recv(&mut buffer).unwrap();
+        }
+    }
+}
+
+/// Sends to a socket until it takes no more, whoever sends.
+fn fill(path: &Path) {
+    let mut senders = Vec::new();
+    loop {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        let mut sent = 0;
+        while sender.send_to(b"x", path).is_ok() {
+            sent += 1;
+        }
+        if sent == 0 {
+            return;
+        }
+        senders.push(sender);
+    }
+}
+
+#[test]
+fn a_name_without_an_address_is_told() {
+    for mut command in programs(&["--timeout", "0", "--host", "no-such-name.invalid"]) {
+        let (code, out, said) = answer(&mut command);
+        assert_eq!((code, out.as_str()), (Some(1), ""));
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(
+            (lines.len(), lines[0]),
+            (2, "506 Cannot talk to daemon"),
+            "{said}"
+        );
+        assert!(
+            lines[1].starts_with("no-such-name.invalid: ")
+                && lines[1].ends_with("; write an address, or for a socket its path, which begins with /"),
+            "{said}"
+        );
+    }
+}
+
 #[test]
 fn wrong_use_is_told_from_a_wrong_clock() {
     let nobody = Daemon::new("");
@@ -251,6 +366,8 @@ fn wrong_use_is_told_from_a_wrong_clock() {
         "--timeout 1e19s",
         "--nonsense 1",
         "nonsense",
+        "-p 0",
+        "--host 127.0.0.1,,::1",
     ] {
         let (ours, theirs) = (nobody.timeball(words), nobody.timeballd(words));
         assert_eq!(

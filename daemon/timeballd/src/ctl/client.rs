@@ -1,22 +1,30 @@
 //! A conversation with a daemon.
 
 use std::fs;
-use std::io::{self, ErrorKind};
-use std::net::{IpAddr, UdpSocket};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use os::{AddressFamily, Random, let_everybody_write, look_up};
+use os::{AddressFamily, LookupError, Random, let_everybody_write, look_up};
 use units::rounding::low_u32;
-use wire::candm::{AskError, Channel, PATIENCE, Reply, Request, ask};
+use wire::candm::{AskError, Channel, PATIENCE, Reply, Request, Silence, ask, patience_within};
+
+use super::CtlError;
 
 /// A conversation.
 pub(crate) struct Client {
     transport: Transport,
+    /// Where the daemon is.
+    place: String,
     /// Each request has a number that nobody can foresee.
     random: Random,
     begun: Instant,
+    /// The longest that an answer is waited for.
+    patience: Duration,
 }
 
 #[derive(Debug)]
@@ -36,25 +44,50 @@ impl Drop for OwnPath {
 }
 
 impl Client {
-    /// Finds the first daemon that answers.
+    /// Finds the first daemon that answers within `patience`. What is left of it is shared among those that were not
+    /// asked yet, so that one that is silent does not take it all.
     ///
     /// # Errors
-    /// `NoAnswer` when none does.
-    pub(crate) fn connect(hosts: &[String], port: u16) -> Result<Self, AskError> {
-        for host in hosts {
-            let Ok(transport) = open(host, port) else { continue };
-            let mut client = Self {
-                transport,
-                random: Random::default(),
-                begun: Instant::now(),
-            };
-            match client.ask(&Request::NSources) {
-                Err(AskError::NoAnswer(_)) => {}
-                // Whatever it says, it is there.
-                _ => return Ok(client),
+    /// Where nobody answered, when nobody did.
+    pub(crate) fn connect(hosts: &[String], port: u16, patience: Duration) -> Result<Self, Vec<Silence>> {
+        let begun = Instant::now();
+        let mut silences = Vec::new();
+        for (host, not_asked) in hosts.iter().zip((1..=hosts.len()).rev()) {
+            let share =
+                patience.saturating_sub(begun.elapsed()) / u32::try_from(not_asked).unwrap_or(u32::MAX);
+            match Self::open(host, port, share) {
+                Ok(client) => return Ok(client),
+                Err(silence) => silences.push(silence),
             }
         }
-        Err(AskError::NoAnswer(ErrorKind::NotFound.into()))
+        Err(silences)
+    }
+
+    /// Opens a conversation with the daemon at an address or a path, if it answers.
+    fn open(host: &str, port: u16, patience: Duration) -> Result<Self, Silence> {
+        let begun = Instant::now();
+        let (transport, place) = if host.starts_with('/') {
+            (open_unix(Path::new(host)), host.to_owned())
+        } else {
+            let remote = address(host, port, patience)?;
+            (open_udp(remote), format!("{host} port {port}"))
+        };
+        let transport = match transport {
+            Ok(transport) => transport,
+            Err(error) => return Err(Silence::at(place, error)),
+        };
+        let mut client = Self {
+            transport,
+            place,
+            random: Random::default(),
+            begun,
+            patience: patience.saturating_sub(begun.elapsed()),
+        };
+        match client.ask(&Request::NSources) {
+            Err(AskError::NoAnswer(error)) => Err(Silence::at(client.place, error)),
+            // Whatever it says, it is there.
+            _ => Ok(client),
+        }
     }
 
     /// Asks, and waits for the answer.
@@ -62,7 +95,21 @@ impl Client {
     /// # Errors
     /// Why there is none.
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Reply, AskError> {
-        ask(self, request, PATIENCE)
+        let patience = patience_within(&PATIENCE, self.patience);
+        ask(self, request, patience)
+    }
+
+    /// Waits no longer than this for an answer from now on.
+    pub(crate) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// Adds to what went wrong where it did.
+    pub(crate) fn located(&self, error: AskError) -> CtlError {
+        match error {
+            AskError::NoAnswer(error) => CtlError::Silent(vec![Silence::at(self.place.clone(), error)]),
+            error => CtlError::Ask(error),
+        }
     }
 }
 
@@ -103,14 +150,35 @@ impl Channel for Client {
     }
 }
 
-/// Opens a way to a daemon: a path begins with a slash, everything else is an address or a name.
-fn open(host: &str, port: u16) -> io::Result<Transport> {
-    if host.starts_with('/') {
-        return open_unix(Path::new(host));
+/// The address of a daemon that is named by its address or its name.
+fn address(host: &str, port: u16, patience: Duration) -> Result<SocketAddr, Silence> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, port));
     }
-    let addresses = look_up(host, AddressFamily::Any).map_err(io::Error::other)?;
-    let mut remote = addresses.first().copied().ok_or(ErrorKind::NotFound)?;
+    let mut remote = look_up_within(host, patience).map_err(|reason| Silence::of_name(host, reason))?;
     remote.set_port(port);
+    Ok(remote)
+}
+
+/// Looks a name up. The name service takes its time, so that it is asked in a thread, which ends when it answers.
+fn look_up_within(name: &str, patience: Duration) -> Result<SocketAddr, LookupError> {
+    let (answer, answered) = mpsc::channel();
+    let owned = name.to_owned();
+    let asked = thread::Builder::new().spawn(move || {
+        // Nobody waits any more when the time is up.
+        let _ = answer.send(look_up(&owned, AddressFamily::Any));
+    });
+    let found = match asked {
+        Ok(_) => answered
+            .recv_timeout(patience)
+            .unwrap_or(Err(LookupError::TryAgain)),
+        Err(_) => look_up(name, AddressFamily::Any),
+    };
+    found?.first().copied().ok_or(LookupError::NotFound)
+}
+
+/// Opens a way to a daemon's UDP port.
+fn open_udp(remote: SocketAddr) -> io::Result<Transport> {
     let local: IpAddr = if remote.is_ipv6() {
         [0u16; 8].into()
     } else {

@@ -11,8 +11,10 @@ mod source_reports;
 mod wait;
 
 use std::io::{self, Write};
+use std::num::NonZeroU16;
+use std::time::Duration;
 
-use wire::candm::AskError;
+use wire::candm::{AskError, Silence};
 use wire::json::Json;
 
 use crate::identity::Identity;
@@ -45,12 +47,27 @@ pub(crate) struct Report {
 /// Why there is no report, or no good one.
 #[derive(Debug, thiserror::Error)]
 enum CtlError {
+    /// Nobody answers, at none of these places; the words are chronyc's.
+    #[error("506 Cannot talk to daemon")]
+    Silent(Vec<Silence>),
     /// The daemon was not asked with success.
     #[error(transparent)]
     Ask(#[from] AskError),
     /// What was waited for has not come; how it was last.
     #[error("not synchronised yet")]
     NotYet(Box<Report>),
+}
+
+impl CtlError {
+    /// Says on stderr what is wrong, and where nobody answered and what to do.
+    fn tell(&self) {
+        complain(&self.to_string());
+        if let Self::Silent(silences) = self {
+            for silence in silences {
+                complain(&silence.to_string());
+            }
+        }
+    }
 }
 
 /// Runs a command, and returns the exit status: 0 done, 1 refused or no answer, 2 not understood.
@@ -80,7 +97,7 @@ pub(crate) fn main(identity: &Identity, arguments: impl IntoIterator<Item = Stri
             1
         }
         Err(error) => {
-            complain(&error.to_string());
+            error.tell();
             1
         }
     }
@@ -116,12 +133,22 @@ fn parse(
         match argument.as_str() {
             "--help" => return Err(Misunderstood::Help),
             "--json" => options.json = true,
-            "-h" | "--host" => options.hosts = value()?.split(',').map(str::to_owned).collect(),
+            "-h" | "--host" => {
+                let list = value()?;
+                options.hosts = list.split(',').map(|host| host.trim().to_owned()).collect();
+                if options.hosts.iter().any(String::is_empty) {
+                    let reason = format!("{argument} {list:?} has an empty address");
+                    return Err(Misunderstood::Because(reason));
+                }
+            }
             "-p" | "--port" => {
                 let port = value()?;
                 options.port = port
-                    .parse()
-                    .map_err(|_| Misunderstood::Because(format!("{port} is no port")))?;
+                    .parse::<NonZeroU16>()
+                    .map_err(|_| {
+                        Misunderstood::Because(format!("{argument} {port} is no port from 1 to 65535"))
+                    })?
+                    .get();
             }
             "-N" => options.names = true,
             "-a" => options.all = true,
@@ -140,29 +167,35 @@ fn parse(
 /// Carries a command out.
 fn run(options: &Options, action: &Action) -> Result<Report, CtlError> {
     let names = options.names;
-    let connect = || Client::connect(&options.hosts, options.port);
-    let query = match action {
-        Action::Report(query) => query,
-        Action::Do(request) => return Ok(report::done(&mut connect()?, request)?),
-        Action::WaitSync(condition) => return wait::wait_sync(options, condition),
-        Action::Wait(condition) => return wait::wait(options, condition),
-    };
-    let mut client = connect()?;
-    let report = match query {
-        Query::Tracking => report::tracking(&mut client, names),
-        Query::Activity => report::activity(&mut client),
-        Query::ServerStats => report::server_stats(&mut client),
-        Query::Clients => report::clients(&mut client),
-        Query::Smoothing => report::smoothing(&mut client),
-        Query::ManualList => report::manual_list(&mut client),
-        Query::Sources => source_reports::sources(&mut client, names, options.all),
-        Query::SourceStats => source_reports::source_stats(&mut client, names, options.all),
-        Query::SelectData => source_reports::select_data(&mut client, names, options.all),
-        Query::AuthData => source_reports::auth_data(&mut client, names, options.all),
-        Query::NtpData(address) => source_reports::ntp_data(&mut client, *address),
-        Query::SourceName(address) => report::source_name(&mut client, *address),
-    };
-    Ok(report?)
+    match action {
+        Action::Report(query) => asked(options, |client| match query {
+            Query::Tracking => report::tracking(client, names),
+            Query::Activity => report::activity(client),
+            Query::ServerStats => report::server_stats(client),
+            Query::Clients => report::clients(client),
+            Query::Smoothing => report::smoothing(client),
+            Query::ManualList => report::manual_list(client),
+            Query::Sources => source_reports::sources(client, names, options.all),
+            Query::SourceStats => source_reports::source_stats(client, names, options.all),
+            Query::SelectData => source_reports::select_data(client, names, options.all),
+            Query::AuthData => source_reports::auth_data(client, names, options.all),
+            Query::NtpData(address) => source_reports::ntp_data(client, *address),
+            Query::SourceName(address) => report::source_name(client, *address),
+        }),
+        Action::Do(request) => asked(options, |client| report::done(client, request)),
+        Action::WaitSync(condition) => wait::wait_sync(options, condition),
+        Action::Wait(condition) => wait::wait(options, condition),
+    }
+}
+
+/// Makes a report with the first daemon that answers, which may take as long as it does.
+fn asked(
+    options: &Options,
+    report: impl FnOnce(&mut Client) -> Result<Report, AskError>,
+) -> Result<Report, CtlError> {
+    let mut client =
+        Client::connect(&options.hosts, options.port, Duration::MAX).map_err(CtlError::Silent)?;
+    report(&mut client).map_err(|error| client.located(error))
 }
 
 /// The text of `--help`.
@@ -246,8 +279,18 @@ mod tests {
     fn what_is_not_understood_is_said() {
         assert_eq!(parsed("").unwrap_err(), Misunderstood::Help);
         assert_eq!(parsed("tracking --help").unwrap_err(), Misunderstood::Help);
-        for line in ["nonsense", "-p x tracking", "tracking -h"] {
-            assert!(matches!(parsed(line), Err(Misunderstood::Because(_))), "{line}");
+        for (line, why) in [
+            ("nonsense", "Unrecognized command: nonsense"),
+            ("-p x tracking", "-p x is no port from 1 to 65535"),
+            ("--port 0 tracking", "--port 0 is no port from 1 to 65535"),
+            ("tracking -h", "-h needs a value"),
+            ("tracking -h ::1,", "-h \"::1,\" has an empty address"),
+        ] {
+            assert_eq!(
+                parsed(line).unwrap_err(),
+                Misunderstood::Because(why.to_owned()),
+                "{line}"
+            );
         }
     }
 }

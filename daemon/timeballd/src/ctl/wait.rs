@@ -5,7 +5,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use wire::candm::{AskError, Tracking};
+use wire::candm::Tracking;
 use wire::json::Json;
 
 use super::client::Client;
@@ -16,14 +16,18 @@ use super::{CtlError, Options, Report, complain, print};
 /// How often `wait` asks.
 const INTERVAL: Duration = Duration::from_millis(250);
 
+/// How long `wait` waits for an answer even when its time is up a moment after the question.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// `waitsync`: prints every try, until the correction and the skew are small enough.
 pub(crate) fn wait_sync(options: &Options, condition: &SyncCondition) -> Result<Report, CtlError> {
     let mut client = None;
     let mut tried = 0;
     loop {
         tried += 1;
+        let is_last = condition.tries != 0 && tried >= condition.tries;
         let mut json = Json::Null;
-        match ask(options, &mut client) {
+        match ask(options, &mut client, Duration::MAX) {
             Ok(tracking) => {
                 let correction_s = tracking.current_correction_s.abs();
                 let (id, skew_ppm) = (tracking.reference_id, tracking.skew_ppm);
@@ -44,9 +48,10 @@ pub(crate) fn wait_sync(options: &Options, condition: &SyncCondition) -> Result<
                     });
                 }
             }
+            Err(error) if is_last => error.tell(),
             Err(error) => complain(&error.to_string()),
         }
-        if condition.tries != 0 && tried >= condition.tries {
+        if is_last {
             return Err(CtlError::NotYet(Box::new(Report {
                 text: String::new(),
                 json,
@@ -59,17 +64,17 @@ pub(crate) fn wait_sync(options: &Options, condition: &SyncCondition) -> Result<
 /// `wait`: until the clock is synchronised and the bound of its error is small enough.
 pub(crate) fn wait(options: &Options, condition: &ErrorCondition) -> Result<Report, CtlError> {
     let end = Instant::now() + condition.timeout;
+    let left = || end.saturating_duration_since(Instant::now());
     let mut client = None;
     loop {
-        let answer = ask(options, &mut client);
-        let left = end.saturating_duration_since(Instant::now());
-        match answer {
+        match ask(options, &mut client, left().max(LEAST_PATIENCE)) {
             Ok(tracking) => {
                 let bound_s = tracking.error_bound_s();
                 let reached =
                     tracking.is_synchronised() && condition.max_error_s.is_none_or(|max_s| bound_s <= max_s);
-                if reached || left.is_zero() {
+                if reached || left().is_zero() {
                     let source = client.as_mut().map_or_else(String::new, |client| {
+                        client.set_patience(LEAST_PATIENCE);
                         called(client, tracking.address, tracking.reference_id, options.names)
                     });
                     let report = Report {
@@ -83,21 +88,25 @@ pub(crate) fn wait(options: &Options, condition: &ErrorCondition) -> Result<Repo
                     };
                 }
             }
-            Err(error) if left.is_zero() => return Err(error.into()),
+            Err(error) if left().is_zero() => return Err(error),
             Err(_) => {}
         }
-        sleep(INTERVAL.min(left));
+        sleep(INTERVAL.min(left()));
     }
 }
 
-/// Asks for the state of the clock, over the conversation that there is or a new one.
-fn ask(options: &Options, client: &mut Option<Client>) -> Result<Tracking, AskError> {
+/// Asks for the state of the clock, over the conversation that there is or a new one, and waits no longer than so long.
+fn ask(options: &Options, client: &mut Option<Client>, patience: Duration) -> Result<Tracking, CtlError> {
+    let begun = Instant::now();
     let open = match client {
         Some(open) => open,
-        None => client.insert(Client::connect(&options.hosts, options.port)?),
+        None => {
+            client.insert(Client::connect(&options.hosts, options.port, patience).map_err(CtlError::Silent)?)
+        }
     };
-    let answer = ask_tracking(open);
-    if matches!(answer, Err(AskError::NoAnswer(_))) {
+    open.set_patience(patience.saturating_sub(begun.elapsed()));
+    let answer = ask_tracking(open).map_err(|error| open.located(error));
+    if matches!(answer, Err(CtlError::Silent(_))) {
         *client = None;
     }
     answer

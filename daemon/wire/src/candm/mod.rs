@@ -33,6 +33,7 @@ mod reference_id;
 mod reply;
 mod report;
 mod request;
+mod silence;
 mod source_name;
 mod status;
 mod timespec;
@@ -59,6 +60,7 @@ pub use request::{
     ClientAccessQuery, Header, LegacyLocalReference, LocalReference, ManualMode, RefusalReason, Request,
     RequestError, SelectOptionsChange, SmoothTimeAction, Subnet,
 };
+pub use silence::Silence;
 pub use source_name::{SourceName, SourceNameError};
 pub use status::Status;
 pub use timespec::Timespec;
