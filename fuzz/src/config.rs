@@ -54,6 +54,9 @@ fn check_parsed(files: &Files) {
     assert!(!has_error(&problems), "{problems:?}");
     assert_eq!(again, config);
     assert_eq!(chrony::print("/main", &printed).0, text);
+    let written = chrony::write(&config);
+    let files = Files(BTreeMap::from([("/main".to_owned(), written)]));
+    assert_eq!(chrony::parse("/main", &files), (config, Vec::new()));
 }
 
 /// Each source is a line, which is the source.

@@ -49,6 +49,8 @@ fn check(bytes: &[u8]) {
     let (config, problems) = chrony::parse(PATH, &files(told));
     assert_eq!(problems, []);
     assert_eq!(config, reading.config);
+    let again = openntpd::read(PATH, &files(openntpd::write(&config)));
+    assert_eq!(again.config, config);
 }
 
 fn seeds() -> Vec<Vec<u8>> {

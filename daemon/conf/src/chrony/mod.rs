@@ -1,6 +1,7 @@
 //! chrony's configuration language: what it says about time sources, and how to say it.
 //!
-//! [`parse()`] reads a configuration as the daemon does, and [`print()`] writes it as `chronyd -p` does.
+//! [`parse()`] reads a configuration as the daemon does, [`print()`] writes its lines as `chronyd -p` does, and [`write()`]
+//! writes a [`crate::config::Config`], whatever language it was read from.
 //! [`DIRECTIVES`] is the table of what chrony and timeballd do with each directive.
 //! [`parse_keys`] reads a key file.
 //!
@@ -24,6 +25,7 @@ mod scan;
 mod source;
 mod walk;
 mod words;
+mod write;
 
 pub use directives::{Argument, DIRECTIVES, Directive, EXTENSIONS, Standing, Support};
 pub use explain::explain;
@@ -36,3 +38,5 @@ pub use print::{print, print_arguments};
 pub use render::render_sources;
 pub use scan::{ChronyConf, CommandSocket, ConfiguredSource, Directory, Origin, OtherDirective, Via, scan};
 pub use source::{Source, SourceError, SourceKind};
+pub(crate) use write::source_line;
+pub use write::write;

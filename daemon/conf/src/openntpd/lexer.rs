@@ -251,12 +251,12 @@ impl<'a> Lexer<'a> {
 }
 
 /// Reports whether a word can begin with this without quotes.
-pub(super) fn begins_word(character: char) -> bool {
+fn begins_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || ":_*".contains(character)
 }
 
 /// Reports whether a word can have this without quotes.
-pub(super) fn is_in_word(character: char) -> bool {
+fn is_in_word(character: char) -> bool {
     character.is_ascii_alphanumeric()
         || (character.is_ascii_punctuation() && !"(){}<>!=/#,".contains(character))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::lexer::{Lexer, Place, Token};
 use super::statement::{self, Options, Statement};
-use crate::chrony::HostName;
+use crate::chrony::{HostName, source_line};
 use crate::config::{AccessRule, Config, RateLimit, SourceConfig, SourceKind, SourceName, Subnet, Verdict};
 use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::dialect::Reading;
@@ -345,17 +345,10 @@ impl Line<'_> {
         let mut source = SourceConfig::new(kind, name);
         source.iburst = true;
         source.select.trust = options.is_trusted;
-        let mut line = match kind {
-            SourceKind::Pool => {
-                source.max_sources = POOL_SOURCES_MAX;
-                format!("pool {} iburst maxsources {POOL_SOURCES_MAX}", source.name)
-            }
-            SourceKind::Server | SourceKind::Peer => format!("server {} iburst", source.name),
-        };
-        if options.is_trusted {
-            line.push_str(" trust");
+        if kind == SourceKind::Pool {
+            source.max_sources = POOL_SOURCES_MAX;
         }
-        self.explanation.chrony.push(line);
+        self.explanation.chrony.push(source_line(&source));
         self.meaning.config.sources.push(source);
     }
 

@@ -1,7 +1,7 @@
 //! ntpd.conf, the configuration language of OpenNTPD.
 //!
-//! [`read()`] reads a file as OpenNTPD does and tells what becomes of each line. The language is that of OpenNTPD 7, of
-//! which that of earlier releases is a part. A line of it:
+//! [`read()`] reads a file as OpenNTPD does and tells what becomes of each line; [`write()`] writes a
+//! configuration in this language. It is that of OpenNTPD 7, of which that of earlier releases is a part. A line of it:
 //!
 //! ```text
 //! servers pool.ntp.org weight 2 trusted
@@ -14,6 +14,8 @@
 mod lexer;
 mod meaning;
 mod statement;
+mod write;
 
 pub use meaning::read;
 pub(crate) use meaning::wrong_lines;
+pub use write::write;

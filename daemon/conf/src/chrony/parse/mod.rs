@@ -9,6 +9,8 @@ mod set_up;
 mod single;
 mod source;
 
+pub(super) use refclock::default_id;
+
 use super::directives::{Argument, Directive, NUMBER_MAX, Support};
 use super::numbers::{integer, number_prefix};
 use super::scan::DIRECTORIES_MAX;

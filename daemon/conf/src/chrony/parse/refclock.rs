@@ -49,7 +49,8 @@ fn shared_memory(parameter: &str) -> (i32, u32) {
     )
 }
 
-fn default_id(driver: &str, place: usize) -> [u8; 4] {
+/// Returns the reference id of the clock at a place among the reference clocks.
+pub(in crate::chrony) fn default_id(driver: &str, place: usize) -> [u8; 4] {
     let mut id = [0; 4];
     let digit = char::from_digit(u32::try_from(place % 10).unwrap_or(0), 10).unwrap_or('0');
     for (to, from) in id.iter_mut().zip(driver.chars().take(3).chain([digit])) {

@@ -1,0 +1,167 @@
+//! A configuration, written.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::lexer::KEYWORDS;
+use crate::chrony::HostName;
+use crate::config::{Config, Server, SourceConfig, SourceKind, Subnet, Verdict};
+
+/// Writes a configuration as ntpd.conf of OpenNTPD, as far as the language can say it.
+///
+/// Nothing is added to what was asked for: a source that would be followed although it must not, or asked at another
+/// port, is left out, and so is serving if not everybody may be served. What the language cannot say is what
+/// [`super::read()`] does not find in the text.
+pub fn write(config: &Config) -> String {
+    let mut text = String::new();
+    let sources = || config.sources.iter().filter(|source| can_be_said(source));
+    // Writing to a string cannot fail.
+    for address in addresses(&config.server) {
+        let _ = match address {
+            None => writeln!(text, "listen on *"),
+            Some(address) => writeln!(text, "listen on {address}"),
+        };
+    }
+    if let Some(address) = config.client.bind_ipv4 {
+        let _ = writeln!(text, "query from {address}");
+    }
+    if let Some(address) = config.client.bind_ipv6 {
+        let _ = writeln!(text, "query from {address}");
+    }
+    for source in sources() {
+        let word = match source.kind {
+            SourceKind::Server => "server",
+            SourceKind::Pool | SourceKind::Peer => "servers",
+        };
+        let trusted = if source.select.trust { " trusted" } else { "" };
+        let _ = writeln!(text, "{word} {}{trusted}", quoted(&source.name.to_string()));
+    }
+    text
+}
+
+/// Reports whether a source can be asked as it must be.
+fn can_be_said(source: &SourceConfig) -> bool {
+    let is_asked = !source.offline && !source.select.noselect;
+    let has_name = HostName::new(source.name.to_string()).is_ok();
+    has_name && source.kind != SourceKind::Peer && source.port == 123 && is_asked
+}
+
+/// Returns where clients are answered, if they can be everywhere from where somebody may ask; `None` is every address.
+fn addresses(server: &Server) -> Vec<Option<IpAddr>> {
+    let is_allowed = |subnet: &Subnet| {
+        let mut rules = server.access.iter();
+        rules.any(|rule| rule.subnet == *subnet)
+    };
+    let any = |address: IpAddr| Subnet::Prefix { address, length: 0 };
+    let (any4, any6) = (
+        any(Ipv4Addr::UNSPECIFIED.into()),
+        any(Ipv6Addr::UNSPECIFIED.into()),
+    );
+    let are_simple = server.access.iter().all(|rule| {
+        let subnet = &rule.subnet;
+        rule.verdict == Verdict::Allow && (*subnet == Subnet::Everyone || *subnet == any4 || *subnet == any6)
+    });
+    if !are_simple || server.port != 123 || server.bind_device.is_some() {
+        return Vec::new();
+    }
+    let everyone = is_allowed(&Subnet::Everyone);
+    let families = [
+        (
+            everyone || is_allowed(&any4),
+            server.bind_ipv4.map(IpAddr::V4),
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        ),
+        (
+            everyone || is_allowed(&any6),
+            server.bind_ipv6.map(IpAddr::V6),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        ),
+    ];
+    if everyone && families.iter().all(|(_, bound, _)| bound.is_none()) {
+        return vec![None];
+    }
+    let open = families.into_iter().filter(|(is_open, _, _)| *is_open);
+    open.map(|(_, bound, every)| Some(bound.unwrap_or(every)))
+        .collect()
+}
+
+/// Returns the name of a source, in quotes if it would be something else without.
+fn quoted(name: &str) -> String {
+    if KEYWORDS.contains(&name) || name.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("\"{name}\"")
+    } else {
+        name.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chrony;
+    use crate::diagnostic::Severity;
+    use crate::include::tests::Files;
+    use crate::openntpd::read;
+
+    fn of_chrony(text: &str) -> Config {
+        let (config, diagnostics) = chrony::parse("/main", &Files::new(&[("/main", text)]));
+        assert_eq!(diagnostics, [], "{text}");
+        config
+    }
+
+    #[test]
+    fn what_can_be_said_is_written() {
+        for (chrony, openntpd) in [
+            ("", ""),
+            (
+                "server a iburst\npool b iburst maxsources 8 trust\n",
+                "server a\nservers b trusted\n",
+            ),
+            (
+                "server 10\nserver on trust\nserver 2001:db8::1\n",
+                "server \"10\"\nserver \"on\" trusted\nserver 2001:db8::1\n",
+            ),
+            (
+                "peer a\nserver b port 124\nserver c noselect\nserver d offline\nserver e key 1\n",
+                "server e\n",
+            ),
+            (
+                "allow\nbindacqaddress 192.0.2.1\nbindacqaddress ::1\n",
+                "listen on *\nquery from 192.0.2.1\nquery from ::1\n",
+            ),
+            ("allow 0/0\n", "listen on 0.0.0.0\n"),
+            (
+                "allow\nbindaddress 127.0.0.1\n",
+                "listen on 127.0.0.1\nlisten on ::\n",
+            ),
+            ("allow ::/0\nbindaddress ::1\n", "listen on ::1\n"),
+            ("allow\ndeny 192.0.2.0/24\n", ""),
+            ("allow 192.0.2.0/24\n", ""),
+            ("allow\nport 124\n", ""),
+            ("server a\\\nserver a\"b\n", ""),
+            ("allow\nbinddevice eth0\n", ""),
+        ] {
+            assert_eq!(write(&of_chrony(chrony)), openntpd, "{chrony}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_written_and_read_again_as_the_same() {
+        for text in [
+            "",
+            "listen on *\nserver a\nservers b trusted\n",
+            "listen on 127.0.0.1\nlisten on ::1\nquery from 192.0.2.1\nserver \"on\"\nserver \"10\"\n",
+            "listen on ::\nserver 192.0.2.1 weight 3\nservers ::1\nserver fe80::1%eth0\n",
+        ] {
+            let of = |text: &str| read("/main", &Files::new(&[("/main", text)]));
+            let reading = of(text);
+            let again = of(&write(&reading.config));
+            assert!(
+                again
+                    .diagnostics
+                    .iter()
+                    .all(|found| found.severity < Severity::Error)
+            );
+            assert_eq!(again.config, reading.config);
+        }
+    }
+}
