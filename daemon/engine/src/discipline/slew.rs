@@ -11,7 +11,7 @@ use units::Mono;
 const NOISE_DEVIATIONS: f64 = 3.0;
 
 /// From so many standard deviations on an offset goes faster than in one interval, …
-const ERROR_DEVIATIONS: f64 = 100.0;
+const ERROR_DEVIATIONS: f64 = 300.0;
 /// … and from so many on while the clock is being set for the first time: nobody counts on its rate yet, and what it
 /// is off by is not noise.
 const ERROR_DEVIATIONS_AT_START: f64 = 15.0;
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_real_error_goes_quickly() {
-        assert!((duration_s(-10e-3, 10e-6, 1e-7) - 1.088).abs() < 1e-6);
+        assert!((duration_s(-30e-3, 10e-6, 1e-7) - 1.088).abs() < 1e-6);
     }
 
     #[test]
@@ -288,9 +288,10 @@ mod tests {
             (10.0, 3.0, 108.8),
             (10.0, 30.0, 108.8),
             (10.0, 1.5, 54.4),
-            (2000.0, 3.0, 1.0),
-            (2000.0, 30.0, 10.0),
-            (2000.0, 1.5, 1.0),
+            (200.0, 3.0, 108.8),
+            (6000.0, 3.0, 1.0),
+            (6000.0, 30.0, 10.0),
+            (6000.0, 1.5, 1.0),
         ] {
             let taken_s = seconds(deviations, ratio);
             assert!(
