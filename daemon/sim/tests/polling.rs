@@ -46,6 +46,23 @@ fn the_interval_stays_between_its_limits() {
 }
 
 #[test]
+fn an_interval_that_has_grown_is_no_longer_than_the_longest() {
+    asking("server time minpoll 4 maxpoll 6", Path::lan())
+        .expect(requests_per_hour_above(3600.0 / 64.0).within(hours(4.0)))
+        .check(100);
+}
+
+#[test]
+fn a_new_server_is_asked_at_the_shortest_interval_until_it_is_known() {
+    // At 64 s, a little more in turn, seventeen requests fit into these.
+    asking("server time", Path::lan())
+        .expect(measured_above("requests in 1050 s", 16.5, |record| {
+            record.requests_per_hour(0.0, 1050.0) * 1050.0 / 3600.0
+        }))
+        .check(100);
+}
+
+#[test]
 fn an_initial_burst_is_four_to_eight_requests_in_sixteen_seconds() {
     asking("server time iburst minpoll 6", Path::lan())
         .expect(measured_below("requests in 20 s", 8.5, |record| {

@@ -6,9 +6,13 @@ use units::PollInterval;
 use crate::estimate::Estimator;
 
 /// How much the interval may grow with each sample, log2.
-const GROWTH: f64 = 0.15;
+const GROWTH: f64 = 0.2;
 
-/// That is for this target of samples; with a smaller one the interval grows faster, …
+/// So many samples are taken at the shortest interval before it grows: fewer do not tell a frequency from noise, and what
+/// is not known of it at the beginning is missed at long intervals, which make up for it slowly.
+const SAMPLES_BEFORE_GROWTH: f64 = 13.0;
+
+/// These are for this target of samples; with a smaller one the interval grows faster, …
 const TARGET_USUAL: f64 = 8.0;
 /// … up to so many times.
 const GROWTH_TIMES_MAX: f64 = 6.0;
@@ -216,7 +220,7 @@ impl Polling {
             return;
         };
         // A few samples say little of the wander. Who aims for as few is content with their number.
-        let count = sample_count(estimator);
+        let count = number(estimator.count());
         if count < TARGET_USUAL && count >= self.target {
             self.adjust(count / self.target - 1.0);
             return;
@@ -227,12 +231,18 @@ impl Polling {
         };
         // With a larger target of samples less wander is tolerated, so that the memory holds more of them.
         let wander = then.phase_variance.max(state.phase_variance) / (noise_s * noise_s) * self.target / 8.0;
-        if wander < 1.0 {
+        let is_young = count < self.samples_before_growth(estimator) && self.interval().0 <= self.min;
+        if wander < 1.0 && !is_young {
             // As many samples as are aimed for are taken at each interval.
             self.adjust(GROWTH * (TARGET_USUAL / self.target).min(GROWTH_TIMES_MAX));
         } else if wander > WANDER_TOO_MUCH {
             self.adjust(-(0.5 * (wander / WANDER_TOO_MUCH).log2()).clamp(0.25, 3.0));
         }
+    }
+
+    /// How many samples are wanted before the interval grows.
+    fn samples_before_growth(&self, estimator: &Estimator) -> f64 {
+        (SAMPLES_BEFORE_GROWTH * self.target / TARGET_USUAL).min(number(estimator.samples_max()))
     }
 
     /// Sets the limits (`chronyc minpoll`, `maxpoll`); out-of-order limits follow the one that was set.
@@ -287,9 +297,9 @@ impl Polling {
     }
 }
 
-/// How many samples an estimator holds, as a number to calculate with.
-fn sample_count(estimator: &Estimator) -> f64 {
-    u32::try_from(estimator.count()).map_or(f64::INFINITY, f64::from)
+/// How many samples, as a number to calculate with.
+fn number(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
 /// The whole part of a score, which is small.

@@ -21,12 +21,9 @@ const ANSWER_WAIT_S: f64 = 1.0;
 /// The wait between a packet that goes ahead and the next one (`presend`), seconds.
 const AHEAD_S: f64 = 2.0;
 
-/// An interval that has grown is within this share, half of it shorter and half of it longer, at random; …
-const SPREAD: f64 = 0.1;
-/// … at the shortest one, which the operator chose, it is up to this share …
-const SPREAD_AT_SHORTEST: f64 = 0.02;
-/// … and that in a burst up to this share longer.
-const SPREAD_OF_BURST: f64 = 0.02;
+/// Waits differ by up to this share, at random: those at the shortest interval, which the operator chose, and in bursts
+/// are longer; those that have grown are shorter, so that the longest one is no longer than the operator chose.
+const SPREAD: f64 = 0.02;
 
 /// A peer that has not answered yet, or asks less often than we do, is waited for so many times the interval: it may
 /// be about to send by itself, and two whose packets always cross never answer each other.
@@ -443,11 +440,7 @@ fn say_kiss(source: &mut Source, kiss: KissCode, tools: &mut Tools<'_>) {
 fn spread(source: &Source, wait_s: f64, random: u64) -> f64 {
     let share = f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX);
     let (shortest, _) = source.polling.limits();
-    if source.polling.burst().is_some() {
-        wait_s * (1.0 + SPREAD_OF_BURST * share)
-    } else if source.polling.interval().0 > shortest {
-        wait_s * (1.0 + SPREAD * (share - 0.5))
-    } else {
-        wait_s * (1.0 + SPREAD_AT_SHORTEST * share)
-    }
+    let has_grown = source.polling.burst().is_none() && source.polling.interval().0 > shortest;
+    let share = if has_grown { -share } else { share };
+    wait_s * (1.0 + SPREAD * share)
 }
