@@ -33,7 +33,7 @@ const PEER_PATIENCE: f64 = 1.1;
 const RATE_INTERVALS: f64 = 4.0;
 
 /// How many polls nobody must have answered for a source to count as not reachable.
-const POLLS_TO_SETTLE: u8 = 8;
+pub(super) const POLLS_TO_SETTLE: u8 = 8;
 
 /// A datagram that may be for a source.
 #[derive(Debug, Clone, Copy)]

@@ -11,6 +11,7 @@ use crate::outbox::Outbox;
 use crate::ports::Holder;
 use crate::source::{Source, SourceId};
 use crate::sources::add::{is_askable, is_of_family, is_pool};
+use crate::sources::asking::POLLS_TO_SETTLE;
 use crate::sources::{EntryId, Event, Sources, Tools};
 use crate::timer::Timer;
 
@@ -114,11 +115,22 @@ impl Sources {
     }
 
     /// A source is no good: it does not answer, is wrong, too far away, or without time. If it has a name another
-    /// address is looked for, not too often.
+    /// address is looked for, not too often: the turn of one that answers comes when no other is silent, for who is
+    /// wrong is not known for sure, and a silent one helps nobody to find out.
     pub fn complain(&mut self, id: SourceId, now: Mono, out: &mut Outbox) {
         if now.seconds_since(self.replaced_at) < REPLACEMENT_INTERVAL_S {
             return;
         }
+        let is_silent = |id: &SourceId| {
+            let source = self.by_id.get(id);
+            source.is_some_and(|source| source.online && source.reach == 0 && source.polls >= POLLS_TO_SETTLE)
+        };
+        let silent = self.by_id.keys().find(|id| is_silent(id) && self.is_named(**id));
+        let id = if is_silent(&id) {
+            id
+        } else {
+            silent.copied().unwrap_or(id)
+        };
         if self.look_up_again(id, Lookup::Replacement(id), out) {
             self.replaced_at = now;
         }

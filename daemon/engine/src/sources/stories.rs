@@ -239,6 +239,28 @@ fn falsetickers_with_a_name_are_replaced() {
 }
 
 #[test]
+fn who_is_silent_is_replaced_before_who_may_be_wrong() {
+    // One against one: nobody knows which of them is wrong.
+    let at_odds: Server = Box::new(|to, bytes, came| {
+        let request = Packet::decode(bytes).unwrap().header;
+        let ahead_s = match to.ip().to_string().as_str() {
+            "192.0.2.1" => 0.0,
+            "192.0.2.9" => 10.0,
+            _ => return Vec::new(),
+        };
+        let answer = honest(&request, came.plus_seconds(ahead_s));
+        vec![answer.encode().to_vec()]
+    });
+    let lines = ["192.0.2.9", "a.example.net", "b.example.net"].map(server);
+    let mut stage = Stage::new(config(lines.to_vec()), at_odds);
+    stage.resolve(&["192.0.2.1"]);
+    stage.resolve(&["192.0.2.7"]);
+    stage.run_until(3000.0);
+    assert_eq!(stage.said("no majority"), 1);
+    assert_eq!(stage.resolve(&["192.0.2.8"]), "b.example.net");
+}
+
+#[test]
 fn a_refresh_keeps_what_still_has_the_name_and_moves_the_rest() {
     let lines = vec![
         server("a.example.net"),
