@@ -20,6 +20,7 @@ mod keys;
 mod leap;
 mod mode6;
 mod ntp;
+mod ntp_conf;
 mod openntpd;
 mod reply;
 mod request;
@@ -55,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     request::TARGET,
     reply::TARGET,
     config::TARGET,
+    ntp_conf::TARGET,
     openntpd::TARGET,
     keys::TARGET,
     leap::TARGET,
@@ -184,7 +186,7 @@ mod tests {
     }
 
     targets!(
-        ntp, mode6, request, reply, config, openntpd, keys, leap, state, frame, words, engine
+        ntp, mode6, request, reply, config, ntp_conf, openntpd, keys, leap, state, frame, words, engine
     );
 
     #[test]

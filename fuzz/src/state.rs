@@ -1,6 +1,7 @@
 //! Files that the daemon has written and reads at its next start: the drift file, and dump files with the past
 //! measurements of sources. Whatever is in them, the engine keeps its rules.
 
+use conf::config::DriftFormat;
 use conf::drift;
 use engine::io::{ControlPeer, Input};
 use wire::candm::Request;
@@ -44,12 +45,19 @@ fn check(bytes: &[u8]) {
     let is_drift = bytes.bool();
     let text = String::from_utf8_lossy(bytes.rest());
     if is_drift {
-        let Some((frequency_ppm, skew_ppm)) = drift::parse(&text) else {
+        let mut read = None;
+        for format in [DriftFormat::Chrony, DriftFormat::Ntpd] {
+            let Some((frequency_ppm, skew_ppm)) = drift::parse(&text, format) else {
+                continue;
+            };
+            let written = drift::print(frequency_ppm, skew_ppm, format);
+            let again = drift::parse(&written, format).expect("what was written can be read");
+            assert_eq!(drift::print(again.0, again.1, format), written);
+            read = Some((frequency_ppm, skew_ppm));
+        }
+        let Some((frequency_ppm, skew_ppm)) = read else {
             return;
         };
-        let written = drift::print(frequency_ppm, skew_ppm);
-        let again = drift::parse(&written).expect("what was written can be read");
-        assert_eq!(drift::print(again.0, again.1), written);
         live(&mut Host::new(setting, 0, Some((frequency_ppm, skew_ppm))));
     } else {
         let mut host = Host::new(setting, 0, None);

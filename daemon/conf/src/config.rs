@@ -17,21 +17,26 @@
 mod access;
 mod clock;
 mod control;
+mod interface;
 mod process;
 mod refclock;
+mod restrict;
 mod server;
 mod source;
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 pub use access::{AccessRule, Subnet, Verdict};
 pub use clock::{
-    AuthSelectMode, Clock, DriftFile, FallbackDrift, InitialStep, Leap, LeapMode, Local, MakeStep, MaxChange,
-    Rtc, Selection, TimeSmoothing,
+    AuthSelectMode, Clock, DriftFile, DriftFormat, FallbackDrift, InitialStep, Leap, LeapMode, Local,
+    MakeStep, MaxChange, Rtc, Selection, TimeSmoothing,
 };
 pub use control::{Control, OpenCommand};
+pub use interface::{InterfaceRule, InterfaceTarget};
 pub use process::{LogKind, Logs, PathSetting, Process};
 pub use refclock::{RefClock, RefClockDriver};
+pub use restrict::{RestrictFlags, Restriction, Restrictions};
 pub use server::{Broadcast, Client, ClientLog, RateLimit, Server};
 pub use source::{Family, SelectOptions, SourceConfig, SourceKey, SourceKind, SourceName};
 
@@ -65,6 +70,10 @@ pub struct Config {
     pub control: Control,
     /// The file with symmetric keys; default none.
     pub key_file: Option<String>,
+    /// The language of that file; default chrony's.
+    pub key_format: KeyFormat,
+    /// The numbers of the keys of that file that are used; default all.
+    pub trusted_keys: Option<Vec<RangeInclusive<u32>>>,
     /// The directory of saved measurements; default none. Made with mode 0750 when missing.
     pub dump_dir: Option<String>,
     /// Logs of measurements.
@@ -73,6 +82,16 @@ pub struct Config {
     pub process: Process,
     /// Where metrics are served as text over HTTP (`timeball.metrics-address`); default nowhere.
     pub metrics_address: Option<SocketAddr>,
+}
+
+/// Names the language of a file with symmetric keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum KeyFormat {
+    /// `NUMBER [TYPE] SECRET`, as chronyd reads it. Who can read the file besides its owner is warned about.
+    #[default]
+    Chrony,
+    /// `NUMBER TYPE SECRET`, as ntpd reads it. A file that everybody can read is refused.
+    Ntpd,
 }
 
 #[cfg(test)]

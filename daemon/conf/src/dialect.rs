@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
-use crate::explain::Explanation;
+use crate::explain::{Explanation, Fate};
 use crate::include::{ReadError, Reader};
-use crate::{chrony, openntpd};
+use crate::{chrony, ntp, openntpd};
 
 /// Names a language, by the daemon whose language it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,7 +67,7 @@ impl Dialect {
         if has_error
             && let Ok(text) = &files.text
             && let meant = Self::of_text(text)
-            && meant.wrong_lines(text) < self.wrong_lines(text)
+            && meant.wrong_lines(text).0 < self.wrong_lines(text).0
         {
             reading.diagnostics.push(Diagnostic {
                 severity: Severity::Warning,
@@ -84,7 +84,7 @@ impl Dialect {
     fn read_as_it_is(self, path: &str, reader: &dyn Reader) -> Reading {
         match self {
             Self::Chrony => chrony::explain(path, reader),
-            Self::Ntpd => self.refuse(path),
+            Self::Ntpd => ntp::explain(path, reader),
             Self::OpenNtpd => openntpd::read(path, reader),
         }
     }
@@ -98,42 +98,57 @@ impl Dialect {
         }
     }
 
-    /// Says of a language that it cannot be read.
-    fn refuse(self, path: &str) -> Reading {
-        let refusal = Diagnostic {
-            severity: Severity::Error,
-            span: Span::of_file(path.into()),
-            line_text: String::new(),
-            message: format!("the language of {self} is not read by this version"),
-            help: Some("write the configuration as chrony.conf".to_owned()),
-            placed: Placed::Nowhere,
-        };
-        Reading {
-            config: Config::default(),
-            diagnostics: vec![refusal],
-            lines: Vec::new(),
+    /// Reads the configuration at `path` as [`Self::read`] does, without telling what becomes of each line.
+    pub fn parse(self, path: &str, reader: &dyn Reader) -> (Config, Vec<Diagnostic>) {
+        match self {
+            Self::Chrony => chrony::parse(path, reader),
+            Self::Ntpd | Self::OpenNtpd => {
+                let reading = self.read(path, reader);
+                (reading.config, reading.diagnostics)
+            }
         }
     }
 
-    /// Returns the language in which the fewest lines of a text are wrong; of several the first of [`Self::ALL`]. Only
-    /// languages that can be read are tried.
+    /// Reports whether the language has a directive with this word.
+    fn has_directive(self, word: &str) -> bool {
+        match self {
+            Self::Chrony => chrony::Directive::find_or_extension(word).is_some(),
+            Self::Ntpd => ntp::Directive::find(word).is_some(),
+            Self::OpenNtpd => matches!(
+                word,
+                "constraint" | "constraints" | "listen" | "query" | "sensor" | "server" | "servers"
+            ),
+        }
+    }
+
+    /// Returns the language in which the fewest lines of a text begin with a word that it does not have, and in which
+    /// the fewest lines are wrong; of several the first of [`Self::ALL`].
     pub fn of_text(text: &str) -> Self {
-        let readable = [Self::Chrony, Self::OpenNtpd];
-        let fewest = readable
+        let fewest = Self::ALL
             .into_iter()
             .min_by_key(|dialect| dialect.wrong_lines(text));
         fewest.unwrap_or(Self::Chrony)
     }
 
-    /// Returns how many lines of a text are wrong in this language.
-    fn wrong_lines(self, text: &str) -> usize {
+    /// Returns how many lines of a text begin with a word that is none in this language, and how many are wrong.
+    fn wrong_lines(self, text: &str) -> (usize, usize) {
         if self == Self::OpenNtpd {
-            return openntpd::wrong_lines(text);
+            let words = text.lines().filter_map(|line| line.split_whitespace().next());
+            // A word with an equals sign names a macro.
+            let words = words.filter(|word| !word.starts_with('#') && !word.contains('='));
+            let foreign = words.filter(|word| !self.has_directive(word)).count();
+            return (foreign, openntpd::wrong_lines(text));
         }
-        // An empty text fits all, and so does what files that are named say.
+        // What files that are named say fits all.
         let reading = self.read_as_it_is("", &Alone(text));
-        let is_wrong = |found: &&Diagnostic| found.severity > Severity::Warning;
-        reading.diagnostics.iter().filter(is_wrong).count()
+        let count = |is_meant: &dyn Fn(&Explanation) -> bool| {
+            reading.lines.iter().filter(|line| is_meant(line)).count()
+        };
+        let is_foreign = |line: &Explanation| {
+            let word = line.text.split_whitespace().next();
+            word.is_some_and(|word| !self.has_directive(word))
+        };
+        (count(&is_foreign), count(&|line| line.fate == Fate::Refused))
     }
 }
 
@@ -194,7 +209,6 @@ impl Reader for Alone<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::Fate;
     use crate::include::tests::Files;
 
     #[test]
@@ -224,6 +238,31 @@ mod tests {
             Some("/main:1:1: Invalid directive servr")
         );
         assert_eq!(last(Dialect::OpenNtpd, "server a\n"), None);
+    }
+
+    #[test]
+    fn a_text_tells_its_language() {
+        for (text, expected) in [
+            ("", Dialect::Chrony),
+            ("pool a iburst\ndriftfile /d\n", Dialect::Chrony),
+            ("server a nts\n", Dialect::Chrony),
+            ("sever a\n", Dialect::Chrony),
+            ("server a iburst\nmakestep 1 3\nrtcsync\n", Dialect::Chrony),
+            ("server a mipoll 3\nmakestep 1 3\n", Dialect::Chrony),
+            ("server iburst\nrestrict nomodify notrap\n", Dialect::Ntpd),
+            ("server a iburst\nrestrict default ignore\n", Dialect::Ntpd),
+            ("server a preempt\n", Dialect::Ntpd),
+            (
+                "server 127.127.1.0\nfudge 127.127.1.0 stratum 10\n",
+                Dialect::Ntpd,
+            ),
+            ("server a weight 5\n", Dialect::OpenNtpd),
+            ("servers pool.ntp.org", Dialect::OpenNtpd),
+            ("listen on *\nserver a\n", Dialect::OpenNtpd),
+            ("tinker panic 0\nkeys /k\nincludefile /x\n", Dialect::Ntpd),
+        ] {
+            assert_eq!(Dialect::of_text(text), expected, "{text}");
+        }
     }
 
     #[test]

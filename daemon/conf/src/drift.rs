@@ -1,17 +1,33 @@
 //! The drift file: how much faster than it should the oscillator runs, remembered from one start to the next.
 
-/// Reads the frequency and its error bound, ppm; a positive frequency means that the clock gains. What comes behind
-/// the two numbers is not looked at. `None` when they are not there, or are no frequency.
-pub fn parse(text: &str) -> Option<(f64, f64)> {
-    let mut numbers = text.split_whitespace().map_while(|word| word.parse::<f64>().ok());
-    let (frequency_ppm, skew_ppm) = (numbers.next()?, numbers.next()?);
+use crate::config::DriftFormat;
+
+/// The error bound of a frequency that was remembered without one, ppm.
+const SKEW_PPM: f64 = 1.0;
+
+/// Reads the frequency and its error bound, ppm; a positive frequency means that the clock gains.
+///
+/// Two numbers are these two; what comes behind them is not looked at. One number alone is the correction that ntpd and
+/// OpenNTPD keep, which has the other sign, and which chronyd does not take. `None` when there is no number, or it is no
+/// frequency.
+pub fn parse(text: &str, format: DriftFormat) -> Option<(f64, f64)> {
+    let mut words = text.split_whitespace();
+    let frequency_ppm = words.next()?.parse::<f64>().ok()?;
+    let (frequency_ppm, skew_ppm) = match words.next() {
+        Some(skew) => (frequency_ppm, skew.parse::<f64>().ok()?),
+        None if format == DriftFormat::Chrony => return None,
+        None => (-frequency_ppm, SKEW_PPM),
+    };
     let is_drift = frequency_ppm.is_finite() && skew_ppm.is_finite() && skew_ppm >= 0.0;
     is_drift.then_some((frequency_ppm, skew_ppm))
 }
 
-/// Returns the text of a drift file, with the digits that chronyd writes.
-pub fn print(frequency_ppm: f64, skew_ppm: f64) -> String {
-    format!("{frequency_ppm:20.6} {skew_ppm:20.6}\n")
+/// Returns the text of a drift file, with the digits that the original writes.
+pub fn print(frequency_ppm: f64, skew_ppm: f64, format: DriftFormat) -> String {
+    match format {
+        DriftFormat::Chrony => format!("{frequency_ppm:20.6} {skew_ppm:20.6}\n"),
+        DriftFormat::Ntpd => format!("{:.6}\n", -frequency_ppm),
+    }
 }
 
 #[cfg(test)]
@@ -20,16 +36,24 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let text = print(-10.053_497, 0.052_646);
+        let text = print(-10.053_497, 0.052_646, DriftFormat::Chrony);
         assert_eq!(text, "          -10.053497             0.052646\n");
-        assert_eq!(parse(&text), Some((-10.053_497, 0.052_646)));
-        assert_eq!(parse("1 2 of old"), Some((1.0, 2.0)));
+        for format in [DriftFormat::Chrony, DriftFormat::Ntpd] {
+            assert_eq!(parse(&text, format), Some((-10.053_497, 0.052_646)));
+            assert_eq!(parse("1 2 of old", format), Some((1.0, 2.0)));
+        }
+        let text = print(-10.053_497, 0.052_646, DriftFormat::Ntpd);
+        assert_eq!(text, "10.053497\n");
+        assert_eq!(parse(&text, DriftFormat::Ntpd), Some((-10.053_497, SKEW_PPM)));
+        assert_eq!(parse(&text, DriftFormat::Chrony), None);
     }
 
     #[test]
     fn nonsense_is_no_drift() {
-        for text in ["", "1.0", "1.0 x", "nan 1", "1 -1", "inf 1", "x 1 2"] {
-            assert_eq!(parse(text), None, "{text}");
+        for text in ["", "x", "1.0 x", "nan 1", "1 -1", "inf 1", "x 1 2", "nan"] {
+            for format in [DriftFormat::Chrony, DriftFormat::Ntpd] {
+                assert_eq!(parse(text, format), None, "{text}");
+            }
         }
     }
 }

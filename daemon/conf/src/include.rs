@@ -115,7 +115,7 @@ pub fn search(directories: &[&str], suffix: &str, reader: &dyn Reader) -> Vec<St
 }
 
 /// Reports whether a name matches one component of a pattern.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     if name.starts_with('.') && !pattern.starts_with('.') {
         return false;
     }

@@ -1,7 +1,7 @@
 //! Text to meaning and back: the configuration languages of time daemons. No I/O.
 //!
 //! [`config::Config`] is what a daemon is asked to do, whatever language it was asked in.
-//! [`chrony::parse()`] makes one from chrony's language, together with a
+//! [`chrony::parse()`] makes one from chrony's language and [`ntp::parse()`] from ntpd's, together with a
 //! [`diagnostic::Diagnostic`] for every line that the daemon stumbles over; it always returns both.
 //! [`leap_seconds::LeapSeconds`] is what a daemon knows about leap seconds from files, and [`drift`] and [`rtc`] the files of
 //! what it knew about its oscillator and about the machine's real-time clock.
@@ -24,5 +24,7 @@ pub mod drift;
 pub mod explain;
 pub mod include;
 pub mod leap_seconds;
+pub mod ntp;
 pub mod openntpd;
 pub mod rtc;
+mod words;

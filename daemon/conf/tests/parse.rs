@@ -244,7 +244,8 @@ fn directives_of_several_words_are_taken() {
         config.clock.drift_file,
         Some(DriftFile {
             path: "/d".to_owned(),
-            interval_s: 60.0
+            interval_s: 60.0,
+            format: DriftFormat::Chrony,
         })
     );
     assert_eq!(

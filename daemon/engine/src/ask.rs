@@ -54,6 +54,9 @@ impl Engine {
         let Ok(packet) = Packet::decode(bytes) else {
             return false;
         };
+        if self.server.ignores_host(from.ip(), from.port()) {
+            return true;
+        }
         let incoming = Incoming {
             socket,
             from,
@@ -61,7 +64,23 @@ impl Engine {
             received,
             packet,
         };
-        self.ask(now, |sources, tools| sources.datagram(&incoming, tools))
+        let is_answer = self.ask(now, |sources, tools| sources.datagram(&incoming, tools));
+        if is_answer && !self.is_hole_told {
+            self.tell_hole(from);
+        }
+        is_answer
+    }
+
+    /// Says once that answers of a source are taken that a rule would throw away.
+    fn tell_hole(&mut self, from: SocketAddr) {
+        let restrictions = self.server.restrictions.as_ref();
+        if restrictions.is_some_and(|rules| rules.flags(from.ip(), from.port(), true).ignore) {
+            self.is_hole_told = true;
+            let address = from.ip();
+            self.out.info(format!(
+                "Answers of {address} are taken although others there are ignored : it is a source"
+            ));
+        }
     }
 
     /// The timestamp of something that was sent.

@@ -92,6 +92,8 @@ pub struct Engine {
     pub(crate) initial: Option<InitialMeasurement>,
     /// The real-time clock, when it is tracked.
     pub(crate) rtc: Option<RealTimeClock>,
+    /// Whether it was said that answers of sources are taken whatever the rules are.
+    pub(crate) is_hole_told: bool,
 }
 
 impl Engine {
@@ -126,6 +128,7 @@ impl Engine {
             ref_clocks: Vec::new(),
             initial: None,
             rtc: None,
+            is_hole_told: false,
             options,
             config,
         };

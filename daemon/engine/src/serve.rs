@@ -87,8 +87,8 @@ impl Engine {
     /// Opens the sockets for those who may ask, and closes those for whom nobody may.
     pub fn open_for_clients(&mut self) {
         let wanted = [
-            (false, self.server.access.allows_any_ipv4()),
-            (true, self.server.access.allows_any_ipv6()),
+            (false, self.server.allows_any(false)),
+            (true, self.server.allows_any(true)),
         ];
         for (ipv6, wanted) in wanted {
             if wanted {
@@ -128,6 +128,7 @@ impl Engine {
             received_by: received.source,
             now: now.mono,
             random,
+            is_source: self.is_source_of_rule(from.ip()),
         };
         let mut buffer = [0; DATAGRAM_LENGTH_MAX];
         let keys = &self.keys;
@@ -144,6 +145,13 @@ impl Engine {
             from: to,
             bytes,
         });
+    }
+
+    /// Reports whether an address is that of a source, where a rule asks for that.
+    fn is_source_of_rule(&self, address: IpAddr) -> bool {
+        let restrictions = self.server.restrictions.as_ref();
+        let is_asked = restrictions.is_some_and(|restrictions| restrictions.of_sources.is_some());
+        is_asked && self.sources.at(address).is_some()
     }
 
     /// Learns when an answer left.
@@ -222,6 +230,7 @@ pub(crate) fn server(config: &Config, seed: u64) -> Server {
     };
     let mut server = Server::new(log);
     server.rate_limit = config.server.rate_limit;
+    server.restrictions = config.server.restrictions.clone();
     for rule in &config.server.access {
         // The configuration has checked its subnets.
         let _checked = server.access.set(rule);

@@ -15,6 +15,7 @@ pub mod background;
 mod clock;
 mod errno;
 pub mod files;
+mod interface;
 mod number;
 pub mod pid_file;
 mod poll;
@@ -31,6 +32,7 @@ mod time;
 
 pub use clock::{Clock, ClockError, FREQUENCY_MAX_PPM, Reading};
 pub use errno::reason;
+pub use interface::{interface_index, interface_name};
 pub use poll::{Ready, Token, Waiter, Watch};
 pub use random::Random;
 pub use resolver::{ADDRESSES_MAX, AddressFamily, Answer, LookupError, Resolver, look_up};

@@ -3,7 +3,10 @@
 //! Options are single characters, may be written together and may stand between other arguments. What is not an
 //! option is a line of configuration, and such lines replace the configuration file.
 
+use conf::dialect::{Dialect, UnknownDialect};
 use os::AddressFamily;
+
+use crate::identity::Identity;
 
 /// What is asked of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub(crate) enum Invocation {
 pub(crate) struct Arguments {
     /// Which addresses are used (`-4`, `-6`).
     pub family: AddressFamily,
+    /// The language of the configuration (`--dialect`); told from the name and the text if nothing is said.
+    pub dialect: Option<Dialect>,
     /// The configuration file (`-f`), in the place of the usual one.
     pub config_file: Option<String>,
     /// Lines of configuration in the place of a file.
@@ -83,6 +88,9 @@ pub(crate) enum ArgumentError {
     /// The value is no number.
     #[error("Invalid argument {0}")]
     NoNumber(String),
+    /// There is no such language.
+    #[error("{0}")]
+    Dialect(#[from] UnknownDialect),
 }
 
 impl Invocation {
@@ -106,6 +114,14 @@ impl Invocation {
                 Some("-") => {
                     parsed.directives.extend(rest);
                     break;
+                }
+                Some("-dialect") => {
+                    let word = rest.next().ok_or(ArgumentError::Missing('-'))?;
+                    parsed.dialect = Some(word.parse()?);
+                }
+                Some(long) if long.starts_with("-dialect=") => {
+                    let word = long.strip_prefix("-dialect=").unwrap_or_default();
+                    parsed.dialect = Some(word.parse()?);
                 }
                 Some(options) => {
                     let mut options = options.chars();
@@ -187,7 +203,14 @@ fn number<N: std::str::FromStr>(value: String) -> Result<N, ArgumentError> {
 }
 
 /// The text of `--help`.
-pub(crate) fn usage(program: &str, config_file: &str, user: &str) -> String {
+pub(crate) fn usage(program: &str, identity: &Identity) -> String {
+    let Identity {
+        config_file, user, ..
+    } = identity;
+    let dialect = match identity.dialect() {
+        Some(_) => "",
+        None => "  --dialect NAME\tLanguage of the configuration: chrony, ntpd or openntpd\n",
+    };
     format!(
         "\
 Usage: {program} [OPTION]... [DIRECTIVE]...
@@ -214,7 +237,7 @@ Options:
   -m\t\tLock memory
   -x\t\tDon't control clock
   -N FD\t\tNotify supervisor
-  -v, --version\tPrint version and exit
+{dialect}  -v, --version\tPrint version and exit
   -h, --help\tPrint usage and exit
 "
     )
@@ -279,6 +302,16 @@ mod tests {
         assert_eq!(parse("--version"), Ok(Invocation::Version));
         assert_eq!(parse("-px|-h"), Ok(Invocation::Help));
         assert_eq!(parse("-v"), Ok(Invocation::Version));
+    }
+
+    #[test]
+    fn the_language_is_said_with_a_long_option() {
+        assert_eq!(run("-x|--dialect|ntpd|-n").dialect, Some(Dialect::Ntpd));
+        assert_eq!(run("--dialect=openntpd").dialect, Some(Dialect::OpenNtpd));
+        assert_eq!(run("-x").dialect, None);
+        assert_eq!(parse("--dialect"), Err(ArgumentError::Missing('-')));
+        assert!(matches!(parse("--dialect=ntp"), Err(ArgumentError::Dialect(_))));
+        assert_eq!(parse("--dialects=ntp"), Err(ArgumentError::Unknown('-')));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Daemon {
             } => {
                 if let Some(drift) = &hands.config.clock.drift_file {
                     let path = Path::new(&drift.path);
-                    said(&mut hands.log, path, write_drift(path, frequency_ppm, skew_ppm));
+                    said(&mut hands.log, path, write_drift(drift, frequency_ppm, skew_ppm));
                 }
             }
             Output::WriteDump { source, text } => {
@@ -110,10 +110,10 @@ impl Daemon {
                 }
                 self.tell(Input::SourceFiles(sources));
             }
-            Output::ReadKeys => {
-                let keys = keys::load(hands.config.key_file.as_deref(), &mut hands.log);
-                self.tell(Input::Keys(keys));
-            }
+            Output::ReadKeys => match keys::load(&hands.config, &mut hands.log) {
+                Ok(keys) => self.tell(Input::Keys(keys)),
+                Err(refused) => hands.log.warn(&format!("{refused} : the keys stay as they were")),
+            },
             Output::CycleLogs => hands.log_files.close(),
             Output::Ready => self.ready(),
             Output::Exit { status } => return Some(status),

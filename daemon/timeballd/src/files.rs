@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
+use conf::config::{DriftFile, DriftFormat};
 use conf::include::{FILE_LENGTH_MAX, NAMES_MAX, ReadError, Reader};
 use conf::rtc::RtcError;
 use os::files::{read_regular, replace};
@@ -96,20 +97,17 @@ pub(crate) fn make_directory(path: &Path, owner: Option<User>) -> io::Result<()>
 ///
 /// # Errors
 /// What the system says, or `InvalidData`.
-pub(crate) fn read_drift(path: &Path) -> io::Result<(f64, f64)> {
-    conf::drift::parse(&fs::read_to_string(path)?).ok_or_else(|| ErrorKind::InvalidData.into())
+pub(crate) fn read_drift(path: &Path, format: DriftFormat) -> io::Result<(f64, f64)> {
+    conf::drift::parse(&fs::read_to_string(path)?, format).ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
 /// Replaces the drift file.
 ///
 /// # Errors
 /// What the system says.
-pub(crate) fn write_drift(path: &Path, frequency_ppm: f64, skew_ppm: f64) -> io::Result<()> {
-    replace(
-        path,
-        conf::drift::print(frequency_ppm, skew_ppm).as_bytes(),
-        FILE_MODE,
-    )
+pub(crate) fn write_drift(drift: &DriftFile, frequency_ppm: f64, skew_ppm: f64) -> io::Result<()> {
+    let text = conf::drift::print(frequency_ppm, skew_ppm, drift.format);
+    replace(Path::new(&drift.path), text.as_bytes(), FILE_MODE)
 }
 
 /// Replaces the file of what is known about the real-time clock.
@@ -178,17 +176,28 @@ mod tests {
     fn the_drift_survives() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("drift");
-        write_drift(&path, -10.053_497, 0.052_646).unwrap();
-        assert_eq!(read_drift(&path).unwrap(), (-10.053_497, 0.052_646));
+        for (format, skew) in [(DriftFormat::Chrony, 0.052_646), (DriftFormat::Ntpd, 1.0)] {
+            let drift = DriftFile {
+                path: path.to_str().unwrap().to_owned(),
+                interval_s: 3600.0,
+                format,
+            };
+            write_drift(&drift, -10.053_497, 0.052_646).unwrap();
+            assert_eq!(read_drift(&path, format).unwrap(), (-10.053_497, skew));
+        }
     }
 
     #[test]
     fn nonsense_is_no_drift() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("drift");
-        assert_eq!(read_drift(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        let format = DriftFormat::Chrony;
+        assert_eq!(read_drift(&path, format).unwrap_err().kind(), ErrorKind::NotFound);
         fs::write(&path, "1.0 x").unwrap();
-        assert_eq!(read_drift(&path).unwrap_err().kind(), ErrorKind::InvalidData);
+        assert_eq!(
+            read_drift(&path, format).unwrap_err().kind(),
+            ErrorKind::InvalidData
+        );
     }
 
     fn make_pipe(path: &Path) {

@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use conf::config::PathSetting;
+use conf::dialect::Dialect;
+
+use crate::args::{ArgumentError, Invocation};
 
 /// The version of the words that are said under chrony's name: those of this release.
 const CHRONY_VERSION: &str = "4.8";
@@ -72,6 +75,24 @@ impl Identity {
             Some("chronyd") => Self::CHRONYD,
             _ => Self::TIMEBALLD,
         }
+    }
+
+    /// Takes what is asked of the program, if it is asked in the way of the program under this name.
+    ///
+    /// # Errors
+    /// An option that only the program under its own name has.
+    pub(crate) fn takes(&self, invocation: Invocation) -> Result<Invocation, ArgumentError> {
+        match &invocation {
+            Invocation::Run(arguments) if arguments.dialect.is_some() && *self != Self::TIMEBALLD => {
+                Err(ArgumentError::Unknown('-'))
+            }
+            _ => Ok(invocation),
+        }
+    }
+
+    /// The language of the configuration; `None` if it is to be told from the text.
+    pub(crate) fn dialect(&self) -> Option<Dialect> {
+        (*self == Self::CHRONYD).then_some(Dialect::Chrony)
     }
 
     /// The path that a setting means; `None` for none.

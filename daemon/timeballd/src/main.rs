@@ -12,6 +12,7 @@ mod control;
 mod ctl;
 mod files;
 mod identity;
+mod interfaces;
 mod keys;
 mod leap_files;
 mod links;
@@ -40,8 +41,8 @@ fn main() -> ExitCode {
     if identity == Identity::TIMEBALLD && arguments.next_if(|first| first == "ctl").is_some() {
         return ExitCode::from(ctl::main(&identity, arguments));
     }
-    let help = || usage(&program, identity.config_file, identity.user);
-    match Invocation::parse(arguments) {
+    let help = || usage(&program, &identity);
+    match Invocation::parse(arguments).and_then(|invocation| identity.takes(invocation)) {
         Ok(Invocation::Run(arguments)) => ExitCode::from(start::start(&identity, &arguments)),
         Ok(Invocation::Help) => {
             print(&help());
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
             print(&format!("{name} ({project}) version {version} ({FEATURES})\n"));
             ExitCode::SUCCESS
         }
-        Err(error @ ArgumentError::NoNumber(_)) => {
+        Err(error @ (ArgumentError::NoNumber(_) | ArgumentError::Dialect(_))) => {
             Log::to_stderr(threshold(0)).write(Severity::Fatal, &error.to_string());
             ExitCode::FAILURE
         }

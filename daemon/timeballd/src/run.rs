@@ -16,6 +16,7 @@ use os::{
 use units::Mono;
 
 use crate::control::ControlSockets;
+use crate::interfaces::Interfaces;
 use crate::leap_files::LeapFiles;
 use crate::links::Links;
 use crate::log::Log;
@@ -60,6 +61,8 @@ pub(crate) struct Hands {
     pub log: Log,
     /// The logs of measurements.
     pub log_files: LogFiles,
+    /// Where clients are answered.
+    pub interfaces: Interfaces,
     /// Who waits to be told that the daemon is ready.
     pub announcements: Announcements,
     /// What was configured: where things are, and how sockets are made.
@@ -206,6 +209,9 @@ impl Daemon {
         match open.receive(buffer) {
             Ok(Some(datagram)) => {
                 let now = now(&self.hands.clock);
+                if !open.is_connected() && !self.hands.interfaces.answers(&datagram, now.mono) {
+                    return;
+                }
                 let received = match datagram.stamp {
                     Some(at) => Stamp {
                         at,

@@ -5,8 +5,10 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use conf::config::{Config, Family, LogKind, PathSetting, RefClockDriver};
+use conf::config::{Config, DriftFile, Family, LogKind, PathSetting, RefClockDriver};
 use conf::diagnostic::{Diagnostic, Severity as Weight};
+use conf::dialect::Dialect;
+use conf::include::{ReadError, Reader};
 use engine::io::Severity;
 use engine::rtc::RtcStart;
 use engine::{Engine, Options};
@@ -21,6 +23,7 @@ use crate::confinement;
 use crate::control::ControlSockets;
 use crate::files::{ConfigurationFiles, make_directory, read_drift};
 use crate::identity::{FEATURES, Identity};
+use crate::interfaces::Interfaces;
 use crate::keys;
 use crate::leap_files::LeapFiles;
 use crate::links::Links;
@@ -34,6 +37,9 @@ use crate::run::{Daemon, Hands, now};
 /// The first second of the NTP era window, Unix seconds: 1976-01-01. Servers' times are taken to be in the 2^32
 /// seconds from there on, until 2112.
 const ERA_START_S: i64 = 189_302_400;
+
+/// The error bound of a frequency that an operator has said, ppm.
+const SAID_SKEW_PPM: f64 = 1.0;
 
 /// Why the daemon cannot run, in the words that are logged.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +59,9 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
     if arguments.print {
         return print_configuration(identity, arguments);
     }
-    let (config, problems) = read_configuration(identity, arguments);
+    let text = ConfigurationText::find(identity, arguments);
+    let (config, problems) = text.parse(arguments);
+    let arguments = &with_settings(arguments, &config);
     if let Err(fatal) = check_user(identity, arguments) {
         return refuse(arguments, &fatal);
     }
@@ -77,7 +85,8 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
     };
     let (name, version) = (identity.name, identity.version);
     log.info(&format!("{name} version {version} starting ({FEATURES})"));
-    match prepare(identity, arguments, config, &problems, &mut log) {
+    let reported = report(&problems, text.dialect, &mut log);
+    match reported.and_then(|()| prepare(identity, arguments, config, &mut log)) {
         Ok(prepared) => prepared.run(log, announcements, name),
         Err(fatal) => {
             log.write(Severity::Fatal, &fatal.0);
@@ -109,10 +118,8 @@ fn prepare(
     identity: &Identity,
     arguments: &Arguments,
     mut config: Config,
-    problems: &[Diagnostic],
     log: &mut Log,
 ) -> Result<Prepared, Fatal> {
-    report(problems, log)?;
     adapt(&mut config, arguments);
     let user = find_user(identity, arguments, &config)?;
     let pid_file = match Identity::path(&config.process.pid_file, identity.pid_file) {
@@ -131,7 +138,7 @@ fn prepare(
     let mut control = ControlSockets::open(&config.control, log);
     let metrics = open_metrics(&config, log);
     let ref_clocks = open_ref_clocks(&config)?;
-    let keys = keys::load(config.key_file.as_deref(), log);
+    let keys = keys::load(&config, log).map_err(Fatal)?;
     set_scheduling(arguments, &config, log);
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
     confinement::enter(user, identity, arguments, &config, log).map_err(Fatal)?;
@@ -146,11 +153,13 @@ fn prepare(
     {
         return Err(Fatal("Nothing to do".to_owned()));
     }
-    let drift = config
-        .clock
-        .drift_file
-        .as_ref()
-        .and_then(|drift| known_drift(Path::new(&drift.path), log));
+    let said = config.clock.initial_frequency_ppm;
+    let drift = said
+        .map(|frequency_ppm| (frequency_ppm, SAID_SKEW_PPM))
+        .or_else(|| {
+            let drift = config.clock.drift_file.as_ref()?;
+            known_drift(drift, log)
+        });
     signals::install().map_err(|error| fatal("Could not handle signals", &error))?;
     let waiter = Waiter::new().map_err(|error| fatal("Could not make a timer", &error))?;
     let leap_files = LeapFiles::read(&config.leap, now(&clock), log);
@@ -184,7 +193,7 @@ fn prepare(
 
 impl Prepared {
     /// Runs the engine until it ends, and returns the exit status.
-    fn run(self, log: Log, announcements: Announcements, name: &str) -> u8 {
+    fn run(self, mut log: Log, announcements: Announcements, name: &str) -> u8 {
         let now = now(&self.clock);
         // Without random numbers nothing can be asked in a way that others cannot answer for the server.
         let mut random = Random::default();
@@ -200,6 +209,7 @@ impl Prepared {
             leap_files: self.leap_files,
             resolver: Resolver::new(self.arguments.family),
             links: Links::default(),
+            interfaces: Interfaces::new(self.config.server.interfaces.clone(), &mut log),
             log,
             log_files: LogFiles::new(&self.config.logs),
             announcements,
@@ -231,43 +241,166 @@ impl Prepared {
     }
 }
 
-/// Reads the configuration, from the arguments or from the file.
-fn read_configuration(identity: &Identity, arguments: &Arguments) -> (Config, Vec<Diagnostic>) {
-    if arguments.directives.is_empty() {
-        conf::chrony::parse(config_file(identity, arguments), &ConfigurationFiles)
-    } else {
-        conf::chrony::parse_arguments(&arguments.directives, &ConfigurationFiles)
+/// The configuration before it is read: once, because it may come through a pipe.
+struct ConfigurationText {
+    dialect: Dialect,
+    /// Where it comes from; empty for arguments of the program.
+    path: String,
+    content: Result<String, ReadError>,
+}
+
+impl ConfigurationText {
+    /// Finds the configuration that is meant, and its language: that which was said, or else that of the name, or else
+    /// that of the text.
+    fn find(identity: &Identity, arguments: &Arguments) -> Self {
+        let said = arguments.dialect.or(identity.dialect());
+        if !arguments.directives.is_empty() {
+            return Self {
+                dialect: said.unwrap_or(Dialect::Chrony),
+                path: String::new(),
+                content: Ok(arguments.directives.join("\n")),
+            };
+        }
+        let path = arguments.config_file.as_deref().unwrap_or(identity.config_file);
+        let content = ConfigurationFiles.read_file(path);
+        let told = || Dialect::of_text(content.as_deref().unwrap_or_default());
+        Self {
+            dialect: said.unwrap_or_else(told),
+            path: path.to_owned(),
+            content,
+        }
+    }
+
+    /// Reads it, from the arguments or from the file.
+    fn parse(&self, arguments: &Arguments) -> (Config, Vec<Diagnostic>) {
+        match self.dialect {
+            Dialect::Chrony if self.path.is_empty() => {
+                conf::chrony::parse_arguments(&arguments.directives, self)
+            }
+            dialect => dialect.parse(&self.path, self),
+        }
     }
 }
 
-/// Prints the configuration as it is understood, as far as it is.
+impl Reader for ConfigurationText {
+    fn read_file(&self, path: &str) -> Result<String, ReadError> {
+        if path == self.path {
+            self.content.clone()
+        } else {
+            ConfigurationFiles.read_file(path)
+        }
+    }
+
+    fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
+        ConfigurationFiles.list_dir(path)
+    }
+}
+
+/// Prints the configuration as it is understood, as far as it is: in chrony's language, whatever it is written in.
 fn print_configuration(identity: &Identity, arguments: &Arguments) -> u8 {
+    let text = ConfigurationText::find(identity, arguments);
+    if text.dialect != Dialect::Chrony {
+        return print_translation(&text);
+    }
     let (text, problems) = if arguments.directives.is_empty() {
-        conf::chrony::print(config_file(identity, arguments), &ConfigurationFiles)
+        conf::chrony::print(&text.path, &text)
     } else {
-        conf::chrony::print_arguments(&arguments.directives, &ConfigurationFiles)
+        conf::chrony::print_arguments(&arguments.directives, &text)
     };
     // Whoever stops reading has seen enough.
     let _ = io::stdout().write_all(text.as_bytes());
     let mut log = Log::to_stderr(threshold(arguments.log_level));
-    match report(&problems, &mut log) {
+    match report(&problems, Dialect::Chrony, &mut log) {
         Ok(()) => 0,
         Err(fatal) => refuse(arguments, &fatal),
     }
 }
 
-/// The configuration file that is meant.
-fn config_file<'a>(identity: &Identity, arguments: &'a Arguments) -> &'a str {
-    arguments.config_file.as_deref().unwrap_or(identity.config_file)
+/// Prints what a configuration in another language amounts to in chrony's, and all that is wrong with it, with the
+/// lines. It is right if no line of it is left out.
+fn print_translation(text: &ConfigurationText) -> u8 {
+    let reading = text.dialect.read(&text.path, text);
+    let mut translation = String::new();
+    for line in &reading.lines {
+        for chrony in &line.chrony {
+            translation.push_str(chrony);
+            translation.push('\n');
+        }
+    }
+    let _ = io::stdout().write_all(translation.as_bytes());
+    for problem in &reading.diagnostics {
+        let weight = weight(problem.severity);
+        let span = &problem.span;
+        let shown = problem.to_string();
+        let place = format!("{span}: ");
+        let shown = shown.strip_prefix(&place).unwrap_or(&shown);
+        say(&format!("{span}: {weight}: {shown}"));
+    }
+    let is_wrong = |problem: &Diagnostic| problem.severity > Weight::Warning;
+    u8::from(reading.diagnostics.iter().any(is_wrong))
 }
 
-/// Logs what is wrong with the configuration, up to what the daemon cannot start with.
-fn report(problems: &[Diagnostic], log: &mut Log) -> Result<(), Fatal> {
+/// How a problem is called in messages.
+const fn weight(severity: Weight) -> &'static str {
+    match severity {
+        Weight::Warning => "warning",
+        Weight::Skipped | Weight::Error => "error",
+    }
+}
+
+/// What is asked of the daemon, by its arguments and by those settings that others have as arguments.
+fn with_settings(arguments: &Arguments, config: &Config) -> Arguments {
+    let log_file = arguments.log_file.clone();
+    let is_silent = arguments.logs_to_stderr();
+    let configured = config.process.log_file.clone().filter(|_| !is_silent);
+    Arguments {
+        observe: arguments.observe || config.clock.observe,
+        log_file: log_file.or(configured),
+        ..arguments.clone()
+    }
+}
+
+/// Logs what is wrong with the configuration, and says whether the daemon cannot start with it. chronyd says nothing
+/// after the first error.
+fn report(problems: &[Diagnostic], dialect: Dialect, log: &mut Log) -> Result<(), Fatal> {
+    if dialect == Dialect::Ntpd {
+        return report_all(problems, log);
+    }
     for problem in problems {
         match problem.severity {
             Weight::Error => return Err(Fatal(problem.as_original())),
             Weight::Warning | Weight::Skipped => log.warn(&problem.as_original()),
         }
+    }
+    Ok(())
+}
+
+/// Logs everything that is wrong, with its place and what to do about it.
+fn report_all(problems: &[Diagnostic], log: &mut Log) -> Result<(), Fatal> {
+    let mut errors = 0;
+    for problem in problems {
+        let Diagnostic {
+            severity,
+            span,
+            message,
+            help,
+            ..
+        } = problem;
+        let help = help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        let line = format!("{span}: {}: {message}{help}", weight(*severity));
+        match severity {
+            Weight::Warning => log.warn(&line),
+            Weight::Skipped => log.write(Severity::Error, &line),
+            Weight::Error => {
+                errors += 1;
+                log.write(Severity::Error, &line);
+            }
+        }
+    }
+    if errors > 0 {
+        return Err(Fatal(format!(
+            "Not started : {errors} of these errors would let others do what they shall not"
+        )));
     }
     Ok(())
 }
@@ -314,6 +447,7 @@ fn adapt(config: &mut Config, arguments: &Arguments) {
     if arguments.once.is_some() {
         // Nobody is answered by a daemon that ends in some seconds; with -Q it does not even say that it is there.
         config.server.access.clear();
+        config.server.restrictions = None;
         config.server.broadcasts.clear();
         config.control.port = 0;
         config.control.socket = PathSetting::Disabled;
@@ -469,10 +603,10 @@ fn set_scheduling(arguments: &Arguments, config: &Config, log: &mut Log) {
 }
 
 /// Reads the drift file and says what it says.
-fn known_drift(path: &Path, log: &mut Log) -> Option<(f64, f64)> {
-    match read_drift(path) {
+fn known_drift(drift: &DriftFile, log: &mut Log) -> Option<(f64, f64)> {
+    let path = &drift.path;
+    match read_drift(Path::new(path), drift.format) {
         Ok((frequency, skew)) => {
-            let path = path.display();
             log.info(&format!(
                 "Frequency {frequency:.3} +/- {skew:.3} ppm read from {path}"
             ));
@@ -481,8 +615,7 @@ fn known_drift(path: &Path, log: &mut Log) -> Option<(f64, f64)> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(_) => {
             log.warn(&format!(
-                "Could not read valid frequency and skew from driftfile {}",
-                path.display()
+                "Could not read valid frequency and skew from driftfile {path}"
             ));
             None
         }

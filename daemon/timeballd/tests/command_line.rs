@@ -61,9 +61,16 @@ fn help_names_the_files_of_the_name() {
         help.starts_with("Usage: chronyd [OPTION]... [DIRECTIVE]...\n\nOptions:\n  -4\t\t"),
         "{help}"
     );
-    assert!(help.contains("(/etc/chrony/chrony.conf)"), "{help}");
+    assert!(
+        help.contains("(/etc/chrony/chrony.conf)") && !help.contains("--dialect"),
+        "{help}"
+    );
     let (_, help, _) = run("timeballd", &["--help"]);
     assert!(help.contains("(/etc/timeball/timeballd.conf)"), "{help}");
+    assert!(
+        help.contains("\n  --dialect NAME\tLanguage of the configuration: "),
+        "{help}"
+    );
 }
 
 #[test]
@@ -223,4 +230,50 @@ fn a_daemon_that_runs_already_is_named() {
     let last = error.lines().last().unwrap();
     let expected = format!("Fatal error : Another chronyd may already be running (pid=1), check {path}");
     assert_eq!(last, expected);
+}
+
+#[test]
+fn an_ntp_conf_is_recognised_and_printed_in_chronys_language() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ntp.conf");
+    let path = file.to_str().unwrap();
+    fs::write(
+        &file,
+        "pool a iburst\nserver iburst\nrestrict 10.1.0.0/16 noserve\n",
+    )
+    .unwrap();
+    let (status, printed, said) = run("timeballd", &["-p", "-f", path]);
+    assert_eq!(status, 1);
+    assert!(
+        printed.ends_with("pool a iburst maxsources 9\ndeny 10.1.0.0/16\n"),
+        "{printed}"
+    );
+    let expected = format!(
+        "{path}:2:8: error: missing address after \"server\" (\"iburst\" is an option)\n  server iburst\n         ^^^^^^\n"
+    );
+    assert!(said.starts_with(&expected), "{said}");
+    // What is only skipped keeps nobody from starting, and what is about access does.
+    let start = |text: &str| {
+        fs::write(&file, text).unwrap();
+        run("timeballd", &["-Q", "-t", "1", "--dialect", "ntpd", "-f", path])
+    };
+    let (status, _, said) = start("server iburst\nrestrict default ignore\n");
+    assert!(
+        said.contains("error: missing address") && said.contains("Timeout reached"),
+        "{said}"
+    );
+    assert_eq!(status, 1);
+    let (status, _, said) = start("server 192.0.2.1\nrestrict nomodify\n");
+    assert_eq!(status, 1);
+    let end = "Fatal error : Not started : 1 of these errors would let others do what they shall not\n";
+    assert!(said.ends_with(end), "{said}");
+}
+
+#[test]
+fn the_language_can_be_said_under_its_own_name_only() {
+    let (status, _, said) = run("timeballd", &["--dialect", "ntp", "-p"]);
+    let expected = "Fatal error : unknown dialect ntp; it is one of chrony, ntpd and openntpd\n";
+    assert_eq!((status, said.as_str()), (1, expected));
+    let (status, _, said) = run("chronyd", &["--dialect", "ntpd", "-p"]);
+    assert_eq!((status, said.as_str()), (1, "chronyd: invalid option -- '-'\n"));
 }

@@ -48,6 +48,28 @@ impl Subnet {
         (length <= Self::length_max(address)).then_some(Self::Prefix { address, length })
     }
 
+    /// Reports whether an address is in it; of a name nobody knows here.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Prefix {
+                address: prefix,
+                length,
+            } => match (prefix, address) {
+                (IpAddr::V4(prefix), IpAddr::V4(address)) => {
+                    let differing = prefix.to_bits() ^ address.to_bits();
+                    differing.leading_zeros() >= u32::from(*length)
+                }
+                (IpAddr::V6(prefix), IpAddr::V6(address)) => {
+                    let differing = prefix.to_bits() ^ address.to_bits();
+                    differing.leading_zeros() >= u32::from(*length)
+                }
+                _ => false,
+            },
+            Self::Name(_) => false,
+        }
+    }
+
     /// Returns the length of a prefix that is one address of this family.
     pub const fn length_max(address: IpAddr) -> u8 {
         match address {

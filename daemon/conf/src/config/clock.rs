@@ -63,8 +63,13 @@ pub enum AuthSelectMode {
 /// Says how the clock is corrected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clock {
+    /// Whether it is only measured and never corrected; default off.
+    pub observe: bool,
     /// Where the frequency is remembered; default nowhere.
     pub drift_file: Option<DriftFile>,
+    /// The frequency with which the daemon starts, ppm, whatever was remembered: by how much the clock gains; default
+    /// none.
+    pub initial_frequency_ppm: Option<f64>,
     /// Frequencies for when sources are lost; default off.
     pub fallback_drift: Option<FallbackDrift>,
     /// When the clock is stepped; default never.
@@ -91,7 +96,9 @@ pub struct Clock {
 impl Default for Clock {
     fn default() -> Self {
         Self {
+            observe: false,
             drift_file: None,
+            initial_frequency_ppm: None,
             fallback_drift: None,
             make_step: None,
             max_change: None,
@@ -113,6 +120,18 @@ pub struct DriftFile {
     pub path: String,
     /// The least time between two writes, seconds; default 3600.
     pub interval_s: f64,
+    /// How it is written; what is read is told apart by itself.
+    pub format: DriftFormat,
+}
+
+/// Says what a drift file has in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum DriftFormat {
+    /// By how much the clock gains and the error of that, ppm, as chronyd writes it.
+    #[default]
+    Chrony,
+    /// The correction of the frequency, ppm, as ntpd writes it: positive when the clock loses.
+    Ntpd,
 }
 
 /// Says over which times the frequency is averaged for when sources are lost.

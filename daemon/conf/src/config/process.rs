@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 pub struct Process {
     /// The file with its id; default where the program under this name has it.
     pub pid_file: PathSetting,
+    /// The file to which it logs; default the system's log.
+    pub log_file: Option<String>,
     /// The user it becomes; default that of the program under this name.
     pub user: Option<String>,
     /// The priority of its real-time scheduling, 0…100; default 0, which is none.

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::access::AccessRule;
 use super::clock::TimeSmoothing;
+use super::interface::InterfaceRule;
+use super::restrict::Restrictions;
 
 /// Says from where servers are asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +51,10 @@ pub struct Server {
     pub bind_device: Option<String>,
     /// Who may ask, in the order of the lines; default nobody.
     pub access: Vec<AccessRule>,
+    /// Who may do what, in the place of `access`; default none, and then `access` counts.
+    pub restrictions: Option<Restrictions>,
+    /// Where they may ask, beside what the sockets are bound to; default everywhere.
+    pub interfaces: Vec<InterfaceRule>,
     /// How often one client is answered; default always.
     pub rate_limit: Option<RateLimit>,
     /// What is remembered about clients.
@@ -67,6 +73,8 @@ impl Default for Server {
             bind_ipv6: None,
             bind_device: None,
             access: Vec::new(),
+            restrictions: None,
+            interfaces: Vec::new(),
             rate_limit: None,
             client_log: ClientLog::default(),
             smoothing: None,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use conf::config::{AccessRule, Subnet};
+use conf::config::{AccessRule, RestrictFlags, Subnet};
 use units::Mono;
 
 use crate::Engine;
@@ -27,11 +27,20 @@ pub enum Whom {
 #[derive(Debug, Clone)]
 pub(super) struct NamedRule {
     lookup: LookupId,
-    whom: Whom,
-    rule: AccessRule,
+    name: String,
+    rule: Waiting,
     /// How often its name could not be looked up.
     failures: i32,
     is_under_way: bool,
+}
+
+/// What a rule says of the address of its name.
+#[derive(Debug, Clone)]
+enum Waiting {
+    /// Whether the first address may ask; the subnet is that of the name.
+    Access(Whom, AccessRule),
+    /// What all its addresses may not do.
+    Restriction { ntp_port: bool, flags: RestrictFlags },
 }
 
 impl Engine {
@@ -42,7 +51,7 @@ impl Engine {
     pub fn set_access(&mut self, whom: Whom, rule: &AccessRule) -> Result<(), AccessError> {
         match whom {
             Whom::NtpClients => {
-                self.server.access.set(rule)?;
+                self.server.set_access(rule)?;
                 self.open_for_clients();
             }
             Whom::Commanders => self.control.access.set(rule)?,
@@ -58,18 +67,21 @@ impl Engine {
             .server
             .access
             .iter()
-            .map(|rule| (Whom::NtpClients, rule));
+            .map(|rule| (&rule.subnet, Waiting::Access(Whom::NtpClients, rule.clone())));
         let of_commanders = self
             .config
             .control
             .access
             .iter()
-            .map(|rule| (Whom::Commanders, rule));
+            .map(|rule| (&rule.subnet, Waiting::Access(Whom::Commanders, rule.clone())));
+        let restrictions = self.config.server.restrictions.iter();
+        let restrictions = restrictions.flat_map(|all| &all.rules).map(|rule| {
+            let (ntp_port, flags) = (rule.ntp_port, rule.flags);
+            (&rule.subnet, Waiting::Restriction { ntp_port, flags })
+        });
         let mut number = LAST_LOOKUP;
-        for (whom, rule) in of_clients.chain(of_commanders) {
-            let Subnet::Name(name) = &rule.subnet else {
-                continue;
-            };
+        for (subnet, rule) in of_clients.chain(of_commanders).chain(restrictions) {
+            let Subnet::Name(name) = subnet else { continue };
             let lookup = LookupId(number);
             number = number.wrapping_sub(1);
             self.out.push(Output::Resolve {
@@ -78,8 +90,8 @@ impl Engine {
             });
             self.control.named_rules.push(NamedRule {
                 lookup,
-                whom,
-                rule: rule.clone(),
+                name: name.clone(),
+                rule,
                 failures: 0,
                 is_under_way: true,
             });
@@ -89,18 +101,18 @@ impl Engine {
     /// Asks again for the addresses of names in rules that have none yet.
     pub(crate) fn look_up_rules_again(&mut self) {
         for named in &mut self.control.named_rules {
-            if let (false, Subnet::Name(name)) = (named.is_under_way, &named.rule.subnet) {
+            if !named.is_under_way {
                 named.is_under_way = true;
                 self.out.push(Output::Resolve {
                     lookup: named.lookup,
-                    name: name.clone(),
+                    name: named.name.clone(),
                 });
             }
         }
     }
 
-    /// A name has been looked up; says whether it was that of a rule, which is about the first address. A name
-    /// without an address is tried again for ever.
+    /// A name has been looked up; says whether it was that of a rule. A name without an address is tried again for
+    /// ever.
     pub(crate) fn rule_resolved(
         &mut self,
         now: Mono,
@@ -112,19 +124,14 @@ impl Engine {
             return false;
         };
         named.is_under_way = false;
-        let NamedRule { whom, rule, .. } = named.clone();
-        let address = answer
-            .as_ref()
-            .ok()
-            .and_then(|addresses| addresses.first().copied());
-        let subnet = address.and_then(|address| Subnet::prefix(address, Subnet::length_max(address)));
-        if let Some(subnet) = subnet {
-            // A rule about one whole address is always taken.
-            let _taken = self.set_access(whom, &AccessRule { subnet, ..rule });
+        let NamedRule { name, rule, .. } = named.clone();
+        let addresses = answer.as_deref().unwrap_or_default();
+        if !addresses.is_empty() {
             self.control.named_rules.retain(|named| named.lookup != lookup);
+            self.set_named(&rule, addresses);
             return true;
         }
-        if let (0, Subnet::Name(name)) = (named.failures, &rule.subnet) {
+        if named.failures == 0 {
             self.out.warn(format!(
                 "Could not look up {name}: the rule about it has no effect until its name has an address"
             ));
@@ -137,5 +144,36 @@ impl Engine {
             .map_or(at, |planned| planned.min(at));
         self.timers.set(Timer::Rules, at);
         true
+    }
+
+    /// Takes a rule about a name whose addresses are known.
+    fn set_named(&mut self, rule: &Waiting, addresses: &[IpAddr]) {
+        let hosts = addresses.iter().map(|address| Subnet::Prefix {
+            address: *address,
+            length: Subnet::length_max(*address),
+        });
+        match rule {
+            Waiting::Access(whom, rule) => {
+                for subnet in hosts.take(1) {
+                    // A rule about one whole address is always taken.
+                    let _taken = self.set_access(
+                        *whom,
+                        &AccessRule {
+                            subnet,
+                            ..rule.clone()
+                        },
+                    );
+                }
+            }
+            Waiting::Restriction { ntp_port, flags } => {
+                let Some(restrictions) = &mut self.server.restrictions else {
+                    return;
+                };
+                for subnet in hosts {
+                    restrictions.entry(&subnet, *ntp_port).set_all(*flags, true);
+                }
+                self.open_for_clients();
+            }
+        }
     }
 }

@@ -10,11 +10,12 @@ pub mod client_log;
 pub mod interleave;
 pub mod rate_limit;
 pub mod reply;
+mod restrict;
 mod statistics;
 
 use std::net::{IpAddr, SocketAddr};
 
-use conf::config::RateLimit;
+use conf::config::{RateLimit, Restrictions};
 use units::{Mono, NtpTimestamp, PollInterval};
 use wire::ntp::auth::Key;
 use wire::ntp::{Header, KissCode, Packet};
@@ -31,8 +32,10 @@ pub use statistics::{StampCounts, Statistics};
 /// Holds everything that answers depend on, except the state of our clock.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// Who may ask.
+    /// Who may ask, where there are no `restrictions`.
     pub access: Access,
+    /// Who may do what.
+    pub restrictions: Option<Restrictions>,
     /// How often one client is answered; `None`: always. Without a client log it has no effect.
     pub rate_limit: Option<RateLimit>,
     /// What was counted.
@@ -56,6 +59,8 @@ pub struct Question<'a> {
     pub now: Mono,
     /// Random bits.
     pub random: u8,
+    /// Whether the sender's address is that of one of our sources.
+    pub is_source: bool,
 }
 
 /// Why nothing is sent.
@@ -82,6 +87,7 @@ impl Server {
     pub fn new(log: Option<ClientLog>) -> Self {
         Self {
             access: Access::new(),
+            restrictions: None,
             rate_limit: None,
             statistics: Statistics::default(),
             interleave: log.as_ref().map(|log| Interleave::new(log.most())),
@@ -106,15 +112,14 @@ impl Server {
         let request = &question.packet.header;
         let mode = reply::answer_mode(request, question.from.port()).ok_or(Silence::NotARequest)?;
         let from = question.from.ip();
-        if !self.access.is_allowed(from) {
-            return Err(Silence::Denied);
-        }
-        let limit = self.rate_limit;
+        let terms = self.terms(question).ok_or(Silence::Denied)?;
+        let limit = terms.limit;
         let ruling = self.note_request(from, Service::Ntp, question.now, limit.as_ref(), question.random);
         if ruling == Ruling::Drop {
             return Err(Silence::RateLimited);
         }
         let key = match reply::prove(&question.packet, find_key) {
+            Proof::None if terms.only_authenticated => return Err(Silence::Unauthenticated),
             Proof::None => None,
             Proof::Key(key) => Some(key),
             Proof::Failed => return Err(Silence::Unauthenticated),

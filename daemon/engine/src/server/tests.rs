@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use conf::config::{AccessRule, Subnet, Verdict};
+use conf::config::{AccessRule, RestrictFlags, Restrictions, Subnet, Verdict};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use units::{Leap, NtpShort, ReferenceId, Stratum};
@@ -71,6 +71,7 @@ fn ask(server: &mut Server, bytes: &[u8], now_s: i64) -> Result<Vec<u8>, Silence
         received_by: StampSource::Kernel,
         now: Mono(now_s * 1_000_000_000),
         random: 0xff,
+        is_source: false,
     };
     let mut out = [0; 200];
     let keys = keys();
@@ -198,6 +199,7 @@ fn answers_are_limited_and_kisses_sent() {
         received_by: StampSource::Daemon,
         now: Mono(13_000_000_000),
         random: 0x0f,
+        is_source: false,
     };
     let mut out = [0; 48];
     assert_eq!(server.answer(&question, &STATE, |_| None, &mut out), Ok(48));
@@ -247,6 +249,163 @@ fn without_a_log_everything_is_answered_in_the_basic_mode() {
     }
     assert_eq!(server.statistics.ntp_hits, 50);
     assert!(server.log().is_none() && server.interleave().is_none());
+}
+
+/// What becomes of a request of this version and with this key, and of one of a source, where one rule has these flags.
+fn under(
+    flags: RestrictFlags,
+    version: Version,
+    key: Option<&Key>,
+    is_source: bool,
+    random: u8,
+) -> Result<(), Silence> {
+    let mut server = server();
+    let mut restrictions = Restrictions::default();
+    let all = Subnet::Prefix {
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        length: 0,
+    };
+    *restrictions.entry(&all, false) = flags;
+    restrictions.of_sources = Some(RestrictFlags {
+        nomodify: true,
+        ..RestrictFlags::default()
+    });
+    server.restrictions = Some(restrictions);
+    let bytes = request(version, key);
+    let Ok(Datagram::Packet(packet)) = Datagram::decode(&bytes) else {
+        return Err(Silence::NotARequest);
+    };
+    let at = NtpTimestamp(0xeeac_0000 << 32);
+    let question = Question {
+        packet,
+        from: FROM,
+        at: Moments {
+            received: at,
+            sent: NtpTimestamp(at.0 + 500),
+        },
+        received_by: StampSource::Kernel,
+        now: Mono(1_000_000_000),
+        random,
+        is_source,
+    };
+    let keys = keys();
+    let find_key = |id| keys.iter().find(|key| key.id() == id);
+    server
+        .answer(&question, &STATE, find_key, &mut [0; 200])
+        .map(|_| ())
+}
+
+#[test]
+fn each_flag_keeps_from_what_it_says() {
+    let sha1 = key(2, Algorithm::Sha1);
+    let (v3, v4) = (Version::V3, Version::V4);
+    let (yes, denied, forged) = (Ok(()), Err(Silence::Denied), Err(Silence::Unauthenticated));
+    // The flag, and what becomes of a request in version 4, in version 3, with a key, and of one of a source.
+    let rows: [(&str, [Result<(), Silence>; 4]); 10] = [
+        ("", [yes, yes, yes, yes]),
+        ("ignore", [denied, denied, denied, yes]),
+        ("noserve", [denied, denied, denied, denied]),
+        ("notrust", [forged, forged, yes, yes]),
+        ("version", [yes, denied, yes, yes]),
+        ("noquery", [yes, yes, yes, yes]),
+        ("nomodify", [yes, yes, yes, yes]),
+        ("nomrulist", [yes, yes, yes, yes]),
+        ("limited", [yes, yes, yes, yes]),
+        ("kod", [yes, yes, yes, yes]),
+    ];
+    for (word, expected) in rows {
+        let flags = RestrictFlags {
+            ignore: word == "ignore",
+            noserve: word == "noserve",
+            notrust: word == "notrust",
+            version: word == "version",
+            limited: word == "limited",
+            kod: word == "kod",
+            noquery: word == "noquery",
+            nomodify: word == "nomodify",
+            nomrulist: word == "nomrulist",
+            flake: false,
+        };
+        let found = [
+            under(flags, v4, None, false, 0xff),
+            under(flags, v3, None, false, 0xff),
+            under(flags, v4, Some(&sha1), false, 0xff),
+            under(flags, v4, None, true, 0xff),
+        ];
+        assert_eq!(found, expected, "{word}");
+    }
+    let flake = RestrictFlags {
+        flake: true,
+        ..RestrictFlags::default()
+    };
+    let dropped = (0..=u8::MAX).filter(|random| under(flake, v4, None, false, *random).is_err());
+    assert_eq!(dropped.count(), 26);
+}
+
+#[test]
+fn only_the_limited_are_limited_and_only_some_get_kisses() {
+    for (limited, kod, expected) in [(false, true, 100), (true, false, 20), (true, true, 20)] {
+        let mut server = server();
+        server.rate_limit = Some(RateLimit {
+            interval: 0,
+            burst: 20,
+            leak: 4,
+            kod: 2,
+        });
+        let mut restrictions = Restrictions::default();
+        let all = Subnet::Prefix {
+            address: Ipv4Addr::UNSPECIFIED.into(),
+            length: 0,
+        };
+        let flags = restrictions.entry(&all, false);
+        (flags.limited, flags.kod) = (limited, kod);
+        server.restrictions = Some(restrictions);
+        let answers = (0..100).filter(|_| ask(&mut server, &request(Version::V4, None), 1).is_ok());
+        assert_eq!(answers.count(), expected, "{limited} {kod}");
+    }
+}
+
+#[test]
+fn operators_let_in_and_shut_out_by_the_same_rules() {
+    let mut server = server();
+    let mut restrictions = Restrictions::default();
+    let net = |address: [u8; 4], length| Subnet::Prefix {
+        address: Ipv4Addr::from(address).into(),
+        length,
+    };
+    *restrictions.entry(&net([0, 0, 0, 0], 0), false) = RestrictFlags {
+        ignore: true,
+        noquery: true,
+        ..RestrictFlags::default()
+    };
+    restrictions.entry(&net([10, 0, 0, 0], 8), false).noserve = true;
+    server.restrictions = Some(restrictions);
+    let allowed = |server: &Server| {
+        let hosts = [[10, 1, 1, 1], [192, 0, 2, 1]];
+        hosts.map(|host| server.is_allowed(Ipv4Addr::from(host).into()))
+    };
+    let rule = |verdict, all, subnet| AccessRule { verdict, all, subnet };
+    assert_eq!(allowed(&server), [false, false]);
+    assert!(server.allows_any(false) && !server.allows_any(true));
+    assert!(!server.ignores_host(Ipv4Addr::new(192, 0, 2, 1).into(), 123));
+    server
+        .set_access(&rule(Verdict::Allow, false, Subnet::Everyone))
+        .unwrap();
+    assert_eq!(allowed(&server), [false, true]);
+    server
+        .set_access(&rule(Verdict::Allow, true, Subnet::Everyone))
+        .unwrap();
+    assert_eq!(allowed(&server), [true, true]);
+    server
+        .set_access(&rule(Verdict::Deny, false, net([192, 0, 2, 1], 32)))
+        .unwrap();
+    assert_eq!(allowed(&server), [true, false]);
+    let kept = server
+        .restrictions
+        .as_ref()
+        .unwrap()
+        .flags(Ipv4Addr::new(8, 8, 8, 8).into(), 1, false);
+    assert!(kept.noquery, "what is said of reports stays");
 }
 
 proptest! {

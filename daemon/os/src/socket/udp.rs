@@ -201,6 +201,12 @@ impl UdpSocket {
             .map(|(payload, stamp)| Transmitted { payload, stamp }))
     }
 
+    /// Reports whether the socket has one peer, of whom alone it receives.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// Sends one datagram, to the peer if the socket is connected, and from the local address given if any.
     ///
     /// # Errors

@@ -13,6 +13,7 @@
 
 mod capture;
 mod client;
+mod ntp_conf;
 mod peer;
 mod programs;
 mod rules;

@@ -86,12 +86,18 @@ pub(crate) fn chronyc(world: &World, name: &str, options: &[&str], command: &str
 }
 
 fn attempt_chronyc(world: &World, name: &str, options: &[&str], command: &str) -> (String, bool) {
-    let program = std::env::var("CHRONYC").unwrap_or_else(|_| needed(Path::new("/usr/bin/chronyc")));
     let socket = world.path(&format!("{name}.sock"));
     let mut arguments = options.to_vec();
-    arguments.extend(["-h", socket.to_str().unwrap()]);
     arguments.extend(command.split(' '));
-    world.attempt(Host::Ours, &program, &arguments, &[])
+    chronyc_at(world, socket.to_str().unwrap(), &arguments)
+}
+
+/// What chronyc prints when it asks the daemon at a socket, and whether it succeeds.
+pub(crate) fn chronyc_at(world: &World, socket: &str, arguments: &[&str]) -> (String, bool) {
+    let program = std::env::var("CHRONYC").unwrap_or_else(|_| needed(Path::new("/usr/bin/chronyc")));
+    let mut all = vec!["-h", socket];
+    all.extend(arguments);
+    world.attempt(Host::Ours, &program, &all, &[])
 }
 
 /// Runs chronyd once on the other host, as a client that only says how wrong the clock is; returns what it logs.

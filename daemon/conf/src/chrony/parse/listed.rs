@@ -7,8 +7,8 @@ use super::{Refused, Statement};
 use crate::chrony::directives::NUMBER_MAX;
 use crate::chrony::numbers::{integer_prefix, number_prefix};
 use crate::config::{
-    AuthSelectMode, Broadcast, ClientLog, Config, DriftFile, FallbackDrift, InitialStep, LeapMode, LogKind,
-    MakeStep, MaxChange, OpenCommand, TimeSmoothing,
+    AuthSelectMode, Broadcast, ClientLog, Config, DriftFile, DriftFormat, FallbackDrift, InitialStep,
+    LeapMode, LogKind, MakeStep, MaxChange, OpenCommand, TimeSmoothing,
 };
 
 /// The names that `initstepslew` takes; more are left out.
@@ -189,7 +189,11 @@ fn drift_file(statement: &mut Statement<'_, '_>, config: &mut Config) -> Result<
         let seconds = integer(statement, 3)?.clamp(0, i32::MAX.into());
         interval_s = i32::try_from(seconds).map_or(interval_s, f64::from);
     }
-    config.clock.drift_file = Some(DriftFile { path, interval_s });
+    config.clock.drift_file = Some(DriftFile {
+        path,
+        interval_s,
+        format: DriftFormat::Chrony,
+    });
     Ok(())
 }
 

@@ -32,11 +32,10 @@ pub(super) fn set(
 /// Whether somebody may ask, by the rules alone: the loopback addresses may always send commands, and are not
 /// special here.
 pub(super) fn check(engine: &Engine, whom: Whom, address: Address) -> Outcome {
-    let access = match whom {
-        Whom::NtpClients => &engine.server.access,
-        Whom::Commanders => &engine.control.access,
-    };
-    let allowed = address.ip().is_some_and(|address| access.is_allowed(address));
+    let allowed = address.ip().is_some_and(|address| match whom {
+        Whom::NtpClients => engine.server.is_allowed(address),
+        Whom::Commanders => engine.control.access.is_allowed(address),
+    });
     Ok(if allowed {
         Reply::AccessAllowed
     } else {

@@ -1,0 +1,187 @@
+//! Who may do what: rules with flags, of which the most specific decides.
+
+use std::net::IpAddr;
+
+use super::access::Subnet;
+
+/// The port that servers and peers have.
+const NTP_PORT: u16 = 123;
+
+/// Holds rules by which each address may do what it may, in the place of [`super::AccessRule`]s.
+///
+/// A rule covers an address if it has the address's family and its first bits. Of those that cover an address the one
+/// with the longest prefix decides, alone; of two with the same prefix the one for port 123 comes first. What no rule
+/// covers is free. Source: ntp.conf, `restrict`, with contiguous masks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Restrictions {
+    /// The rules; no two have the same subnet and port.
+    pub rules: Vec<Restriction>,
+    /// What holds for the address of a source where another rule would shut it out (`restrict source`).
+    pub of_sources: Option<RestrictFlags>,
+}
+
+/// Holds one rule on what some addresses may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restriction {
+    /// Whom it is about; never [`Subnet::Everyone`]. A name stands for each of its addresses.
+    pub subnet: Subnet,
+    /// Whether it is only about packets from port 123.
+    pub ntp_port: bool,
+    /// What they may not do.
+    pub flags: RestrictFlags,
+}
+
+/// Says what an address may not do; without any flag it may do everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct RestrictFlags {
+    /// No packet of theirs is looked at.
+    pub ignore: bool,
+    /// They are not told the time.
+    pub noserve: bool,
+    /// They are told the time only if they authenticate themselves.
+    pub notrust: bool,
+    /// They are told the time only in the current version of the protocol.
+    pub version: bool,
+    /// They are answered only so often ([`super::Server::rate_limit`]).
+    pub limited: bool,
+    /// Above the limit they get the kiss code RATE now and then.
+    pub kod: bool,
+    /// One packet of ten is dropped, for tests.
+    pub flake: bool,
+    /// They cannot ask for reports by control packets of NTP.
+    pub noquery: bool,
+    /// They cannot change anything by control packets.
+    pub nomodify: bool,
+    /// They cannot ask for the list of clients.
+    pub nomrulist: bool,
+}
+
+impl RestrictFlags {
+    /// Adds the flags of another rule, or takes them away.
+    pub fn set_all(&mut self, others: Self, to: bool) {
+        let pairs = [
+            (&mut self.ignore, others.ignore),
+            (&mut self.noserve, others.noserve),
+            (&mut self.notrust, others.notrust),
+            (&mut self.version, others.version),
+            (&mut self.limited, others.limited),
+            (&mut self.kod, others.kod),
+            (&mut self.flake, others.flake),
+            (&mut self.noquery, others.noquery),
+            (&mut self.nomodify, others.nomodify),
+            (&mut self.nomrulist, others.nomrulist),
+        ];
+        for (flag, is_meant) in pairs {
+            if is_meant {
+                *flag = to;
+            }
+        }
+    }
+}
+
+impl Restriction {
+    /// Returns how specific the rule is if it covers packets from this address and port; of several the one with the
+    /// largest decides.
+    pub fn covers(&self, from: IpAddr, port: u16) -> Option<(u8, bool)> {
+        let Subnet::Prefix { length, .. } = self.subnet else {
+            return None;
+        };
+        let covers = self.subnet.contains(from) && (!self.ntp_port || port == NTP_PORT);
+        covers.then_some((length, self.ntp_port))
+    }
+
+    /// Reports whether the rule is about one address only.
+    pub fn is_of_host(&self) -> bool {
+        match self.subnet {
+            Subnet::Prefix { address, length } => length == Subnet::length_max(address),
+            Subnet::Name(_) => true,
+            Subnet::Everyone => false,
+        }
+    }
+}
+
+impl Restrictions {
+    /// Returns the rule that decides about packets from an address and port.
+    pub fn find(&self, from: IpAddr, port: u16) -> Option<&Restriction> {
+        let covering = self
+            .rules
+            .iter()
+            .filter_map(|rule| Some((rule.covers(from, port)?, rule)));
+        covering
+            .max_by_key(|(specific, _)| *specific)
+            .map(|(_, rule)| rule)
+    }
+
+    /// Returns what packets from an address and port may not do. What is said of sources holds for the address of one
+    /// that another rule would shut out, unless that rule is about this address alone.
+    pub fn flags(&self, from: IpAddr, port: u16, is_source: bool) -> RestrictFlags {
+        let Some(rule) = self.find(from, port) else {
+            return RestrictFlags::default();
+        };
+        let shuts_out = rule.flags.ignore || rule.flags.notrust;
+        match self.of_sources {
+            Some(of_sources) if is_source && shuts_out && !rule.is_of_host() => of_sources,
+            _ => rule.flags,
+        }
+    }
+
+    /// Returns the rule for a subnet and port, made without flags if there is none yet.
+    pub fn entry(&mut self, subnet: &Subnet, ntp_port: bool) -> &mut RestrictFlags {
+        let found = self
+            .rules
+            .iter()
+            .position(|rule| rule.subnet == *subnet && rule.ntp_port == ntp_port);
+        let at = found.unwrap_or_else(|| {
+            self.rules.push(Restriction {
+                subnet: subnet.clone(),
+                ntp_port,
+                flags: RestrictFlags::default(),
+            });
+            self.rules.len() - 1
+        });
+        &mut self.rules[at].flags
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(list: &[(&str, u8, bool)]) -> Restrictions {
+        let mut rules = Restrictions::default();
+        for (address, length, ntp_port) in list {
+            let subnet = Subnet::prefix(address.parse().unwrap(), *length).unwrap();
+            rules.entry(&subnet, *ntp_port).ignore = true;
+        }
+        rules
+    }
+
+    #[test]
+    fn the_longest_prefix_decides_and_then_the_port() {
+        let rules = rules(&[
+            ("10.1.0.0", 16, false),
+            ("0.0.0.0", 0, false),
+            ("10.1.2.3", 32, false),
+            ("10.1.2.3", 32, true),
+            ("::", 0, false),
+            ("10.0.0.0", 8, true),
+        ]);
+        let found = |address: &str, port| {
+            let found = rules.find(address.parse().unwrap(), port);
+            found.map(|rule| (rule.subnet.clone(), rule.ntp_port))
+        };
+        let of = |address: &str, length, ntp_port| {
+            Some((
+                Subnet::prefix(address.parse().unwrap(), length).unwrap(),
+                ntp_port,
+            ))
+        };
+        assert_eq!(found("10.1.2.3", 123), of("10.1.2.3", 32, true));
+        assert_eq!(found("10.1.2.3", 124), of("10.1.2.3", 32, false));
+        assert_eq!(found("10.1.2.4", 123), of("10.1.0.0", 16, false));
+        assert_eq!(found("10.2.2.4", 123), of("10.0.0.0", 8, true));
+        assert_eq!(found("10.2.2.4", 1023), of("0.0.0.0", 0, false));
+        assert_eq!(found("2001:db8::1", 123), of("::", 0, false));
+        assert_eq!(Restrictions::default().find("::1".parse().unwrap(), 1), None);
+    }
+}

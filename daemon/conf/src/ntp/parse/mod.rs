@@ -1,0 +1,485 @@
+//! ntp.conf, read: what the daemon is asked to do, what is wrong, and what each line becomes.
+
+mod interface;
+mod restrict;
+mod single;
+mod source;
+mod statement;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::directives::{DIRECTIVES, Directive, Support};
+use super::lexer::{Word, words};
+use crate::config::{Config, MakeStep, MaxChange, RateLimit, Subnet};
+use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
+use crate::dialect::Reading;
+use crate::explain::{Explanation, Fate};
+use crate::include::{FILE_LENGTH_MAX, FILES_MAX, ReadError, Reader, TOTAL_LENGTH_MAX, search};
+use crate::words::near;
+use restrict::Rules;
+use source::{Fudge, NamedClock, Place};
+use statement::{IdleWords, Line, Refused, Statement};
+
+/// The deepest nesting of files, the first one included (ntp.conf, `includefile`).
+const DEPTH_MAX: usize = 5;
+
+/// The largest number of diagnostics; a configuration with more is not worth reading to its end.
+const DIAGNOSTICS_MAX: usize = 1000;
+
+/// How often a client is answered under `limited`: 20 packets at once and then one each second (ntp.conf, `limit`).
+/// One of 16 requests above that is answered all the same, and one of 4 gets a kiss.
+const RATE_LIMIT: RateLimit = RateLimit {
+    interval: 0,
+    burst: 20,
+    leak: 4,
+    kod: 2,
+};
+
+/// The offset at which ntpd gives up (ntp.conf, `tinker panic`), seconds.
+const PANIC_S: f64 = 1000.0;
+
+/// The offset from which on ntpd steps (ntp.conf, `tinker step`), seconds.
+const STEP_S: f64 = 0.128;
+
+/// The root distance of a selectable source (ntp.conf, `tos maxdist`), seconds.
+const MAX_DISTANCE_S: f64 = 1.5;
+
+/// The number of associations that pools fill up to (ntp.conf, `tos maxclock`).
+const MAX_CLOCK: u32 = 10;
+
+/// How long an orphan waits (ntp.conf, `tos orphanwait`), seconds.
+const ORPHAN_WAIT_S: f64 = 300.0;
+
+/// The DSCP of packets (ntp.conf, `dscp`): expedited forwarding.
+const DSCP: u8 = 46;
+
+/// Marks of templates that nobody has filled in.
+const TEMPLATE_MARKS: [(&str, &str); 3] = [("${", "}"), ("{{", "}}"), ("<%", "%>")];
+
+/// Reads the configuration at `path` with all its files.
+///
+/// Never fails. With a [`Severity::Error`] among the diagnostics the daemon must not start; what is only
+/// [`Severity::Skipped`] has no effect, as with ntpd.
+pub fn parse(path: &str, reader: &dyn Reader) -> (Config, Vec<Diagnostic>) {
+    let reading = explain(path, reader);
+    (reading.config, reading.diagnostics)
+}
+
+/// Reads the configuration at `path` as [`parse()`] does, and tells what becomes of each line. The first explanation, which
+/// has no line, is about what ntpd does without being told.
+pub fn explain(path: &str, reader: &dyn Reader) -> Reading {
+    let mut parser = Parser::new(path);
+    let mut files = Files {
+        reader,
+        read: 0,
+        length_left: TOTAL_LENGTH_MAX,
+        is_ended: false,
+    };
+    match files.read(path) {
+        Ok(text) => parser.file(path, &text, 1, &mut files),
+        Err(message) => parser.diagnostics.push(Diagnostic {
+            severity: Severity::Error,
+            span: Span::of_file(path.into()),
+            line_text: String::new(),
+            message,
+            help: None,
+            placed: Placed::Nowhere,
+        }),
+    }
+    parser.finish()
+}
+
+/// What has been read so far.
+struct Parser {
+    config: Config,
+    diagnostics: Vec<Diagnostic>,
+    lines: Vec<Explanation>,
+    idle: IdleWords,
+    rules: Rules,
+    /// Rules with `kod` but without `limited`: their subnet and port, and where they are.
+    kods: Vec<(Option<Subnet>, bool, Place)>,
+    clocks: Vec<NamedClock>,
+    fudges: BTreeMap<(u8, u8), Fudge>,
+    /// Where the sources of the configuration are, in their order.
+    source_places: Vec<Place>,
+    max_clock: u32,
+    orphan_wait_s: f64,
+    is_monitoring: bool,
+}
+
+/// The files of a configuration.
+struct Files<'a> {
+    reader: &'a dyn Reader,
+    read: usize,
+    length_left: usize,
+    /// Whether `end` was read, which ends all files.
+    is_ended: bool,
+}
+
+impl Files<'_> {
+    /// Returns the text of a file, or why it is not read.
+    fn read(&mut self, path: &str) -> Result<String, String> {
+        if self.read >= FILES_MAX {
+            return Err(format!(
+                "{path} is not read: there are more than {FILES_MAX} files"
+            ));
+        }
+        match self.reader.read_file(path) {
+            Ok(text) if text.len() > FILE_LENGTH_MAX.min(self.length_left) => {
+                let most = FILE_LENGTH_MAX.min(self.length_left);
+                Err(format!("{path} is not read: it has more than {most} bytes"))
+            }
+            Ok(text) => {
+                self.read += 1;
+                self.length_left -= text.len();
+                Ok(text)
+            }
+            Err(error) => Err(format!("Could not open {path} : {error}")),
+        }
+    }
+}
+
+impl Parser {
+    fn new(path: &str) -> Self {
+        let mut config = Config::default();
+        config.clock.make_step = Some(MakeStep {
+            threshold_s: STEP_S,
+            limit: None,
+        });
+        config.clock.max_change = Some(MaxChange {
+            offset_s: PANIC_S,
+            start: 0,
+            ignore: Some(0),
+        });
+        config.selection.max_distance_s = MAX_DISTANCE_S;
+        config.rtc.kernel_sync = true;
+        config.client.dscp = DSCP;
+        config.trusted_keys = Some(Vec::new());
+        config.server.rate_limit = Some(RATE_LIMIT);
+        let unsaid = Explanation {
+            span: Span::of_file(path.into()),
+            text: String::new(),
+            fate: Fate::Used,
+            chrony: vec![
+                "allow".to_owned(),
+                rate_limit_line(&RATE_LIMIT),
+                format!("makestep {STEP_S} -1"),
+                format!("maxchange {PANIC_S} 0 0"),
+                format!("maxdistance {MAX_DISTANCE_S}"),
+                "rtcsync".to_owned(),
+                format!("dscp {DSCP}"),
+            ],
+            note: Some("what ntpd does without being told".to_owned()),
+        };
+        Self {
+            config,
+            diagnostics: Vec::new(),
+            lines: vec![unsaid],
+            idle: IdleWords::default(),
+            rules: Rules::default(),
+            kods: Vec::new(),
+            clocks: Vec::new(),
+            fudges: BTreeMap::new(),
+            source_places: Vec::new(),
+            max_clock: MAX_CLOCK,
+            orphan_wait_s: ORPHAN_WAIT_S,
+            is_monitoring: true,
+        }
+    }
+
+    /// Reads the lines of a file.
+    fn file(&mut self, path: &str, text: &str, depth: usize, files: &mut Files<'_>) {
+        let file: Arc<str> = path.into();
+        for (number, text) in (1..).zip(text.split('\n')) {
+            let words = words(text);
+            if words.is_empty() {
+                continue;
+            }
+            if files.is_ended || self.diagnostics.len() >= DIAGNOSTICS_MAX {
+                return;
+            }
+            let line = Line {
+                file: &file,
+                number,
+                text,
+                words: &words,
+            };
+            self.line(&line, depth, files);
+        }
+    }
+
+    /// Reads one line, and the files that it names.
+    fn line(&mut self, line: &Line<'_>, depth: usize, files: &mut Files<'_>) {
+        let mut span = line.span(0);
+        let text = line.text.trim();
+        span.width = u32::try_from(text.chars().count().max(1)).unwrap_or(u32::MAX);
+        let word = line.words.first().map_or("", |word| word.text.as_str());
+        let Some(directive) = Directive::find(word) else {
+            let known = DIRECTIVES.iter().map(|directive| directive.name);
+            let message = format!("unknown directive \"{word}\" ignored");
+            let help = near(word, &known.collect::<Vec<_>>()).map(|meant| format!("did you mean {meant}?"));
+            let help = help.unwrap_or_default();
+            self.diagnostics
+                .push(line.diagnostic(Severity::Warning, 0, message.clone(), &help));
+            self.lines.push(Explanation {
+                span,
+                text: text.to_owned(),
+                fate: Fate::Refused,
+                chrony: Vec::new(),
+                note: Some(message),
+            });
+            return;
+        };
+        let mut diagnostics = std::mem::take(&mut self.diagnostics);
+        let mut idle = std::mem::take(&mut self.idle);
+        let idle_before = idle.count();
+        let mut statement = Statement {
+            line,
+            directive,
+            diagnostics: &mut diagnostics,
+            idle: &mut idle,
+            fate: Fate::Used,
+            chrony: Vec::new(),
+            note: None,
+        };
+        let read = check_templates(&mut statement).and_then(|()| self.directive(&mut statement));
+        let Statement {
+            mut fate,
+            mut chrony,
+            mut note,
+            ..
+        } = statement;
+        if idle.count() > idle_before && note.is_none() {
+            note = Some("some of its words have no effect".to_owned());
+        }
+        match (read, directive.support) {
+            (Err(Refused), _) => {
+                fate = Fate::Refused;
+                // What is good on such a line counts all the same with tinker, tos and enable.
+                if !matches!(directive.name, "tinker" | "tos" | "enable" | "disable") {
+                    chrony.clear();
+                }
+            }
+            (Ok(()), Support::Idle | Support::LeftOut(_)) => fate = Fate::Ignored,
+            (Ok(()), Support::Read) => {}
+        }
+        if line.words.iter().any(Word::has_blanks) && !chrony.is_empty() {
+            chrony.clear();
+            fate = fate.max(Fate::Adapted);
+            note = Some("chrony cannot write words with blanks in them".to_owned());
+        }
+        self.diagnostics = diagnostics;
+        self.idle = idle;
+        self.lines.push(Explanation {
+            span,
+            text: text.to_owned(),
+            fate,
+            chrony,
+            note,
+        });
+        match directive.name {
+            "includefile" if fate != Fate::Refused => self.include(line, depth, files),
+            "end" => files.is_ended = true,
+            _ => {}
+        }
+    }
+
+    /// Reads one directive.
+    fn directive(&mut self, statement: &mut Statement<'_>) -> Result<(), Refused> {
+        let name = statement.directive.name;
+        match statement.directive.support {
+            Support::Idle => {
+                statement.idle(0);
+                return Ok(());
+            }
+            Support::LeftOut(why) => {
+                statement.warn(0, format!("{name} directive is not supported"), why);
+                return Ok(());
+            }
+            Support::Read => {}
+        }
+        match name {
+            "server" | "pool" | "peer" => source::read(statement, self),
+            "refclock" => source::refclock(statement, self),
+            "fudge" => source::fudge(statement, self),
+            "restrict" | "unrestrict" => restrict::read(statement, self),
+            "limit" | "discard" => restrict::limit(statement, self),
+            "interface" | "nic" => interface::read(statement, self),
+            "includefile" => {
+                statement.only_word("file")?;
+                statement.adapt("the lines of the files it names follow");
+                Ok(())
+            }
+            "end" => Ok(()),
+            _ => single::read(statement, self),
+        }
+    }
+
+    /// Reads the files that a line names.
+    fn include(&mut self, line: &Line<'_>, depth: usize, files: &mut Files<'_>) {
+        let named = line.words.get(1).map_or("", |word| word.text.as_str());
+        let path = match line.file.rsplit_once('/') {
+            Some((directory, _)) if !named.starts_with('/') => format!("{directory}/{named}"),
+            _ => named.to_owned(),
+        };
+        let refuse = |parser: &mut Self, message: String, help: &str| {
+            parser
+                .diagnostics
+                .push(line.diagnostic(Severity::Error, 1, message, help));
+            if let Some(explanation) = parser.lines.last_mut() {
+                explanation.fate = Fate::Refused;
+            }
+        };
+        if depth >= DEPTH_MAX {
+            let help = format!("files are nested at most {DEPTH_MAX} deep");
+            return refuse(self, format!("{path} is not read"), &help);
+        }
+        let is_directory = matches!(files.reader.read_file(&path), Err(ReadError::IsDirectory));
+        let paths = if is_directory {
+            search(&[&path], ".conf", files.reader)
+        } else {
+            vec![path]
+        };
+        for path in paths {
+            match files.read(&path) {
+                Ok(text) => self.file(&path, &text, depth + 1, files),
+                Err(message) => {
+                    refuse(
+                        self,
+                        message,
+                        "ntpd goes on without; there may be rules in it on who may do what",
+                    );
+                }
+            }
+        }
+    }
+
+    /// Says that a line cannot be taken after all.
+    fn refuse_later(&mut self, place: Place, message: String, help: &str) {
+        if let Some(line) = self.lines.get_mut(place.line) {
+            line.fate = Fate::Refused;
+            line.chrony.clear();
+            line.note = Some(message.clone());
+        }
+        self.diagnostics.push(Diagnostic {
+            message,
+            help: Some(help.to_owned()),
+            ..place.diagnostic
+        });
+    }
+
+    /// Says that a line does not do what it says after all.
+    fn warn_later(&mut self, place: Place, message: String, help: &str) {
+        if let Some(line) = self.lines.get_mut(place.line) {
+            line.fate = line.fate.max(Fate::Adapted);
+            line.note = Some(message.clone());
+        }
+        self.diagnostics.push(Diagnostic {
+            severity: Severity::Warning,
+            message,
+            help: Some(help.to_owned()),
+            ..place.diagnostic
+        });
+    }
+
+    /// Adds what only the whole configuration can tell.
+    fn finish(mut self) -> Reading {
+        source::make_clocks(&mut self);
+        self.check_keys();
+        let places = std::mem::take(&mut self.source_places);
+        single::distribute(&mut self, &places);
+        let rules = std::mem::take(&mut self.rules);
+        let restrictions = rules.finish(&mut self.diagnostics);
+        restrict::check_kods(&mut self, &restrictions);
+        let is_limited = restrictions.rules.iter().any(|rule| rule.flags.limited);
+        single::monitor(&mut self, is_limited);
+        self.config.server.restrictions = Some(restrictions);
+        let config = &self.config;
+        let has_sources = !config.sources.is_empty() || !config.ref_clocks.is_empty();
+        if !has_sources && config.local.is_none() {
+            let file = self.lines.first().map(|line| line.span.clone());
+            self.diagnostics.extend(file.map(|span| Diagnostic {
+                severity: Severity::Warning,
+                span,
+                line_text: String::new(),
+                message: "there is no source of time, so the clock stays as it is".to_owned(),
+                help: Some("add server or pool lines".to_owned()),
+                placed: Placed::Nowhere,
+            }));
+        }
+        let idle = std::mem::take(&mut self.idle);
+        self.diagnostics.extend(idle.into_diagnostic());
+        // By line; the sort keeps the order of what is about one line, and that of files.
+        let mut order: Vec<Arc<str>> = Vec::new();
+        for line in &self.lines {
+            if !order.contains(&line.span.file) {
+                order.push(Arc::clone(&line.span.file));
+            }
+        }
+        self.diagnostics.sort_by_key(|found| {
+            let file = order.iter().position(|file| *file == found.span.file);
+            (file, found.span.line)
+        });
+        Reading {
+            config: self.config,
+            diagnostics: self.diagnostics,
+            lines: self.lines,
+        }
+    }
+
+    /// Removes sources with keys that cannot be used: without one anybody could pass for them.
+    fn check_keys(&mut self) {
+        let trusted = self.config.trusted_keys.clone().unwrap_or_default();
+        let has_file = self.config.key_file.is_some();
+        let sources = std::mem::take(&mut self.config.sources);
+        let places = std::mem::take(&mut self.source_places);
+        for (source, place) in sources.into_iter().zip(places) {
+            let unusable = match source.key_id {
+                Some(id) if !has_file => Some(format!("there is no keys file for key {id}")),
+                Some(id) if !trusted.iter().any(|range| range.contains(&id)) => {
+                    Some(format!("key {id} is not trusted"))
+                }
+                _ => None,
+            };
+            match unusable {
+                Some(message) => {
+                    let help = "name the file with keys and its numbers with trustedkey; ntpd does not take the source";
+                    self.refuse_later(place, message, help);
+                }
+                None => {
+                    self.config.sources.push(source);
+                    self.source_places.push(place);
+                }
+            }
+        }
+    }
+}
+
+/// Refuses a line that nobody has filled in.
+fn check_templates(statement: &mut Statement<'_>) -> Result<(), Refused> {
+    for at in 1..statement.len() {
+        for (begin, end) in TEMPLATE_MARKS {
+            let word = statement.word(at);
+            let Some(from) = word.find(begin) else { continue };
+            let rest = word.get(from..).unwrap_or_default();
+            let length = rest.find(end).map_or(rest.len(), |to| to + end.len());
+            let variable = rest.get(..length).unwrap_or(rest).to_owned();
+            let message = format!("unexpanded template variable \"{variable}\"");
+            let help = "ntpd skips the line; write what the variable stands for";
+            return statement.refuse(at, message, help);
+        }
+    }
+    Ok(())
+}
+
+/// Returns the line of chrony.conf for a rate limit.
+fn rate_limit_line(limit: &RateLimit) -> String {
+    let RateLimit {
+        interval,
+        burst,
+        leak,
+        kod,
+    } = limit;
+    format!("ratelimit interval {interval} burst {burst} leak {leak} kod {kod}")
+}

@@ -1,0 +1,446 @@
+//! `restrict` and `unrestrict`: who may do what.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::Parser;
+use super::source::Place;
+use super::statement::{Refused, Statement, integer};
+use crate::config::{RestrictFlags, Restrictions, Subnet};
+use crate::diagnostic::{Diagnostic, Severity};
+
+/// The words after the address.
+const FLAGS: [&str; 20] = [
+    "epeer",
+    "flake",
+    "fuzz",
+    "ignore",
+    "ippeerlimit",
+    "kod",
+    "limited",
+    "lowpriotrap",
+    "mssntp",
+    "noepeer",
+    "nomodify",
+    "nomrulist",
+    "non-ntpport",
+    "nopeer",
+    "noquery",
+    "noserve",
+    "notrap",
+    "notrust",
+    "ntpport",
+    "serverresponse",
+];
+
+/// The rules while they are read.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    given: Restrictions,
+    /// What was said of all IPv4 and all IPv6 addresses: added to and taken from what holds anyway.
+    of_all: [OfAll; 2],
+    /// Whether there was any line at all.
+    is_any: bool,
+    /// The line that frees ::1.
+    frees_ipv6_loopback: Option<Diagnostic>,
+}
+
+/// What was said of all addresses of a family.
+#[derive(Debug, Default, Clone, Copy)]
+struct OfAll {
+    is_said: bool,
+    added: RestrictFlags,
+    removed: RestrictFlags,
+}
+
+/// Whom a line is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Whom {
+    Everyone { ipv4: bool, ipv6: bool },
+    Sources,
+    Some(Subnet),
+}
+
+/// Reads a line.
+pub(super) fn read(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Refused> {
+    let takes_away = statement.directive.name == "unrestrict";
+    let (whom, from) = whom(statement)?;
+    let (flags, ntp_port) = flags(statement, from)?;
+    let has_flags = flags != RestrictFlags::default();
+    if flags.kod && !flags.limited && !takes_away {
+        let place = Place::of(statement, parser, from);
+        parser.kods.push((whom_covers(&whom), ntp_port, place));
+    }
+    tell(statement, &whom, flags, takes_away);
+    let rules = &mut parser.rules;
+    rules.is_any |= !takes_away;
+    match whom {
+        Whom::Everyone { ipv4, ipv6 } => {
+            for (all, is_meant) in rules.of_all.iter_mut().zip([ipv4, ipv6]) {
+                if is_meant && (has_flags || !takes_away) {
+                    all.is_said = true;
+                    all.added.set_all(flags, !takes_away);
+                    all.removed.set_all(flags, takes_away);
+                }
+            }
+        }
+        Whom::Sources if takes_away && !has_flags => rules.given.of_sources = None,
+        Whom::Sources => {
+            let of_sources = rules.given.of_sources.get_or_insert_default();
+            of_sources.set_all(flags, !takes_away);
+        }
+        Whom::Some(subnet) if takes_away && !has_flags => {
+            rules
+                .given
+                .rules
+                .retain(|rule| rule.subnet != subnet || rule.ntp_port != ntp_port);
+        }
+        Whom::Some(subnet) => {
+            if subnet.contains(IpAddr::V6(Ipv6Addr::LOCALHOST)) && !has_flags {
+                rules.frees_ipv6_loopback =
+                    Some(statement.line.diagnostic(Severity::Warning, 1, String::new(), ""));
+            }
+            rules.given.entry(&subnet, ntp_port).set_all(flags, !takes_away);
+        }
+    }
+    Ok(())
+}
+
+/// Reads whom the line is about; also returns the index of the first flag.
+fn whom(statement: &mut Statement<'_>) -> Result<(Whom, usize), Refused> {
+    let name = statement.directive.name;
+    let mut at = 1;
+    let mut family = family_word(statement.word(at));
+    at += usize::from(family.is_some());
+    let address = statement.word(at).to_owned();
+    if address.is_empty() {
+        return statement.refuse(at, format!("missing address after \"{name}\""), "");
+    }
+    if FLAGS.contains(&address.as_str()) {
+        let message = format!("missing address after \"{name}\" (\"{address}\" is a flag)");
+        let help = format!(
+            "ntpd skips the line, so that the address it was meant for is under the rule for all others; write the \
+             address before {address}"
+        );
+        return statement.refuse(at, message, &help);
+    }
+    at += 1;
+    if let (None, Some(swapped)) = (family, family_word(statement.word(at))) {
+        let option = statement.word(at).to_owned();
+        let help = format!("ntpd skips the line; it is taken as \"{name} {option} {address}\"");
+        statement.warn(at, format!("\"{option}\" belongs before \"{address}\""), &help);
+        family = Some(swapped);
+        at += 1;
+    }
+    match address.as_str() {
+        "default" => {
+            let (ipv4, ipv6) = (family != Some(6), family != Some(4));
+            return Ok((Whom::Everyone { ipv4, ipv6 }, at));
+        }
+        "source" => return Ok((Whom::Sources, at)),
+        _ => {}
+    }
+    let mask_at = (statement.word(at) == "mask").then_some(at + 1);
+    let subnet = subnet(statement, &address, at - 1, mask_at, family)?;
+    Ok((subnet, at + if mask_at.is_some() { 2 } else { 0 }))
+}
+
+fn family_word(word: &str) -> Option<u8> {
+    match word {
+        "-4" => Some(4),
+        "-6" => Some(6),
+        _ => None,
+    }
+}
+
+/// Reads an address with its mask.
+fn subnet(
+    statement: &mut Statement<'_>,
+    text: &str,
+    at: usize,
+    mask_at: Option<usize>,
+    family: Option<u8>,
+) -> Result<Whom, Refused> {
+    let (host, length) = match text.split_once('/') {
+        Some((host, length)) => (host, Some(length)),
+        None => (text, None),
+    };
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
+    let Ok(address) = bare.parse::<IpAddr>() else {
+        if length.is_some() || mask_at.is_some() {
+            return statement.refuse(
+                at,
+                format!("\"{host}\" is no address, and has a mask"),
+                "only addresses have masks",
+            );
+        }
+        let is_name = bare
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+            && bare.bytes().any(|byte| byte.is_ascii_alphabetic());
+        if !is_name {
+            return statement.refuse(at, format!("\"{text}\" is neither an address nor a name"), "");
+        }
+        return Ok(Whom::Some(Subnet::Name(bare.to_owned())));
+    };
+    if family.is_some_and(|family| (family == 4) != address.is_ipv4()) {
+        return statement.refuse(at, format!("\"{text}\" is not of the family that was said"), "");
+    }
+    let length_max = Subnet::length_max(address);
+    let length = match (length, mask_at) {
+        (Some(digits), None) => digits.parse::<u8>().ok().filter(|length| *length <= length_max),
+        (None, Some(mask_at)) => match (address, statement.word(mask_at).parse::<IpAddr>()) {
+            (IpAddr::V4(_), Ok(IpAddr::V4(mask))) => contiguous(u128::from(mask.to_bits()) << 96),
+            (IpAddr::V6(_), Ok(IpAddr::V6(mask))) => contiguous(mask.to_bits()),
+            _ => {
+                let mask = statement.word(mask_at).to_owned();
+                let message = format!("\"{mask}\" is no mask for {address}");
+                return statement.refuse(mask_at, message, "");
+            }
+        },
+        (None, None) => Some(length_max),
+        (Some(_), Some(mask_at)) => {
+            return statement.refuse(
+                mask_at,
+                "the address has a length already".to_owned(),
+                "leave out one of them",
+            );
+        }
+    };
+    let Some(length) = length else {
+        let help = "a mask is ones first and then zeros only";
+        return statement.refuse(mask_at.unwrap_or(at), "no mask of a network".to_owned(), help);
+    };
+    let network = network(address, length);
+    if network != address {
+        let help = format!("the rule is about {network}/{length}, as ntpd takes it");
+        statement.warn(at, format!("{address} has bits set behind its mask"), &help);
+    }
+    if length == 0 {
+        let (ipv4, ipv6) = (address.is_ipv4(), address.is_ipv6());
+        return Ok(Whom::Everyone { ipv4, ipv6 });
+    }
+    Ok(Whom::Some(Subnet::Prefix {
+        address: network,
+        length,
+    }))
+}
+
+/// Returns the number of leading ones if there are no others; the mask is the high bits.
+fn contiguous(mask: u128) -> Option<u8> {
+    let length = mask.leading_ones();
+    let rest = mask.checked_shl(length).unwrap_or(0);
+    (rest == 0).then(|| u8::try_from(length).unwrap_or(128))
+}
+
+/// Returns an address with zeros behind its first bits.
+fn network(address: IpAddr, length: u8) -> IpAddr {
+    let length = u32::from(length);
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+    }
+}
+
+/// Reads flags from an index on; also says whether the rule is only about port 123.
+fn flags(statement: &mut Statement<'_>, from: usize) -> Result<(RestrictFlags, bool), Refused> {
+    let mut flags = RestrictFlags::default();
+    let mut ntp_port = false;
+    let mut at = from;
+    while at < statement.len() {
+        match statement.word(at) {
+            "ignore" => flags.ignore = true,
+            "noserve" => flags.noserve = true,
+            "notrust" => flags.notrust = true,
+            "version" => flags.version = true,
+            "limited" => flags.limited = true,
+            "kod" => flags.kod = true,
+            "flake" => flags.flake = true,
+            "noquery" => flags.noquery = true,
+            "nomodify" => flags.nomodify = true,
+            "nomrulist" => flags.nomrulist = true,
+            "ntpport" => ntp_port = true,
+            "nopeer" | "notrap" | "lowpriotrap" | "epeer" | "noepeer" | "non-ntpport" => statement.idle(at),
+            "ippeerlimit" | "serverresponse" => {
+                statement.idle(at);
+                at += 1;
+            }
+            "mssntp" => {
+                let help = "ntpd signs for them only with ntpsigndsocket";
+                statement.warn(at, "answers are not signed for Samba's clients".to_owned(), help);
+            }
+            _ => {
+                let mut known = FLAGS.to_vec();
+                known.extend(["version", "mask"]);
+                return statement.unknown(at, "flag", &known);
+            }
+        }
+        at += 1;
+    }
+    Ok((flags, ntp_port))
+}
+
+/// Says what a line amounts to in chrony.conf.
+fn tell(statement: &mut Statement<'_>, whom: &Whom, flags: RestrictFlags, takes_away: bool) {
+    let shuts_out = flags.ignore || flags.noserve;
+    if takes_away {
+        statement.adapt("it takes flags away that were set before");
+        if !shuts_out {
+            return;
+        }
+    }
+    let verdict = if shuts_out != takes_away { "deny" } else { "allow" };
+    match whom {
+        Whom::Everyone {
+            ipv4: true,
+            ipv6: true,
+        } => statement.amounts_to(verdict),
+        Whom::Everyone { ipv4, ipv6 } => {
+            for (is_meant, all) in [(ipv4, "0.0.0.0/0"), (ipv6, "::/0")] {
+                if *is_meant {
+                    statement.amounts_to(format!("{verdict} {all}"));
+                }
+            }
+        }
+        Whom::Sources => statement.adapt("answers of sources are always taken, whatever the rules are"),
+        Whom::Some(Subnet::Name(name)) => statement.amounts_to(format!("{verdict} {name}")),
+        Whom::Some(Subnet::Prefix { address, length }) if *length == Subnet::length_max(*address) => {
+            statement.amounts_to(format!("{verdict} {address}"));
+        }
+        Whom::Some(Subnet::Prefix { address, length }) => {
+            statement.amounts_to(format!("{verdict} {address}/{length}"));
+        }
+        Whom::Some(Subnet::Everyone) => {}
+    }
+    for (is_set, note) in [
+        (flags.notrust, "chrony has no word for notrust"),
+        (flags.version, "chrony has no word for version"),
+        (flags.flake, "chrony has no word for flake"),
+    ] {
+        if is_set && !takes_away {
+            statement.adapt(note);
+        }
+    }
+}
+
+fn whom_covers(whom: &Whom) -> Option<Subnet> {
+    match whom {
+        Whom::Some(subnet) => Some(subnet.clone()),
+        Whom::Everyone { .. } | Whom::Sources => None,
+    }
+}
+
+impl Rules {
+    /// Returns the rules with those that hold without being said.
+    ///
+    /// NTPsec adds what is said of all addresses to `noquery limited`. Where nothing is said, the rules are those that
+    /// distributions ship. This host may ask for reports unless a rule for all addresses is there (NTPsec would need a
+    /// line for that).
+    pub(super) fn finish(self, diagnostics: &mut Vec<Diagnostic>) -> Restrictions {
+        let mut restrictions = self.given;
+        let loopbacks: [(IpAddr, u8); 2] = [
+            (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+            (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        ];
+        let everyone: [IpAddr; 2] = [
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        ];
+        for ((all, address), (loopback, length)) in self.of_all.into_iter().zip(everyone).zip(loopbacks) {
+            let mut flags = RestrictFlags {
+                limited: true,
+                noquery: true,
+                kod: !self.is_any,
+                nomodify: !self.is_any,
+                ..RestrictFlags::default()
+            };
+            flags.set_all(all.added, true);
+            flags.set_all(all.removed, false);
+            *restrictions.entry(&Subnet::Prefix { address, length: 0 }, false) = flags;
+            if !all.is_said {
+                let loopback = Subnet::Prefix {
+                    address: loopback,
+                    length,
+                };
+                restrictions.entry(&loopback, false);
+            }
+        }
+        if let Some(place) = self.frees_ipv6_loopback {
+            let of = |address: IpAddr| restrictions.find(address, 0).map(|rule| rule.flags);
+            let is_shut = |flags: RestrictFlags| flags.ignore || flags.noquery;
+            let (ipv4, ipv6) = (of(Ipv4Addr::LOCALHOST.into()), of(Ipv6Addr::LOCALHOST.into()));
+            if ipv4.is_some_and(is_shut) && !ipv6.is_some_and(is_shut) {
+                diagnostics.push(Diagnostic {
+                    message: "127.0.0.1 is ignored; ntpq over IPv4 will time out".to_owned(),
+                    help: Some("add \"restrict 127.0.0.1\" if all of this host was meant".to_owned()),
+                    ..place
+                });
+            }
+        }
+        restrictions
+    }
+}
+
+/// Warns where kisses are asked for that nobody gets.
+pub(super) fn check_kods(parser: &mut Parser, restrictions: &Restrictions) {
+    for (subnet, ntp_port, place) in std::mem::take(&mut parser.kods) {
+        let Some(subnet) = subnet else { continue };
+        let rule = restrictions
+            .rules
+            .iter()
+            .find(|rule| rule.subnet == subnet && rule.ntp_port == ntp_port);
+        if rule.is_some_and(|rule| rule.flags.kod && !rule.flags.limited) {
+            parser.warn_later(
+                place,
+                "KOD does nothing without LIMITED.".to_owned(),
+                "add limited",
+            );
+        }
+    }
+}
+
+/// Reads `limit` and the classic `discard`.
+pub(super) fn limit(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Refused> {
+    let is_classic = statement.directive.name == "discard";
+    let mut limit = parser.config.server.rate_limit.unwrap_or(super::RATE_LIMIT);
+    for at in (1..statement.len()).step_by(2) {
+        match (statement.word(at), is_classic) {
+            // Classic: log2 s between packets. NTPsec: packets per second.
+            ("average", true) => {
+                limit.interval = i8::try_from(statement.integer(at + 1, -19, 12)?).unwrap_or(0);
+            }
+            ("average", false) => {
+                let rate = statement.number(at + 1, 1e-3, 1e5)?;
+                let exponent = (-19_i8..=12).find(|exponent| 2f64.powi(-i32::from(*exponent)) <= rate * 1.42);
+                limit.interval = exponent.unwrap_or(12);
+                if integer(statement.word(at + 1)) != Some(1) {
+                    statement.adapt("the rate is the nearest power of 2");
+                }
+            }
+            ("burst", false) => {
+                let burst = statement.number(at + 1, 1.0, 1e6)?;
+                limit.burst = (1..=u8::MAX)
+                    .rev()
+                    .find(|fits| f64::from(*fits) <= burst)
+                    .unwrap_or(1);
+            }
+            ("kod", false) => {
+                let rate = statement.number(at + 1, 0.0, 1e6)?;
+                limit.kod = if rate > 0.0 { super::RATE_LIMIT.kod } else { 0 };
+            }
+            ("minimum" | "monitor", true) => statement.idle(at),
+            _ => return statement.unknown(at, "option", &["average", "burst", "kod", "minimum", "monitor"]),
+        }
+    }
+    parser.config.server.rate_limit = Some(limit);
+    statement.amounts_to(super::rate_limit_line(&limit));
+    Ok(())
+}

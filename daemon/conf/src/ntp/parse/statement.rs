@@ -1,0 +1,268 @@
+//! One line while it is read, and what is said about it.
+
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
+use crate::explain::Fate;
+use crate::ntp::directives::Directive;
+use crate::ntp::lexer::Word;
+use crate::words::near;
+
+/// The longest line that is shown, in characters.
+const LINE_LENGTH_MAX: usize = 2046;
+
+/// One line that is no comment.
+pub(super) struct Line<'a> {
+    pub(super) file: &'a Arc<str>,
+    pub(super) number: u32,
+    pub(super) text: &'a str,
+    pub(super) words: &'a [Word],
+}
+
+impl Line<'_> {
+    /// Locates the word at `index`; one beyond the last is where it would be.
+    pub(super) fn span(&self, index: usize) -> Span {
+        let (column, width) = match (self.words.get(index), self.words.last()) {
+            (Some(word), _) => (word.column, word.width),
+            (None, Some(last)) => (last.column.saturating_add(last.width).saturating_add(1), 1),
+            (None, None) => (1, 1),
+        };
+        Span {
+            file: Arc::clone(self.file),
+            line: self.number,
+            column,
+            width,
+        }
+    }
+
+    /// Makes a diagnostic about the word at `index`.
+    pub(super) fn diagnostic(
+        &self,
+        severity: Severity,
+        index: usize,
+        message: String,
+        help: &str,
+    ) -> Diagnostic {
+        Diagnostic {
+            severity,
+            span: self.span(index),
+            line_text: self.text.chars().take(LINE_LENGTH_MAX).collect(),
+            message,
+            help: (!help.is_empty()).then(|| help.to_owned()),
+            placed: Placed::Before,
+        }
+    }
+}
+
+/// Says that a line cannot be taken, which has been reported.
+#[derive(Debug)]
+pub(super) struct Refused;
+
+/// One directive while it is read.
+pub(super) struct Statement<'a> {
+    pub(super) line: &'a Line<'a>,
+    pub(super) directive: &'static Directive,
+    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
+    /// Words that are accepted without effect, all lines together.
+    pub(super) idle: &'a mut IdleWords,
+    /// What becomes of the line.
+    pub(super) fate: Fate,
+    pub(super) chrony: Vec<String>,
+    pub(super) note: Option<String>,
+}
+
+/// The words without effect of a configuration, for one notice about them all.
+#[derive(Default)]
+pub(super) struct IdleWords {
+    /// Each word with the numbers of its lines, in the order of their first.
+    words: Vec<(String, Vec<u32>)>,
+    /// The first of them.
+    first: Option<Diagnostic>,
+}
+
+impl IdleWords {
+    fn add(&mut self, word: &str, at: Diagnostic) {
+        let line = at.span.line;
+        match self.words.iter_mut().find(|(known, _)| known == word) {
+            Some((_, lines)) => lines.push(line),
+            None => self.words.push((word.to_owned(), vec![line])),
+        }
+        self.first.get_or_insert(at);
+    }
+
+    /// The number of words that were added.
+    pub(super) fn count(&self) -> usize {
+        self.words.iter().map(|(_, lines)| lines.len()).sum()
+    }
+
+    /// Returns the notice, if there are any.
+    pub(super) fn into_diagnostic(self) -> Option<Diagnostic> {
+        /// More lines than these are not named.
+        const LINES_MAX: usize = 5;
+        let first = self.first?;
+        let words = self.words.iter().map(|(word, lines)| {
+            let mut lines = lines.clone();
+            lines.dedup();
+            let more = if lines.len() > LINES_MAX { ", …" } else { "" };
+            let numbers = lines.iter().take(LINES_MAX).map(u32::to_string);
+            let numbers = numbers.collect::<Vec<_>>().join(", ");
+            let plural = if lines.len() > 1 { "s" } else { "" };
+            format!("{word} (line{plural} {numbers}{more})")
+        });
+        let message = format!(
+            "accepted without effect: {}",
+            words.collect::<Vec<_>>().join(", ")
+        );
+        Some(Diagnostic {
+            severity: Severity::Warning,
+            message,
+            help: Some("nothing is missing; these words can go".to_owned()),
+            ..first
+        })
+    }
+}
+
+impl Statement<'_> {
+    /// Returns the word at an index, empty if there is none.
+    pub(super) fn word(&self, index: usize) -> &str {
+        self.line.words.get(index).map_or("", |word| word.text.as_str())
+    }
+
+    /// The number of words, the directive's included.
+    pub(super) fn len(&self) -> usize {
+        self.line.words.len()
+    }
+
+    /// Says that the line cannot be taken.
+    pub(super) fn refuse<T>(&mut self, word: usize, message: String, help: &str) -> Result<T, Refused> {
+        let severity = if self.directive.security {
+            Severity::Error
+        } else {
+            Severity::Skipped
+        };
+        self.refuse_as(severity, word, message, help)
+    }
+
+    /// Says that the line cannot be taken, and how the daemon takes that.
+    pub(super) fn refuse_as<T>(
+        &mut self,
+        severity: Severity,
+        word: usize,
+        message: String,
+        help: &str,
+    ) -> Result<T, Refused> {
+        self.fate = Fate::Refused;
+        self.note = Some(message.clone());
+        self.diagnostics
+            .push(self.line.diagnostic(severity, word, message, help));
+        Err(Refused)
+    }
+
+    /// Says that the line does not do what it says, or not all of it.
+    pub(super) fn warn(&mut self, word: usize, message: String, help: &str) {
+        self.adapt(&message);
+        self.diagnostics
+            .push(self.line.diagnostic(Severity::Warning, word, message, help));
+    }
+
+    /// Notes that the line does something near to what it says, which nobody has to be told of at the start.
+    pub(super) fn adapt(&mut self, note: &str) {
+        self.fate = self.fate.max(Fate::Adapted);
+        match &mut self.note {
+            Some(notes) => {
+                notes.push_str("; ");
+                notes.push_str(note);
+            }
+            None => self.note = Some(note.to_owned()),
+        }
+    }
+
+    /// Notes that a word has no effect.
+    pub(super) fn idle(&mut self, word: usize) {
+        let at = self.line.diagnostic(Severity::Warning, word, String::new(), "");
+        let text = self.word(word).to_owned();
+        self.idle.add(&text, at);
+    }
+
+    /// Adds a line of chrony.conf that this one amounts to.
+    pub(super) fn amounts_to(&mut self, line: impl Into<String>) {
+        self.chrony.push(line.into());
+    }
+
+    /// Says that a word is none of those that are expected.
+    pub(super) fn unknown<T>(&mut self, word: usize, what: &str, known: &[&str]) -> Result<T, Refused> {
+        let text = self.word(word).to_owned();
+        let name = self.directive.name;
+        let message = format!("unknown {what} \"{text}\" of \"{name}\"");
+        let help = match near(&text, known) {
+            Some(meant) => format!("did you mean {meant}? ntpd skips the whole line"),
+            None => "ntpd skips the whole line".to_owned(),
+        };
+        self.refuse(word, message, &help)
+    }
+
+    /// Reads the word at an index as an integer of a range.
+    pub(super) fn integer(&mut self, word: usize, min: i64, max: i64) -> Result<i64, Refused> {
+        let value = integer(self.word(word)).filter(|value| (min..=max).contains(value));
+        match value {
+            Some(value) => Ok(value),
+            None => self.wrong_value(word, &format!("it takes an integer from {min} to {max}")),
+        }
+    }
+
+    /// Reads the word at an index as a number of a range.
+    pub(super) fn number(&mut self, word: usize, min: f64, max: f64) -> Result<f64, Refused> {
+        let value = number(self.word(word)).filter(|value| (min..=max).contains(value));
+        match value {
+            Some(value) => Ok(value),
+            None => self.wrong_value(word, &format!("it takes a number from {min} to {max}")),
+        }
+    }
+
+    /// Says that a value is missing or wrong.
+    pub(super) fn wrong_value<T>(&mut self, word: usize, help: &str) -> Result<T, Refused> {
+        let of = self.word(word - 1).to_owned();
+        let message = match self.word(word) {
+            "" => format!("missing value after \"{of}\""),
+            text => format!("\"{text}\" is no value for \"{of}\""),
+        };
+        self.refuse(word, message, help)
+    }
+
+    /// Returns the only word after the directive, which takes one.
+    pub(super) fn only_word(&mut self, what: &str) -> Result<String, Refused> {
+        if self.len() < 2 {
+            let message = format!("missing {what} after \"{}\"", self.directive.name);
+            return self.refuse(1, message, "");
+        }
+        self.no_more(2)?;
+        Ok(self.word(1).to_owned())
+    }
+
+    /// Looks that there are no words from an index on.
+    pub(super) fn no_more(&mut self, from: usize) -> Result<(), Refused> {
+        if self.len() > from {
+            let message = format!("\"{}\" has one word too many", self.directive.name);
+            return self.refuse(from, message, "a comment begins with #");
+        }
+        Ok(())
+    }
+}
+
+/// Reads an integer, decimal or hexadecimal.
+pub(super) fn integer(text: &str) -> Option<i64> {
+    match text.strip_prefix("0x") {
+        Some(digits) if !digits.starts_with(['+', '-']) => i64::from_str_radix(digits, 16).ok(),
+        Some(_) => None,
+        None => text.parse().ok(),
+    }
+}
+
+/// Reads a number, also one that is written as an integer.
+pub(super) fn number(text: &str) -> Option<f64> {
+    let is_number = text.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first));
+    let parsed = text.parse::<f64>().ok().filter(|_| is_number);
+    parsed
+        .filter(|value| value.is_finite())
+        .or_else(|| u32::try_from(integer(text)?).ok().map(f64::from))
+}

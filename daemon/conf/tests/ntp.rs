@@ -1,0 +1,481 @@
+//! ntp.conf: whole files with what is said about them, and each rule of the language by itself.
+
+#![allow(clippy::unwrap_used, reason = "what a test cannot have is a failed test")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use conf::chrony;
+use conf::config::{
+    ClientLog, Config, DriftFormat, InterfaceRule, KeyFormat, RestrictFlags, SourceKind, SourceName,
+};
+use conf::diagnostic::Severity;
+use conf::dialect::{Dialect, Reading};
+use conf::explain::Fate;
+use conf::ntp::DIRECTIVES;
+
+use files::{Files, MAIN};
+
+#[expect(dead_code, reason = "the other tests are about chrony.conf")]
+mod files;
+
+fn read(text: &str) -> Reading {
+    Dialect::Ntpd.read(MAIN, &Files::new([(MAIN, text)]))
+}
+
+/// What is said about a text: `severity line:column message`.
+fn said(text: &str) -> Vec<String> {
+    let said = read(text).diagnostics.into_iter().map(|found| {
+        let severity = match found.severity {
+            Severity::Warning => 'W',
+            Severity::Skipped => 'S',
+            Severity::Error => 'E',
+        };
+        format!(
+            "{severity} {}:{} {}",
+            found.span.line, found.span.column, found.message
+        )
+    });
+    said.collect()
+}
+
+/// A configuration with a source that nothing is said about.
+fn config(text: &str) -> Config {
+    let reading = read(&format!("server 192.0.2.1\n{text}"));
+    let bad = reading
+        .diagnostics
+        .iter()
+        .filter(|found| found.severity > Severity::Warning)
+        .collect::<Vec<_>>();
+    assert!(bad.is_empty(), "{text}: {bad:?}");
+    reading.config
+}
+
+/// All that is said about a file: diagnostics as a person sees them, and what each line becomes.
+fn page(text: &str) -> String {
+    let reading = Dialect::Ntpd.read("/etc/ntp.conf", &Files::new([("/etc/ntp.conf", text)]));
+    let mut page = String::new();
+    for found in &reading.diagnostics {
+        let severity = match found.severity {
+            Severity::Warning => "warning",
+            Severity::Skipped => "skipped",
+            Severity::Error => "error",
+        };
+        writeln!(page, "{severity}: {found}\n").unwrap();
+    }
+    for line in &reading.lines {
+        writeln!(page, "{} {}: {}", line.span, line.fate.word(), line.text).unwrap();
+        for chrony in &line.chrony {
+            writeln!(page, "    {chrony}").unwrap();
+        }
+        if let Some(note) = &line.note {
+            writeln!(page, "    ({note})").unwrap();
+        }
+    }
+    page
+}
+
+/// Each file of the directory beside what is said about it. `UPDATE=1` writes that anew, to be looked at.
+#[test]
+fn whole_files_and_what_is_said_about_them() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ntp");
+    for name in ["server", "server-filled", "client", "client-filled", "debian"] {
+        let text = fs::read_to_string(directory.join(format!("{name}.conf"))).unwrap();
+        assert_eq!(Dialect::of_text(&text), Dialect::Ntpd, "{name}");
+        let golden = directory.join(format!("{name}.said"));
+        let page = page(&text);
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&golden, &page).unwrap();
+        }
+        assert_eq!(page, fs::read_to_string(&golden).unwrap(), "{name}");
+    }
+}
+
+/// The rule that decides about an address and port.
+fn flags(config: &Config, address: &str, port: u16) -> RestrictFlags {
+    let rules = config.server.restrictions.as_ref().unwrap();
+    rules.find(address.parse().unwrap(), port).unwrap().flags
+}
+
+/// The flags of some words.
+fn of(words: &str) -> RestrictFlags {
+    let has = |word: &str| words.split(' ').any(|found| found == word);
+    RestrictFlags {
+        ignore: has("ignore"),
+        noserve: has("noserve"),
+        notrust: has("notrust"),
+        version: has("version"),
+        limited: has("limited"),
+        kod: has("kod"),
+        flake: has("flake"),
+        noquery: has("noquery"),
+        nomodify: has("nomodify"),
+        nomrulist: has("nomrulist"),
+    }
+}
+
+#[test]
+fn without_rules_this_host_may_do_everything_and_others_ask_for_the_time() {
+    let config = config("");
+    for address in ["192.0.2.9", "2001:db8::9"] {
+        assert_eq!(flags(&config, address, 1000), of("kod limited nomodify noquery"));
+    }
+    for address in ["127.0.0.1", "127.1.2.3", "::1"] {
+        assert_eq!(flags(&config, address, 1000), of(""));
+    }
+}
+
+#[test]
+fn rules_add_flags_and_unrestrict_takes_them_away() {
+    let config = config(
+        "restrict 10.0.0.0/8 nomodify\nrestrict 10.0.0.0 mask 255.0.0.0 noquery\nrestrict 10.1.2.3\n\
+         restrict -6 default ignore\nunrestrict 10.0.0.0/8 nomodify\nrestrict 10.9.0.0/16 ignore\n\
+         unrestrict 10.9.0.0/16\nrestrict 10.1.2.3 noserve ntpport\nunrestrict default\n",
+    );
+    assert_eq!(flags(&config, "10.5.5.5", 123), of("noquery"));
+    assert_eq!(flags(&config, "10.9.0.1", 123), of("noquery"));
+    assert_eq!(flags(&config, "10.1.2.3", 1000), of(""));
+    assert_eq!(flags(&config, "10.1.2.3", 123), of("noserve"));
+    assert_eq!(flags(&config, "11.0.0.1", 123), of("noquery limited"));
+    assert_eq!(flags(&config, "2001:db8::1", 123), of("noquery limited ignore"));
+    // Of IPv4 nothing was said that is about all.
+    assert_eq!(flags(&config, "127.0.0.1", 1000), of(""));
+    assert_eq!(flags(&config, "::1", 1000), of("noquery limited ignore"));
+}
+
+#[test]
+fn all_addresses_can_be_freed() {
+    let config = config("restrict default\nunrestrict default noquery limited\n");
+    assert_eq!(flags(&config, "192.0.2.9", 1000), of(""));
+}
+
+#[test]
+fn errors_about_who_may_do_what_keep_the_daemon_from_starting() {
+    for (line, expected) in [
+        ("restrict", "E 1:10 missing address after \"restrict\""),
+        (
+            "restrict nomodify",
+            "E 1:10 missing address after \"restrict\" (\"nomodify\" is a flag)",
+        ),
+        (
+            "restrict 1.2.3.4 nopee",
+            "E 1:18 unknown flag \"nopee\" of \"restrict\"",
+        ),
+        ("restrict 1.2.3.4 mask 255.0.255.0", "E 1:23 no mask of a network"),
+        (
+            "restrict 1.2.3.4 mask ffff::",
+            "E 1:23 \"ffff::\" is no mask for 1.2.3.4",
+        ),
+        ("restrict 1.2.3.4/33", "E 1:10 no mask of a network"),
+        (
+            "restrict -6 1.2.3.4",
+            "E 1:13 \"1.2.3.4\" is not of the family that was said",
+        ),
+        (
+            "restrict ntp.example/8",
+            "E 1:10 \"ntp.example\" is no address, and has a mask",
+        ),
+        (
+            "restrict 1.2.3",
+            "E 1:10 \"1.2.3\" is neither an address nor a name",
+        ),
+        (
+            "restrict ${net}",
+            "E 1:10 unexpanded template variable \"${net}\"",
+        ),
+        (
+            "interface hear eth0",
+            "E 1:11 unknown action \"hear\" of \"interface\"",
+        ),
+        ("interface listen", "E 1:18 missing interface"),
+        (
+            "interface listen 10.0.0.1/40",
+            "E 1:18 \"10.0.0.1/40\" is no network",
+        ),
+        ("keys", "E 1:6 missing file after \"keys\""),
+        ("trustedkey 0", "E 1:12 \"0\" is no value for \"trustedkey\""),
+        ("trustedkey (5 ... 3)", "E 1:12 the range of keys is empty"),
+        ("trustedkey (5 - 3)", "E 1:12 no range of keys"),
+        ("nts enable", "E 1:5 timeballd is no NTS server yet"),
+        ("server a nts", "E 1:10 nts is not supported"),
+        (
+            "includefile /none",
+            "E 1:13 Could not open /none : No such file or directory",
+        ),
+    ] {
+        let found = said(&format!("{line}\nserver 192.0.2.1\n"));
+        assert_eq!(found, [expected], "{line}");
+    }
+}
+
+#[test]
+fn other_errors_cost_the_line_only() {
+    for (line, expected) in [
+        ("server", "S 1:8 missing address after \"server\""),
+        (
+            "server iburst",
+            "S 1:8 missing address after \"server\" (\"iburst\" is an option)",
+        ),
+        (
+            "server minpoll 4",
+            "S 1:8 missing address after \"server\" (\"minpoll\" is an option)",
+        ),
+        ("pool -6", "S 1:9 missing address after \"pool\""),
+        (
+            "server a badopt",
+            "S 1:10 unknown option \"badopt\" of \"server\"",
+        ),
+        ("server a minpoll", "S 1:18 missing value after \"minpoll\""),
+        ("server a autokey", "S 1:10 autokey is not supported"),
+        ("server 224.0.1.1", "S 1:8 \"224.0.1.1\" is a multicast address"),
+        (
+            "server fe80::1",
+            "S 1:8 \"fe80::1\" is a link-local address without its interface",
+        ),
+        ("server a key 5", "S 1:8 there is no keys file for key 5"),
+        ("server 127.127.20.0", "S 1:8 refclock type 20 not supported"),
+        ("refclock nmae", "S 1:10 unknown type \"nmae\" of \"refclock\""),
+        ("tos minsane x", "S 1:13 \"x\" is no value for \"minsane\""),
+        ("tinker panik 0", "S 1:8 unknown option \"panik\" of \"tinker\""),
+        ("enable mode7", "S 1:8 mode 7 is not available"),
+        ("disable moniter", "S 1:9 unknown word \"moniter\" of \"disable\""),
+        (
+            "statistics loopstat",
+            "S 1:12 unknown file \"loopstat\" of \"statistics\"",
+        ),
+        ("sever a", "W 1:1 unknown directive \"sever\" ignored"),
+    ] {
+        let found = said(&format!("{line}\nserver 192.0.2.1\n"));
+        assert_eq!(found, [expected], "{line}");
+    }
+}
+
+#[test]
+fn warnings_say_what_is_taken() {
+    for (line, expected) in [
+        (
+            "server a minpoll 20 maxpoll 17",
+            "W 1:18 20 is no polling interval",
+        ),
+        (
+            "server a maxpoll 4",
+            "W 1:10 maxpoll 4 is below minpoll 6, which is taken for both",
+        ),
+        ("peer a", "W 1:1 peer is treated as server"),
+        (
+            "server 192.0.2.1\nserver a",
+            "W 3:8 Ignoring duplicate '192.0.2.1'",
+        ),
+        ("pool a burst", "W 1:8 burst asks the servers of others too often"),
+        (
+            "restrict default -6 ignore",
+            "W 1:18 \"-6\" belongs before \"default\"",
+        ),
+        (
+            "restrict 10.1.2.3/16",
+            "W 1:10 10.1.2.3 has bits set behind its mask",
+        ),
+        (
+            "unrestrict 10.0.0.0/8 limited\nrestrict 10.0.0.0/8 kod",
+            "W 2:21 KOD does nothing without LIMITED.",
+        ),
+        (
+            "restrict default ignore\nrestrict ::1",
+            "W 2:10 127.0.0.1 is ignored; ntpq over IPv4 will time out",
+        ),
+        (
+            "logconfig =syncall =sysall",
+            "W 1:20 \"=\" resets the mask; use \"+\" for later items",
+        ),
+        (
+            "logconfig +sysal",
+            "W 1:11 logconfig: 'sysal' not recognized - ignored",
+        ),
+        (
+            "tinker stepout 900",
+            "W 1:8 timeballd does not wait before a step",
+        ),
+        (
+            "broadcastclient",
+            "W 1:1 broadcastclient directive is not supported",
+        ),
+        ("disable auth", "W 1:9 authentication cannot be disabled"),
+        (
+            "statistics loopstats peerstats",
+            "W 1:1 files of statistics are not written yet",
+        ),
+        (
+            "mru maxage 5\nphone 1 2\nmru minage 5",
+            "W 1:5 accepted without effect: maxage (line 1), phone (line 2), minage (line 3)",
+        ),
+    ] {
+        let found = said(&format!("{line}\nserver 192.0.2.1\n"));
+        assert_eq!(found, [expected], "{line}");
+    }
+    assert_eq!(
+        said(""),
+        ["W 0:1 there is no source of time, so the clock stays as it is"]
+    );
+}
+
+#[test]
+fn sources_have_the_defaults_of_ntpd() {
+    let config = config(
+        "keys /k\ntrustedkey 1 (3 ... 5) 9\ndriftfile /d\nleapfile /l\npidfile /p\nlogfile /log\n\
+         server -6 a.example iburst prefer minpoll 4 maxpoll 12 key 4 version 3\n\
+         pool p.example\npool q.example\nserver b true noselect bias 0.5 xleave\n",
+    );
+    let [_, a, p, q, b] = &config.sources[..] else {
+        panic!("{:?}", config.sources)
+    };
+    assert_eq!(a.name, SourceName::Name("a.example".to_owned()));
+    assert!(a.iburst && a.select.prefer && a.family.is_some());
+    assert_eq!(
+        (a.min_poll, a.max_poll, a.key_id, a.version),
+        (4, 12, Some(4), Some(3))
+    );
+    assert_eq!((p.kind, p.max_sources, q.max_sources), (SourceKind::Pool, 3, 2));
+    assert!(b.select.trust && b.select.noselect && b.interleaved);
+    assert_eq!(b.offset_s, 0.5);
+    let step = config.clock.make_step.unwrap();
+    assert_eq!((step.threshold_s, step.limit), (0.128, None));
+    let panic = config.clock.max_change.unwrap();
+    assert_eq!((panic.offset_s, panic.start, panic.ignore), (1000.0, 0, Some(0)));
+    assert_eq!(config.clock.drift_file.unwrap().format, DriftFormat::Ntpd);
+    assert_eq!(config.key_format, KeyFormat::Ntpd);
+    assert_eq!(config.trusted_keys, Some(vec![1..=1, 3..=5, 9..=9]));
+    assert!(config.rtc.kernel_sync && !config.clock.observe);
+    assert_eq!(config.process.log_file.as_deref(), Some("/log"));
+}
+
+#[test]
+fn the_clock_is_told_in_the_words_of_ntpd() {
+    let tuned = config(
+        "tinker panic 0 step 0.5 freq 12.5\ntos minsane 3 floor 1 ceiling 10 orphan 7 orphanwait 60 maxdist 2\n\
+         disable ntp kernel\ndscp 0\nlimit average 0.25 burst 8 kod 0\nmru maxdepth 1000\nrlimit memlock 32\n",
+    );
+    assert_eq!(tuned.clock.max_change, None);
+    assert_eq!(tuned.clock.make_step.unwrap().threshold_s, 0.5);
+    assert_eq!(tuned.clock.initial_frequency_ppm, Some(-12.5));
+    let selection = &tuned.selection;
+    assert_eq!(
+        (
+            selection.min_sources,
+            selection.min_stratum,
+            selection.max_stratum
+        ),
+        (3, 1, 9)
+    );
+    assert_eq!(selection.max_distance_s, 2.0);
+    let local = tuned.local.unwrap();
+    assert_eq!(
+        (local.stratum, local.orphan, local.wait_unsynced_s),
+        (7, true, 60.0)
+    );
+    assert!(tuned.clock.observe && !tuned.rtc.kernel_sync && tuned.process.lock_memory);
+    assert_eq!(tuned.client.dscp, 0);
+    let limit = tuned.server.rate_limit.unwrap();
+    assert_eq!((limit.interval, limit.burst, limit.kod), (2, 8, 0));
+    assert_eq!(tuned.server.client_log, ClientLog::On { limit_bytes: 128_000 });
+    // Of a line with one bad option the others count.
+    let config = read("tinker step 0 panik 5 panic 5\n").config;
+    assert_eq!(config.clock.make_step, None);
+    assert_eq!(config.clock.max_change.unwrap().offset_s, 5.0);
+}
+
+#[test]
+fn who_asked_is_forgotten_where_nobody_shall_know() {
+    let small = config("disable monitor\n").server.client_log;
+    assert!(matches!(small, ClientLog::On { limit_bytes } if limit_bytes < 100_000));
+    let nobody_limited = "disable monitor\nunrestrict default limited\n";
+    assert_eq!(config(nobody_limited).server.client_log, ClientLog::Off);
+}
+
+#[test]
+fn reference_clocks_are_shared_memory_and_the_local_clock() {
+    let reading = read(
+        "fudge 127.127.28.2 time1 0.25 refid GPS\nserver 127.127.28.2 minpoll 4 prefer\nserver 127.127.1.0\n\
+         fudge 127.127.1.0 stratum 10\nrefclock shm unit 0 refid PPS\n",
+    );
+    let [clock, other] = &reading.config.ref_clocks[..] else {
+        panic!("{:?}", reading.config.ref_clocks)
+    };
+    assert_eq!(
+        (clock.reference_id, clock.offset_s, clock.poll),
+        (*b"GPS\0", 0.25, 4)
+    );
+    assert!(clock.select.prefer);
+    assert_eq!(other.reference_id, *b"PPS\0");
+    assert_eq!(reading.config.local.unwrap().stratum, 10);
+    assert_eq!(reading.lines[3].chrony, ["local stratum 10"]);
+}
+
+#[test]
+fn files_are_named_relative_to_the_file_that_names_them() {
+    let files = Files::new([
+        (MAIN, "includefile d/a.conf\nincludefile /dir\nserver last\n"),
+        ("/d/a.conf", "server a\nincludefile b\n"),
+        ("/d/b", "server b\nend\nserver never\n"),
+    ]);
+    let reading = Dialect::Ntpd.read(MAIN, &files);
+    let names = reading
+        .config
+        .sources
+        .iter()
+        .map(|source| source.name.to_string());
+    assert_eq!(names.collect::<Vec<_>>(), ["a", "b"]);
+    let files = Files::new([(MAIN, "includefile main\n")]);
+    let reading = Dialect::Ntpd.read(MAIN, &files);
+    assert!(
+        reading
+            .diagnostics
+            .iter()
+            .any(|found| found.message.contains("/main is not read"))
+    );
+}
+
+#[test]
+fn interfaces_are_named_or_addressed() {
+    let config = config(
+        "interface ignore all\nnic listen eth0\ninterface drop wildcard\ninterface listen 10.0.0.0/8\n",
+    );
+    let rules = &config.server.interfaces;
+    assert_eq!(rules.len(), 3);
+    let answers = |name, address: &str| InterfaceRule::answers(rules, name, address.parse().unwrap());
+    assert!(answers("eth0", "192.0.2.1") && answers("eth1", "10.2.3.4") && !answers("eth1", "192.0.2.1"));
+}
+
+/// No directive is unknown, and none is passed over in silence that does nothing.
+#[test]
+fn every_directive_is_read() {
+    for directive in DIRECTIVES {
+        for words in ["", " 1", " a b c", " default ignore", " 127.127.1.0 stratum 3"] {
+            let reading = read(&format!("{}{words}\nserver 192.0.2.1\n", directive.name));
+            let about = reading.diagnostics.iter().map(|found| &found.message);
+            for message in about {
+                assert!(
+                    !message.contains("unknown directive") && !message.contains("is not read"),
+                    "{message}"
+                );
+            }
+            let line = &reading.lines[1];
+            let is_told = line.fate == Fate::Used || line.note.is_some() || !reading.diagnostics.is_empty();
+            assert!(is_told, "{line:?}");
+        }
+    }
+}
+
+/// What a configuration amounts to is read by chrony without a word.
+#[test]
+fn what_lines_amount_to_is_chrony_conf() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ntp/server-filled.conf"))
+        .unwrap();
+    let more = "pool p minpoll 3 burst noselect\ntos orphan 5 minsane 2\nserver 127.127.28.0\ntinker panic 0 step 0\n\
+                restrict 10.0.0.0/8 noserve\nlimit average 2 burst 5\nenable kernel\nmru maxmem 64\nkeys /k\n";
+    let lines = read(&format!("{text}{more}")).lines;
+    let chrony = lines.iter().flat_map(|line| &line.chrony);
+    let text = chrony.map(|line| format!("{line}\n")).collect::<String>();
+    let (_, diagnostics) = chrony::parse(MAIN, &Files::new([(MAIN, text.as_str())]));
+    assert_eq!(diagnostics, [], "{text}");
+}
