@@ -380,7 +380,7 @@ impl Lines {
         self.given("bindaddress", server.bind_ipv4);
         self.given("bindaddress", server.bind_ipv6);
         self.text("binddevice", server.bind_device.as_deref());
-        for rule in &server.access {
+        for rule in &server.access_rules() {
             self.access(rule, "allow", "deny");
         }
         self.rate_limit("ratelimit", server.rate_limit, RateLimit::NTP);

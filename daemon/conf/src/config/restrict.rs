@@ -1,8 +1,8 @@
 //! Who may do what: rules with flags, of which the most specific decides.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::access::Subnet;
+use super::access::{AccessRule, Subnet, Verdict};
 
 /// The port that servers and peers have.
 const NTP_PORT: u16 = 123;
@@ -125,6 +125,101 @@ impl Restrictions {
         }
     }
 
+    /// Returns the rules by which those are told the time whom chrony's rules let in. Nobody but this host may do more.
+    pub fn of_access(access: &[AccessRule], limited: bool) -> Self {
+        let shut = RestrictFlags {
+            noserve: true,
+            noquery: true,
+            nomodify: true,
+            ..RestrictFlags::default()
+        };
+        let open = RestrictFlags {
+            noserve: false,
+            limited,
+            ..shut
+        };
+        let everyone = [
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        ]
+        .map(|address| Subnet::Prefix { address, length: 0 });
+        let mut restrictions = Self::default();
+        for subnet in &everyone {
+            *restrictions.entry(subnet, false) = shut;
+        }
+        for rule in access {
+            let subnets = match &rule.subnet {
+                Subnet::Everyone => everyone.as_slice(),
+                subnet => std::slice::from_ref(subnet),
+            };
+            for subnet in subnets {
+                restrictions
+                    .rules
+                    .retain(|earlier| !is_forgotten(&earlier.subnet, rule.all, subnet));
+                let flags = if rule.verdict == Verdict::Allow {
+                    open
+                } else {
+                    shut
+                };
+                *restrictions.entry(subnet, false) = flags;
+            }
+        }
+        for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+            let length = Subnet::length_max(address);
+            *restrictions.entry(&Subnet::Prefix { address, length }, false) = RestrictFlags::default();
+        }
+        restrictions
+    }
+
+    /// Returns who is told the time, as rules of chrony, and whether these say all that is said here about that. Where they cannot, they
+    /// let in fewer.
+    pub fn as_access(&self) -> (Vec<AccessRule>, bool) {
+        let mut is_exact = self.of_sources.is_none();
+        let mut rules = self
+            .rules
+            .iter()
+            .filter(|rule| !rule.ntp_port)
+            .collect::<Vec<_>>();
+        // The longer prefixes come later, and so count inside the shorter ones; names are addresses.
+        rules.sort_by_key(|rule| match rule.subnet {
+            Subnet::Prefix { length, .. } => length,
+            Subnet::Everyone | Subnet::Name(_) => u8::MAX,
+        });
+        is_exact &= rules.len() == self.rules.len();
+        let mut access = Vec::new();
+        for family in [
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        ] {
+            let everyone = Subnet::Prefix {
+                address: family,
+                length: 0,
+            };
+            if !rules.iter().any(|rule| rule.subnet == everyone) {
+                access.push(AccessRule {
+                    verdict: Verdict::Allow,
+                    all: false,
+                    subnet: everyone,
+                });
+            }
+        }
+        for rule in rules {
+            let flags = rule.flags;
+            is_exact &= !flags.notrust && !flags.version && !flags.flake;
+            let is_open = !flags.ignore && !flags.noserve && !flags.notrust;
+            if !is_open && matches!(rule.subnet, Subnet::Prefix { length: 0, .. }) {
+                // Whom no rule covers is denied.
+                continue;
+            }
+            access.push(AccessRule {
+                verdict: if is_open { Verdict::Allow } else { Verdict::Deny },
+                all: false,
+                subnet: rule.subnet.clone(),
+            });
+        }
+        (access, is_exact)
+    }
+
     /// Returns the rule for a subnet and port, made without flags if there is none yet.
     pub fn entry(&mut self, subnet: &Subnet, ntp_port: bool) -> &mut RestrictFlags {
         let found = self
@@ -141,6 +236,17 @@ impl Restrictions {
         });
         &mut self.rules[at].flags
     }
+}
+
+/// Reports whether chrony forgets an earlier rule on a subnet when it reads one on `later`: those inside it if the later
+/// rule is about `all` of it, and otherwise those that share its level of the tree, which has one for each 4 bits.
+fn is_forgotten(earlier: &Subnet, all: bool, later: &Subnet) -> bool {
+    let (Subnet::Prefix { address, length }, Subnet::Prefix { length: of_later, .. }) = (earlier, later)
+    else {
+        return false;
+    };
+    let is_inside = length >= of_later && later.contains(*address);
+    is_inside && (all || *length <= of_later.next_multiple_of(4))
 }
 
 #[cfg(test)]

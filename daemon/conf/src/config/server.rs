@@ -83,6 +83,25 @@ impl Default for Server {
     }
 }
 
+impl Server {
+    /// Returns who is told the time, as rules of chrony, whichever way it was said. Where such rules cannot say all of
+    /// [`Self::restrictions`], they let in fewer.
+    pub fn access_rules(&self) -> Vec<AccessRule> {
+        match &self.restrictions {
+            Some(restrictions) => restrictions.as_access().0,
+            None => self.access.clone(),
+        }
+    }
+
+    /// Returns who is told the time, as rules with flags, whichever way it was said.
+    pub fn as_restrictions(&self) -> Restrictions {
+        match &self.restrictions {
+            Some(restrictions) => restrictions.clone(),
+            None => Restrictions::of_access(&self.access, self.rate_limit.is_some()),
+        }
+    }
+}
+
 /// Says how often one address is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RateLimit {

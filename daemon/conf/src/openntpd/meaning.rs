@@ -138,8 +138,10 @@ impl Meaning {
             let found = line.diagnostic(Severity::Error, mistake.place, mistake.message, mistake.help);
             line.push(found);
         }
-        if let Some(statement) = statement {
-            line.take(statement, first.place);
+        match statement {
+            Some(statement) => line.take(statement, first.place),
+            // Whatever it is, it may be a server.
+            None => line.meaning.has_untrusted = true,
         }
         let explanation = line.explanation;
         self.lines.push(explanation);

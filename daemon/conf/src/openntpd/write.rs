@@ -48,20 +48,24 @@ fn can_be_said(source: &SourceConfig) -> bool {
 
 /// Returns where clients are answered, if they can be everywhere from where somebody may ask; `None` is every address.
 fn addresses(server: &Server) -> Vec<Option<IpAddr>> {
-    let is_allowed = |subnet: &Subnet| {
-        let mut rules = server.access.iter();
-        rules.any(|rule| rule.subnet == *subnet)
-    };
+    let access = server.access_rules();
+    let is_allowed = |subnet: &Subnet| access.iter().any(|rule| rule.subnet == *subnet);
     let any = |address: IpAddr| Subnet::Prefix { address, length: 0 };
-    let (any4, any6) = (
-        any(Ipv4Addr::UNSPECIFIED.into()),
-        any(Ipv6Addr::UNSPECIFIED.into()),
-    );
-    let are_simple = server.access.iter().all(|rule| {
-        let subnet = &rule.subnet;
-        rule.verdict == Verdict::Allow && (*subnet == Subnet::Everyone || *subnet == any4 || *subnet == any6)
+    let any4 = any(Ipv4Addr::UNSPECIFIED.into());
+    let any6 = any(Ipv6Addr::UNSPECIFIED.into());
+    // A part of those who are all let in may be named beside.
+    let are_simple = access.iter().all(|rule| {
+        let is_all = match &rule.subnet {
+            Subnet::Everyone => true,
+            Subnet::Prefix { address, .. } => {
+                is_allowed(&Subnet::Everyone) || is_allowed(if address.is_ipv4() { &any4 } else { &any6 })
+            }
+            Subnet::Name(_) => is_allowed(&Subnet::Everyone),
+        };
+        is_all && rule.verdict == Verdict::Allow
     });
-    if !are_simple || server.port != 123 || server.bind_device.is_some() {
+    let is_of_some = server.bind_device.is_some() || !server.interfaces.is_empty();
+    if !are_simple || is_of_some || server.port != 123 {
         return Vec::new();
     }
     let everyone = is_allowed(&Subnet::Everyone);
