@@ -1,54 +1,33 @@
 //! `timeball config check`: what timeballd would make of a configuration file.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
-
-use clap::{Args, ValueEnum};
-use conf::chrony::{parse, read_source_dirs};
+use conf::chrony::read_source_dirs;
 use conf::diagnostic::{Diagnostic, Severity};
-use conf::include::{FILE_LENGTH_MAX, NAMES_MAX, ReadError, Reader};
+use conf::dialect::{Dialect, Reading};
 use serde::{Deserialize, Serialize};
 
+use super::files::{FileArgs, RegularFiles};
 use crate::cli::Globals;
 use crate::ending::{Ending, Failure, Verdict};
 use crate::print::Printer;
 use crate::text;
 
-/// Arguments of `timeball config check`.
-#[derive(Args, Debug)]
-pub(crate) struct CheckArgs {
-    /// The configuration file
-    #[arg(value_name = "FILE")]
-    file: String,
-    /// The language it is in: chrony
-    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
-    dialect: Dialect,
-}
-
-/// The languages of configuration files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Dialect {
-    /// That of chrony.conf
-    #[default]
-    Chrony,
-}
-
 /// What was found.
 #[derive(Debug, Serialize, Deserialize)]
 struct Report {
     file: String,
-    dialect: Dialect,
+    dialect: String,
     /// Whether the daemon would start.
     starts: bool,
     errors: usize,
+    /// Lines without which it would start.
+    skipped: usize,
     warnings: usize,
     diagnostics: Vec<Finding>,
 }
 
 /// One thing that is not as it should be.
 #[derive(Debug, Serialize, Deserialize)]
-struct Finding {
+pub(super) struct Finding {
     severity: Grade,
     file: String,
     /// From 1; 0 is the file as a whole.
@@ -58,7 +37,7 @@ struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<String>,
     /// All of it, for people.
-    text: String,
+    pub(super) text: String,
 }
 
 /// How grave it is.
@@ -72,34 +51,22 @@ enum Grade {
 }
 
 /// Reads the file and says what is wrong with it.
-pub(crate) fn run(args: &CheckArgs, globals: &Globals) -> Ending {
-    // Once only: what came through a pipe cannot be read again.
-    let given = Disk
-        .read_file(&args.file)
-        .map_err(|error| Failure::new(format!("cannot read {}: {error}", args.file)))?;
-    let report = report(args, given);
+pub(crate) fn run(args: &FileArgs, globals: &Globals) -> Ending {
+    let (dialect, reading) = args.read()?;
+    let report = report(args, dialect, reading);
     let body = serde_json::to_vec(&report).map_err(|error| Failure::new(error.to_string()))?;
     Printer::new(globals.format()).show(&body, page)?;
-    Ok(if report.starts {
+    Ok(if report.starts && report.skipped == 0 {
         Verdict::Done
     } else {
         Verdict::SomeFailed
     })
 }
 
-/// Reads `given`, which is the text of the file, and all that it includes.
-fn report(args: &CheckArgs, given: String) -> Report {
-    let files = AlreadyRead {
-        path: &args.file,
-        text: given,
-    };
-    let diagnostics = match args.dialect {
-        Dialect::Chrony => {
-            let (config, mut diagnostics) = parse(&args.file, &files);
-            diagnostics.extend(read_source_dirs(&config.source_dirs, &RegularFiles).1);
-            diagnostics
-        }
-    };
+/// Says what was found, also in the files of the directories of sources.
+fn report(args: &FileArgs, dialect: Dialect, reading: Reading) -> Report {
+    let mut diagnostics = reading.diagnostics;
+    diagnostics.extend(read_source_dirs(&reading.config.source_dirs, &RegularFiles).1);
     let count = |severity| {
         let found = diagnostics
             .iter()
@@ -109,15 +76,17 @@ fn report(args: &CheckArgs, given: String) -> Report {
     let errors = count(Severity::Error);
     Report {
         file: args.file.clone(),
-        dialect: args.dialect,
+        dialect: dialect.to_string(),
         starts: errors == 0,
         errors,
+        skipped: count(Severity::Skipped),
         warnings: count(Severity::Warning),
         diagnostics: diagnostics.iter().map(finding).collect(),
     }
 }
 
-fn finding(diagnostic: &Diagnostic) -> Finding {
+/// Says one thing that is not as it should be.
+pub(super) fn finding(diagnostic: &Diagnostic) -> Finding {
     Finding {
         severity: match diagnostic.severity {
             Severity::Warning => Grade::Warning,
@@ -159,74 +128,10 @@ fn page(report: &Report) -> String {
         counted(report.errors, "error"),
         counted(report.warnings, "warning"),
     );
+    let skipped = match report.skipped {
+        0 => String::new(),
+        skipped => format!(" {},", counted(skipped, "skipped line")),
+    };
     let file = text::line(&report.file);
-    page + &format!("{file}: {verdict}: {errors}, {warnings}\n")
-}
-
-/// The files of this machine, of which one has been read.
-struct AlreadyRead<'a> {
-    path: &'a str,
-    text: String,
-}
-
-impl Reader for AlreadyRead<'_> {
-    fn read_file(&self, path: &str) -> Result<String, ReadError> {
-        if path == self.path {
-            Ok(self.text.clone())
-        } else {
-            Disk.read_file(path)
-        }
-    }
-
-    fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
-        Disk.list_dir(path)
-    }
-}
-
-/// The files of this machine without pipes and devices, as the daemon reads source directories.
-struct RegularFiles;
-
-impl Reader for RegularFiles {
-    fn read_file(&self, path: &str) -> Result<String, ReadError> {
-        let kind = fs::metadata(path).map_err(|error| read_error(&error))?;
-        if kind.is_file() || kind.is_dir() {
-            Disk.read_file(path)
-        } else {
-            Err(ReadError::Other("It is no regular file".to_owned()))
-        }
-    }
-
-    fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
-        Disk.list_dir(path)
-    }
-}
-
-/// The files of this machine.
-struct Disk;
-
-impl Reader for Disk {
-    fn read_file(&self, path: &str) -> Result<String, ReadError> {
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(|error| read_error(&error))?;
-        let limit = u64::try_from(FILE_LENGTH_MAX).unwrap_or(u64::MAX);
-        file.take(limit.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .map_err(|error| read_error(&error))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
-        let entries = fs::read_dir(path).map_err(|error| read_error(&error))?;
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        Ok(names.take(NAMES_MAX).collect())
-    }
-}
-
-fn read_error(error: &io::Error) -> ReadError {
-    match error.kind() {
-        io::ErrorKind::NotFound => ReadError::NotFound,
-        io::ErrorKind::IsADirectory => ReadError::IsDirectory,
-        io::ErrorKind::PermissionDenied => ReadError::PermissionDenied,
-        _ => ReadError::Other(error.to_string()),
-    }
+    page + &format!("{file}: {verdict}: {errors},{skipped} {warnings}\n")
 }
