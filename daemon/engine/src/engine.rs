@@ -6,6 +6,7 @@ use conf::config::Config;
 use units::{Leap, Mono};
 
 use crate::control::Control;
+use crate::control::mode6::{About, Mode6};
 use crate::discipline::fallback::FallbackFrequencies;
 use crate::discipline::leap::{LeapTable, Leaps};
 use crate::discipline::local::LocalReference;
@@ -50,6 +51,8 @@ pub struct Options {
     pub once: Option<Once>,
     /// The real-time clock, when it is to be tracked and can be.
     pub rtc: Option<RtcStart>,
+    /// What `ntpq` is told about machine and program.
+    pub about: About,
 }
 
 /// What is done with the one measurement of a daemon that ends after it.
@@ -75,6 +78,7 @@ pub struct Engine {
     pub(crate) keys: Keyring,
     pub(crate) server: Server,
     pub(crate) control: Control,
+    pub(crate) mode6: Mode6,
     pub(crate) discipline: Discipline,
     pub(crate) out: Outbox,
     pub(crate) entropy: Entropy,
@@ -116,6 +120,7 @@ impl Engine {
             keys: Keyring::default(),
             server: serve::server(&config, entropy()),
             control: Control::new(&config.control),
+            mode6: Mode6::new(options.about.clone(), now.mono),
             out: Outbox::default(),
             entropy,
             selector: Selector::new(),

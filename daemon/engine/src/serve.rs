@@ -109,12 +109,14 @@ impl Engine {
         received: Stamp,
         bytes: &[u8],
     ) {
-        let Ok(Datagram::Packet(packet)) = Datagram::decode(bytes) else {
-            return;
-        };
         if !self.ports.is_server(socket) {
             return;
         }
+        let packet = match Datagram::decode(bytes) {
+            Ok(Datagram::Packet(packet)) => packet,
+            Ok(Datagram::Control(bytes)) => return self.answer_query(now, socket, from, to, bytes),
+            Ok(Datagram::Private(_)) | Err(_) => return,
+        };
         let remaining_s = self.served_after_s(now.mono);
         let state = self.server_state(now.mono);
         let [random, ..] = (self.entropy)().to_le_bytes();
@@ -148,7 +150,7 @@ impl Engine {
     }
 
     /// Reports whether an address is that of a source, where a rule asks for that.
-    fn is_source_of_rule(&self, address: IpAddr) -> bool {
+    pub(crate) fn is_source_of_rule(&self, address: IpAddr) -> bool {
         let restrictions = self.server.restrictions.as_ref();
         let is_asked = restrictions.is_some_and(|restrictions| restrictions.of_sources.is_some());
         is_asked && self.sources.at(address).is_some()

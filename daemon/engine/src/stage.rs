@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use conf::config::{Config, SourceConfig, SourceKind, SourceName};
 use units::{Leap, Mode, Mono, NtpShort, PollInterval, ReferenceId, Stratum, UnixTime};
-use wire::ntp::{Header, Packet};
+use wire::ntp::{Datagram, Header, Packet};
 
+use crate::control::mode6::About;
 use crate::io::{
     Input, LogFile, LookupError, LookupId, Now, Output, Severity, SocketId, SocketUse, Stamp, StampSource,
 };
@@ -44,6 +45,8 @@ pub(crate) struct Stage {
     pub(crate) asked_for_files: usize,
     pub(crate) ref_clocks_asked: Vec<u32>,
     pub(crate) sockets: BTreeMap<SocketId, SocketUse>,
+    /// Control messages that were sent, in the order in which they left.
+    pub(crate) sent_to_clients: Vec<(SocketAddr, Vec<u8>)>,
     /// So much later than usual the answers come, in turn, seconds.
     pub(crate) late_s: Vec<f64>,
     server: Server,
@@ -62,6 +65,7 @@ impl Stage {
             leap_table: None,
             once: None,
             rtc: None,
+            about: About::default(),
         };
         let mut random = 1_u64;
         let entropy = Box::new(move || {
@@ -80,6 +84,7 @@ impl Stage {
             asked_for_files: 0,
             ref_clocks_asked: Vec::new(),
             sockets: BTreeMap::new(),
+            sent_to_clients: Vec::new(),
             late_s: vec![0.0],
             server,
             underway: BTreeMap::new(),
@@ -220,6 +225,10 @@ impl Stage {
 
     fn deliver(&mut self, at_s: f64, socket: SocketId, to: SocketAddr, bytes: Vec<u8>) {
         assert!(self.sockets.contains_key(&socket), "sent on an open socket");
+        if let Ok(Datagram::Control(_)) = Datagram::decode(&bytes) {
+            self.sent_to_clients.push((to, bytes));
+            return;
+        }
         let there = at(self.now_ns).wall.plus_seconds(WAY_S);
         for answer in (self.server)(to, &bytes, there) {
             self.sequence += 1;

@@ -509,6 +509,7 @@ impl World {
             leap_table: client.setup.leap_table.clone(),
             once: None,
             rtc,
+            about: engine::control::mode6::About::default(),
         };
         let mut entropy = Random::stream(seed, &format!("{} entropy {}", client.name, client.starts));
         let entropy = Box::new(move || entropy.bits());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use conf::config::{Config, DriftFile, Family, LogKind, PathSetting, RefClockDriv
 use conf::diagnostic::{Diagnostic, Severity as Weight};
 use conf::dialect::Dialect;
 use conf::include::{ReadError, Reader};
+use engine::control::mode6::About;
 use engine::io::Severity;
 use engine::rtc::RtcStart;
 use engine::{Engine, Options};
@@ -121,6 +123,8 @@ fn prepare(
     log: &mut Log,
 ) -> Result<Prepared, Fatal> {
     adapt(&mut config, arguments);
+    // As long as files can be read.
+    let about = about(identity);
     let user = find_user(identity, arguments, &config)?;
     let pid_file = match Identity::path(&config.process.pid_file, identity.pid_file) {
         Some(path) => Some(write_pid_file(path, identity, user)?),
@@ -174,6 +178,7 @@ fn prepare(
             Once::Log => engine::Once::Log,
         }),
         rtc: rtc_start,
+        about,
     };
     Ok(Prepared {
         config,
@@ -238,6 +243,19 @@ impl Prepared {
             daemon.hands.log.warn(&error.to_string());
         }
         status
+    }
+}
+
+/// What `ntpq` is told about machine and program.
+fn about(identity: &Identity) -> About {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    About {
+        processor: std::env::consts::ARCH.to_owned(),
+        system: match release.trim() {
+            "" => "Linux".to_owned(),
+            release => format!("Linux/{release}"),
+        },
+        version: format!("{} {}", identity.name, identity.version),
     }
 }
 

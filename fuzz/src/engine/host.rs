@@ -142,6 +142,7 @@ impl Host {
             precision_s: 1e-7,
             era_start: 1_262_304_000,
             leap_table: config.leap.list_file.as_ref().map(|_| leap_table()),
+            about: engine::control::mode6::About::default(),
             once: setting.once,
             rtc: config.rtc.file.as_ref().map(|_| RtcStart {
                 has_set_clock: false,

@@ -63,7 +63,9 @@ const NOT_UNASKED: &str = "time that nobody asked for is neither sent nor taken;
 
 const AT_RUN_TIME: &str = "ntpd takes it only from a program that changes the running daemon";
 
-const NO_CONTROL: &str = "timeballd does not answer NTP's control packets (ntpq) yet";
+const NO_CHANGES: &str = "timeballd tells ntpq everything that it knows, but takes no changes by control packets";
+
+const NO_VARIABLES: &str = "timeballd tells ntpq its own variables only";
 
 /// Every directive of NTPsec 1.2 and those of the classic ntpd 4.2.8 that it no longer has, by name.
 pub const DIRECTIVES: &[Directive] = &[
@@ -71,7 +73,7 @@ pub const DIRECTIVES: &[Directive] = &[
     left_out("broadcast", NOT_UNASKED),
     left_out("broadcastclient", NOT_UNASKED).secure(),
     idle("calldelay"),
-    left_out("controlkey", NO_CONTROL).secure(),
+    left_out("controlkey", NO_CHANGES).secure(),
     read("crypto").secure(),
     read("disable"),
     read("discard"),
@@ -117,7 +119,7 @@ pub const DIRECTIVES: &[Directive] = &[
     read("rlimit"),
     idle("saveconfigdir"),
     read("server"),
-    left_out("setvar", NO_CONTROL),
+    left_out("setvar", NO_VARIABLES),
     idle("simulate"),
     read("statistics"),
     idle("statsdir"),

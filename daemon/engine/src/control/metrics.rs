@@ -478,6 +478,7 @@ mod tests {
             leap_table: None,
             once: None,
             rtc: None,
+            about: crate::control::mode6::About::default(),
         };
         let now = Now {
             mono: Mono::ZERO,

@@ -56,6 +56,7 @@ impl Machine {
             leap_table: None,
             once: None,
             rtc: start,
+            about: crate::control::mode6::About::default(),
         };
         let mut machine = Self {
             engine: Engine::new(config, options, now(0.0), Box::new(|| 5)),

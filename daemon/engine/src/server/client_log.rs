@@ -25,6 +25,15 @@ const INTERVAL_MAX: f32 = 20.0;
 /// requests.
 const SOONER: f32 = 0.5;
 
+/// A packet that came, as far as it is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// The port it came from.
+    pub port: u16,
+    /// The version of NTP in it in bits 3…5, and its mode below.
+    pub version_and_mode: u8,
+}
+
 /// What a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
@@ -58,6 +67,10 @@ struct Record {
     limited_interval: f32,
     /// Whether nothing was sent to the last NTP request.
     limited: bool,
+    /// When it was first heard, whole seconds of the monotonic clock.
+    first_s: u32,
+    /// The last packet of NTP.
+    arrival: Arrival,
 }
 
 /// How one address uses one service.
@@ -100,6 +113,23 @@ pub struct ServiceReport {
     pub last_ago_s: Option<u32>,
 }
 
+/// One address that sent packets of NTP, as ntpd tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recent {
+    /// The address.
+    pub address: IpAddr,
+    /// When its first packet came; of several it is the second before.
+    pub first: Mono,
+    /// When its last packet came.
+    pub last: Mono,
+    /// How many came.
+    pub count: u32,
+    /// How many of them the rate limit left without what they asked for.
+    pub drops: u32,
+    /// The last one.
+    pub arrival: Arrival,
+}
+
 /// A part of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
@@ -138,6 +168,48 @@ impl ClientLog {
         self.overwritten
     }
 
+    /// Returns all addresses that sent packets of NTP, the one that was quiet longest first.
+    #[must_use]
+    pub fn recent(&self) -> Vec<Recent> {
+        let heard = |record: &Record| record.ntp.last != Mono(i64::MIN);
+        let mut recent: Vec<Recent> = self
+            .records
+            .iter()
+            .flatten()
+            .filter(|record| heard(record))
+            .map(|record| Recent {
+                address: record.address,
+                first: if record.ntp.hits > 1 {
+                    Mono::ZERO.plus_seconds(f64::from(record.first_s))
+                } else {
+                    record.ntp.last
+                },
+                last: record.ntp.last,
+                count: record.ntp.hits,
+                drops: record.ntp.drops,
+                arrival: record.arrival,
+            })
+            .collect();
+        recent.sort_unstable_by_key(|recent| (recent.last, recent.address));
+        recent
+    }
+
+    /// Notes a request for the time as [`Self::note`] does, and what came with it.
+    pub fn note_packet(
+        &mut self,
+        address: IpAddr,
+        arrival: Arrival,
+        now: Mono,
+        limit: Option<&RateLimit>,
+        random: u8,
+    ) -> Ruling {
+        let Some(record) = self.record(address, now) else {
+            return Ruling::Answer;
+        };
+        record.arrival = arrival;
+        record.note(Service::Ntp, now, limit, random)
+    }
+
     /// Notes a request and decides what becomes of it, with eight random bits.
     pub fn note(
         &mut self,
@@ -147,13 +219,17 @@ impl ClientLog {
         limit: Option<&RateLimit>,
         random: u8,
     ) -> Ruling {
+        match self.record(address, now) {
+            Some(record) => record.note(service, now, limit, random),
+            None => Ruling::Answer,
+        }
+    }
+
+    /// Returns the record of an address, a new one if there is none.
+    fn record(&mut self, address: IpAddr, now: Mono) -> Option<&mut Record> {
         let place = self.place(address);
-        let Some(record) = self.records.get_mut(place) else {
-            return Ruling::Answer;
-        };
-        record
-            .get_or_insert_with(|| Record::new(address))
-            .note(service, now, limit, random)
+        let slot = self.records.get_mut(place)?;
+        Some(slot.get_or_insert_with(|| Record::new(address, now)))
     }
 
     /// Reports on up to `count` clients from place `first` on, of those with at least `hits_min` requests to
@@ -234,7 +310,7 @@ impl ClientLog {
 }
 
 impl Record {
-    fn new(address: IpAddr) -> Self {
+    fn new(address: IpAddr, now: Mono) -> Self {
         let never = Asking {
             last: Mono(i64::MIN),
             hits: 0,
@@ -249,6 +325,11 @@ impl Record {
             command: never,
             limited_interval: f32::NAN,
             limited: false,
+            first_s: u32::try_from(now.saturating_since(Mono::ZERO).as_secs()).unwrap_or(u32::MAX),
+            arrival: Arrival {
+                port: 0,
+                version_and_mode: 0,
+            },
         }
     }
 

@@ -22,7 +22,7 @@ use wire::ntp::{Header, KissCode, Packet};
 
 use crate::io::StampSource;
 use access::Access;
-use client_log::{ClientLog, Service};
+use client_log::{Arrival, ClientLog, Service};
 use interleave::Interleave;
 use rate_limit::Ruling;
 use reply::{Moments, Proof, ServerState};
@@ -111,10 +111,9 @@ impl Server {
     ) -> Result<usize, Silence> {
         let request = &question.packet.header;
         let mode = reply::answer_mode(request, question.from.port()).ok_or(Silence::NotARequest)?;
-        let from = question.from.ip();
         let terms = self.terms(question).ok_or(Silence::Denied)?;
         let limit = terms.limit;
-        let ruling = self.note_request(from, Service::Ntp, question.now, limit.as_ref(), question.random);
+        let ruling = self.note_packet(question, limit.as_ref());
         if ruling == Ruling::Drop {
             return Err(Silence::RateLimited);
         }
@@ -153,6 +152,22 @@ impl Server {
         if let Some(interleave) = &mut self.interleave {
             interleave.clear();
         }
+    }
+
+    /// Notes a request for the time and decides what becomes of it.
+    fn note_packet(&mut self, question: &Question<'_>, limit: Option<&RateLimit>) -> Ruling {
+        let header = &question.packet.header;
+        let arrival = Arrival {
+            port: question.from.port(),
+            version_and_mode: header.version.number() << 3 | header.mode.bits(),
+        };
+        let ruling = match &mut self.log {
+            Some(log) => log.note_packet(question.from.ip(), arrival, question.now, limit, question.random),
+            None => Ruling::Answer,
+        };
+        self.statistics.ntp_hits += 1;
+        self.statistics.ntp_drops += u64::from(ruling != Ruling::Answer);
+        ruling
     }
 
     /// Notes a request and decides what becomes of it. Requests for other services than NTP are answered elsewhere.

@@ -14,6 +14,7 @@
 mod capture;
 mod client;
 mod ntp_conf;
+mod ntpq;
 mod peer;
 mod programs;
 mod rules;

@@ -152,7 +152,12 @@ pub(crate) fn start_ntpsec(world: &World, config: &str) {
 
 /// Runs NTPsec's ntpdig on the other host; returns its answer.
 pub(crate) fn ntpdig(world: &World, arguments: &[&str]) -> String {
-    let program = needed(&peers().join("ntpsec/usr/bin/ntpdig"));
+    ntpsec_tool(world, Host::Theirs, "ntpdig", arguments)
+}
+
+/// Runs a tool of NTPsec's; returns what it prints.
+pub(crate) fn ntpsec_tool(world: &World, host: Host, tool: &str, arguments: &[&str]) -> String {
+    let program = needed(&peers().join("ntpsec/usr/bin").join(tool));
     let modules = needed(&peers().join("ntpsec/usr/lib/python3/dist-packages"));
     let libraries = libraries();
     let mut all = vec![program.as_str()];
@@ -161,8 +166,8 @@ pub(crate) fn ntpdig(world: &World, arguments: &[&str]) -> String {
         ("PYTHONPATH", modules.as_str()),
         ("LD_LIBRARY_PATH", libraries.as_str()),
     ];
-    let (text, succeeded) = world.attempt(Host::Theirs, "python3", &all, &environment);
-    assert!(succeeded, "ntpdig {arguments:?}: {text}");
+    let (text, succeeded) = world.attempt(host, "python3", &all, &environment);
+    assert!(succeeded, "{tool} {arguments:?}: {text}");
     text
 }
 

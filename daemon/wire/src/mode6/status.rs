@@ -2,27 +2,13 @@
 
 use units::Leap;
 
-/// How often something happened in a row, at most 15, and what.
-///
-/// Reports of the same event are counted up to 15, and further ones change nothing; another event begins at 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What happened last, and how often in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Event<K> {
     /// What happened last.
     pub kind: K,
     /// How many times in a row, 0…15.
     pub count: u8,
-}
-
-impl<K: PartialEq> Event<K> {
-    /// Notes that something happened.
-    pub fn note(&mut self, kind: K) {
-        self.count = if self.kind == kind {
-            (self.count + 1).min(15)
-        } else {
-            1
-        };
-        self.kind = kind;
-    }
 }
 
 /// What happened to the system. Source: RFC 9327 §3.1.
@@ -102,10 +88,11 @@ impl SystemStatus {
 }
 
 /// What happened to an association. Source: RFC 9327 §3.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
 pub enum PeerEvent {
     /// Nothing that has a name.
+    #[default]
     Unspecified = 0,
     /// It was made.
     Mobilize = 1,
@@ -136,10 +123,11 @@ pub enum PeerEvent {
 }
 
 /// How an association takes part in the selection; in `ntpq` the first character of its line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
 pub enum Selection {
     /// It cannot be used (blank).
+    #[default]
     Reject = 0,
     /// It disagrees with the majority (`x`).
     Falseticker = 1,
@@ -172,7 +160,7 @@ impl Selection {
 }
 
 /// The status word of an association.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PeerStatus {
     /// Whether the configuration names it.
     pub configured: bool,
@@ -186,7 +174,7 @@ pub struct PeerStatus {
     pub broadcast: bool,
     /// How it takes part.
     pub selection: Selection,
-    /// What happened last: the number of a [`PeerEvent`], and how many times.
+    /// What happened last.
     pub event: Event<PeerEvent>,
 }
 
@@ -229,8 +217,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_life_of_a_system() {
-        let mut status = SystemStatus {
+    fn words_of_a_system() {
+        let starting = SystemStatus {
             leap: Leap::Unsynchronised,
             source: SystemSource::Unspecified,
             event: Event {
@@ -238,32 +226,29 @@ mod tests {
                 count: 1,
             },
         };
-        assert_eq!(status.word(), 0xc016);
-        status.leap = Leap::Normal;
-        status.source = SystemSource::Ntp;
-        status.event.note(SystemEvent::FrequencyMode);
-        assert_eq!(status.word(), 0x0614);
-        status.event.note(SystemEvent::ClockSync);
-        assert_eq!(status.word(), 0x0615);
-        for _ in 0..20 {
-            status.event.note(SystemEvent::ClockSync);
-        }
-        assert_eq!(status.word(), 0x06f5);
+        assert_eq!(starting.word(), 0xc016);
+        let mut synchronised = SystemStatus {
+            leap: Leap::Normal,
+            source: SystemSource::Ntp,
+            event: Event {
+                kind: SystemEvent::ClockSync,
+                count: 1,
+            },
+        };
+        assert_eq!(synchronised.word(), 0x0615);
+        synchronised.event.count = 200;
+        assert_eq!(synchronised.word(), 0x06f5);
     }
 
     #[test]
-    fn words_that_ntpd_sends() {
+    fn words_of_associations() {
         let new = PeerStatus {
             configured: true,
-            authentication_enabled: false,
-            authentic: false,
-            reachable: false,
-            broadcast: false,
-            selection: Selection::Reject,
             event: Event {
                 kind: PeerEvent::Mobilize,
                 count: 1,
             },
+            ..PeerStatus::default()
         };
         assert_eq!(new.word(), 0x8011);
         let pool = PeerStatus {
@@ -271,12 +256,15 @@ mod tests {
             ..new
         };
         assert_eq!(pool.word(), 0x8811);
-        let mut followed = PeerStatus {
+        let followed = PeerStatus {
             reachable: true,
             selection: Selection::SystemPeer,
+            event: Event {
+                kind: PeerEvent::SystemPeer,
+                count: 1,
+            },
             ..new
         };
-        followed.event.note(PeerEvent::SystemPeer);
         assert_eq!(followed.word(), 0x961a);
         assert_eq!(PeerStatus::selection_of(0x961a), Selection::SystemPeer);
         assert!(PeerStatus::is_reachable(0x961a) && !PeerStatus::is_reachable(0x8011));

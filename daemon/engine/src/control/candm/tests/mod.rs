@@ -67,6 +67,7 @@ impl Bench {
             leap_table: None,
             once: None,
             rtc: None,
+            about: crate::control::mode6::About::default(),
         }
     }
 

@@ -1,0 +1,290 @@
+//! The variables of one source.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use conf::config::SourceName;
+use units::rounding::nearest_i64;
+use units::{Leap, NtpTimestamp};
+use wire::mode6::{Event, PeerEvent, PeerStatus, Selection, Value, Variable};
+
+use crate::Engine;
+use crate::io::Now;
+use crate::select::Status;
+use crate::source::exchange::LastAnswer;
+use crate::source::{Source, SourceId};
+
+/// The dispersion of a source that was never heard, seconds. Source: RFC 5905, MAXDISP.
+const DISPERSION_MAX_S: f64 = 16.0;
+
+/// How fast the dispersion of a sample grows, as a part. Source: RFC 5905, PHI.
+const DISPERSION_RATE: f64 = 15e-6;
+
+/// The number of samples that ntpd keeps of a source.
+const FILTER_LENGTH: usize = 8;
+
+impl Engine {
+    /// The status of a source: what happened last is told by where it has come to.
+    pub(super) fn association_status(&self, id: SourceId) -> PeerStatus {
+        let status = self
+            .verdicts
+            .get(&id)
+            .map_or(Status::default(), |verdict| verdict.status);
+        let Some(source) = self.sources.get(&id) else {
+            return PeerStatus::default();
+        };
+        let is_keyed = source.config.key_id.is_some();
+        let selection = selection(status);
+        let kind = match (selection, source.reach, source.polls) {
+            (Selection::SystemPeer, ..) => PeerEvent::SystemPeer,
+            (_, 0, 8..) => PeerEvent::Unreachable,
+            (_, 0, _) => PeerEvent::Mobilize,
+            _ => PeerEvent::Reachable,
+        };
+        PeerStatus {
+            configured: true,
+            authentication_enabled: is_keyed,
+            authentic: is_keyed
+                && source
+                    .last_answer
+                    .as_ref()
+                    .is_some_and(|answer| answer.tests.authentic),
+            reachable: source.reach != 0,
+            broadcast: false,
+            selection,
+            event: Event { kind, count: 1 },
+        }
+    }
+
+    /// The variables of a source, in ntpd's order: `ntpq` takes the later of `reftime` and `rec` for the time at which
+    /// the source was heard.
+    pub(super) fn association_variables(&self, id: SourceId, now: Now) -> Vec<Variable> {
+        let Some(source) = self.sources.get(&id) else {
+            return Vec::new();
+        };
+        let answer = source.last_answer.as_ref();
+        let header = answer.map(|answer| &answer.header);
+        let newest = source.estimator.last();
+        let filter = self.filter(source, now);
+        let report = self.source_report(id, now.mono);
+        let offset_s = report
+            .and_then(|report| report.newest)
+            .map_or(0.0, |newest| newest.offset_s);
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let milliseconds = |length_s: f64| Value::Fixed3(length_s * 1e3);
+        let fine = |length_s: f64| Value::Fixed6(length_s * 1e3);
+        let number = |number: u64| Value::Unsigned(number);
+        let exponent = |exponent: i8| Value::Unsigned(u64::try_from(exponent).unwrap_or(0));
+        let whole = |length_s: f64| Value::Unsigned(u64::try_from(nearest_i64(length_s)).unwrap_or(0));
+        let stratum = match (header, source.stratum.0) {
+            (None, _) if source.ref_clock.is_none() => 16,
+            (_, 0) if source.ref_clock.is_none() => 16,
+            (_, stratum) => stratum,
+        };
+        let leap = if answer.is_some() || source.ref_clock.is_some() {
+            source.leap
+        } else {
+            Leap::Unsynchronised
+        };
+        let heard = answer.map_or(NtpTimestamp::ZERO, |answer| answer.measurement.middle.to_ntp());
+        // The second alone: who knew the rest could answer in the place of the source.
+        let sent = source.pending.as_ref().map_or(NtpTimestamp::ZERO, |pending| {
+            NtpTimestamp::from_parts(self.timeline.wall(pending.sent_at).to_ntp().seconds(), 0)
+        });
+
+        let mut variables = vec![
+            Variable::new("srcadr", Value::Address(source.address.unwrap_or(nowhere))),
+            Variable::new("srcport", number(source.config.port.into())),
+        ];
+        if let Some(name) = name(source) {
+            variables.push(Variable::new("srchost", Value::Text(name)));
+        }
+        let local = answer.and_then(|answer| answer.local).unwrap_or(nowhere);
+        variables.extend([
+            Variable::new("dstadr", Value::Address(local)),
+            Variable::new("dstport", number(self.config.client.port.unwrap_or(0).into())),
+            Variable::new("leap", number(leap.bits().into())),
+            Variable::new("hmode", number(if source.is_peer() { 1 } else { 3 })),
+            Variable::new("stratum", number(stratum.into())),
+            // 99: not known, as ntpd says of every server; `ntpq` shows the lesser of both.
+            Variable::new("ppoll", number(99)),
+            Variable::new("hpoll", exponent(source.polling.used_interval().0)),
+            Variable::new(
+                "precision",
+                Value::Signed(header.map_or(0, |header| header.precision.into())),
+            ),
+            Variable::new(
+                "rootdelay",
+                milliseconds(header.map_or(0.0, |header| header.root_delay.as_seconds())),
+            ),
+            Variable::new(
+                "rootdisp",
+                milliseconds(header.map_or(0.0, |header| header.root_dispersion.as_seconds())),
+            ),
+            Variable::new("refid", Value::Word(reference(source, answer))),
+            Variable::new(
+                "reftime",
+                Value::Timestamp(header.map_or(NtpTimestamp::ZERO, |header| header.reference_time)),
+            ),
+            Variable::new("rec", Value::Timestamp(heard)),
+            Variable::new("xmt", Value::Timestamp(sent)),
+            Variable::new("reach", Value::Hex(source.reach.into())),
+            Variable::new("unreach", number(source.unreachable_polls.into())),
+            Variable::new("delay", fine(newest.map_or(0.0, |sample| sample.delay_s))),
+            Variable::new("offset", fine(offset_s)),
+            Variable::new("jitter", fine(source.estimator.jitter_s().unwrap_or(0.0))),
+            Variable::new("dispersion", fine(filter.dispersion_s)),
+            Variable::new("keyid", number(source.config.key_id.unwrap_or(0).into())),
+            Variable::new("filtdelay", Value::Filter(filter.delays_ms)),
+            Variable::new("filtoffset", Value::Filter(filter.offsets_ms)),
+            Variable::new(
+                "pmode",
+                number(header.map_or(0, |header| header.mode.bits().into())),
+            ),
+            Variable::new("filtdisp", Value::Filter(filter.dispersions_ms)),
+            Variable::new("flash", Value::Hex(self.flash(id, source))),
+            Variable::new("headway", number(0)),
+        ]);
+        if source.config.offset_s != 0.0 {
+            variables.push(Variable::new("bias", Value::Fixed6(source.config.offset_s)));
+        }
+        // −1: not authenticated by NTS.
+        variables.push(Variable::new("ntscookies", Value::Signed(-1)));
+
+        let since_s = answer.map_or(0.0, |answer| now.wall.seconds_since(answer.measurement.middle));
+        let counts = &source.counts;
+        let is_candidate = self
+            .verdicts
+            .get(&id)
+            .is_some_and(|verdict| verdict.status.is_used());
+        variables.extend([
+            Variable::unlisted("config", number(1)),
+            Variable::unlisted("authenable", number(source.config.key_id.is_some().into())),
+            Variable::unlisted("authentic", number(self.association_status(id).authentic.into())),
+            Variable::unlisted("org", Value::Timestamp(NtpTimestamp::ZERO)),
+            Variable::unlisted("timer", whole(source.polling.wait_s())),
+            Variable::unlisted("timerec", whole(since_s)),
+            Variable::unlisted("timereach", whole(since_s)),
+            Variable::unlisted("sent", number(counts.sent.into())),
+            Variable::unlisted("received", number(counts.received.into())),
+            Variable::unlisted("badauth", number(0)),
+            Variable::unlisted(
+                "bogusorg",
+                number(counts.received.saturating_sub(counts.valid).into()),
+            ),
+            Variable::unlisted("oldpkt", number(0)),
+            Variable::unlisted("seldisp", number(counts.valid.saturating_sub(counts.good).into())),
+            Variable::unlisted("selbroken", number(0)),
+            Variable::unlisted("candidate", number(is_candidate.into())),
+        ]);
+        let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
+        let names = names.join(",");
+        variables.push(Variable::unlisted("peer_var_list", Value::Text(names)));
+        variables
+    }
+
+    /// The newest samples as ntpd would have them in its filter.
+    fn filter(&self, source: &Source, now: Now) -> Filter {
+        let at = self.timeline.oscillator(now.mono);
+        let target_s =
+            self.timeline.correction_s(now.mono) + self.discipline.remaining_s(now.mono, &self.timeline);
+        let mut filter = Filter {
+            delays_ms: [0.0; FILTER_LENGTH],
+            offsets_ms: [0.0; FILTER_LENGTH],
+            dispersions_ms: [DISPERSION_MAX_S * 1e3; FILTER_LENGTH],
+            dispersion_s: 0.0,
+        };
+        for (place, sample) in source.estimator.samples().rev().take(FILTER_LENGTH).enumerate() {
+            let age_s = at.seconds_since(sample.at);
+            filter.delays_ms[place] = sample.delay_s * 1e3;
+            filter.offsets_ms[place] =
+                (sample.phase_s + self.discipline.frequency() * age_s - target_s) * 1e3;
+            filter.dispersions_ms[place] = (sample.dispersion_s + DISPERSION_RATE * age_s) * 1e3;
+        }
+        // RFC 5905 §10: the older, the less.
+        for dispersion_ms in filter.dispersions_ms.iter().rev() {
+            filter.dispersion_s = f64::midpoint(filter.dispersion_s, dispersion_ms / 1e3);
+        }
+        filter
+    }
+
+    /// The tests that the source does not pass now. Source: RFC 5905 §9.2, in ntpd's bits.
+    fn flash(&self, id: SourceId, source: &Source) -> u32 {
+        let status = self
+            .verdicts
+            .get(&id)
+            .map_or(Status::default(), |verdict| verdict.status);
+        let failed = |is_failed: bool, bit: u32| if is_failed { bit } else { 0 };
+        let of_packet = source.last_answer.as_ref().map_or(0, |answer| {
+            let tests = answer.tests;
+            failed(!tests.fresh, 0x1)
+                | failed(tests.fresh && !tests.origin, 0x2)
+                | failed(tests.valid() && !tests.synchronised, 0x4)
+                | failed(tests.origin && !tests.authentic, 0x10)
+                | failed(tests.synchronised() && !tests.no_loop, 0x800)
+        });
+        of_packet
+            | failed(status == Status::StratumOutOfRange, 0x200)
+            | failed(status == Status::TooDistant, 0x400)
+            | failed(source.reach == 0 || status == Status::NoSelect, 0x1000)
+    }
+}
+
+/// The newest samples, newest first.
+struct Filter {
+    delays_ms: [f64; FILTER_LENGTH],
+    offsets_ms: [f64; FILTER_LENGTH],
+    dispersions_ms: [f64; FILTER_LENGTH],
+    /// What they come to together, seconds.
+    dispersion_s: f64,
+}
+
+/// What ntpd would call a status.
+fn selection(status: Status) -> Selection {
+    match status {
+        Status::Best => Selection::SystemPeer,
+        Status::Combined => Selection::Candidate,
+        Status::NotPreferred
+        | Status::WaitingForUpdate
+        | Status::WaitingForSources
+        | Status::Distant
+        | Status::Outlier => Selection::Outlier,
+        Status::Falseticker | Status::Untrusted => Selection::Falseticker,
+        Status::NoSelect
+        | Status::Unsynchronised
+        | Status::MissingSamples
+        | Status::StratumOutOfRange
+        | Status::TooDistant
+        | Status::Jittery
+        | Status::WaitingForSamples
+        | Status::Stale
+        | Status::Orphan => Selection::Reject,
+    }
+}
+
+/// The name by which it was configured, if it is no address. A reference clock has its identifier and a number, by whose
+/// brackets `ntpq` knows it.
+fn name(source: &Source) -> Option<String> {
+    match (&source.config.name, source.ref_clock) {
+        (_, Some(id)) => Some(format!("{}(0)", id.ascii())),
+        (SourceName::Name(name), None) => Some(name.clone()),
+        (SourceName::Address(_), None) => None,
+    }
+}
+
+/// What the source follows, or why nobody knows.
+fn reference(source: &Source, answer: Option<&LastAnswer>) -> String {
+    if let Some(id) = source.ref_clock {
+        return id.ascii();
+    }
+    if source.address.is_none() {
+        return "DNS".to_owned();
+    }
+    if let Some(kiss) = source.kissed {
+        return kiss.reference_id().ascii();
+    }
+    match answer {
+        None => "INIT".to_owned(),
+        Some(_) if source.stratum.0 <= 1 => source.reference_id.ascii(),
+        Some(_) => source.reference_id.ipv4().to_string(),
+    }
+}

@@ -1,0 +1,240 @@
+//! The variables of the daemon as a whole.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use units::{Leap, Mono, ReferenceId};
+use wire::mode6::{Event, SystemEvent, SystemSource, SystemStatus, Value, Variable};
+
+use super::number;
+use crate::Engine;
+use crate::control::report::Following;
+use crate::io::Now;
+use crate::select::Status;
+use crate::source::{Source, SourceId};
+
+/// The precision of the kernel's clock, seconds.
+const KERNEL_PRECISION_S: f64 = 1e-9;
+
+/// By how much the kernel lets the frequency be corrected, ppm.
+const KERNEL_TOLERANCE_PPM: f64 = 500.0;
+
+impl Engine {
+    /// The status of the daemon: what happened last is told by where it has come to.
+    pub(super) fn system_status(&self, now: Mono) -> SystemStatus {
+        let tracking = self.tracking(now);
+        let is_clock = self
+            .followed()
+            .is_some_and(|(_, source)| source.ref_clock.is_some());
+        let (source, kind) = match tracking.following {
+            Following::Source if is_clock => (SystemSource::UhfRadio, SystemEvent::ClockSync),
+            Following::Source => (SystemSource::Ntp, SystemEvent::ClockSync),
+            Following::Itself => (SystemSource::Local, SystemEvent::NoSystemPeer),
+            Following::Nothing if self.discipline.updated_at().is_some() => {
+                (SystemSource::Unspecified, SystemEvent::NoSystemPeer)
+            }
+            Following::Nothing => (SystemSource::Unspecified, SystemEvent::Restart),
+        };
+        SystemStatus {
+            leap: tracking.leap,
+            source,
+            event: Event { kind, count: 1 },
+        }
+    }
+
+    /// The source that is followed.
+    fn followed(&self) -> Option<(SourceId, &Source)> {
+        let is_best = |id: &SourceId| {
+            self.verdicts
+                .get(id)
+                .is_some_and(|verdict| verdict.status == Status::Best)
+        };
+        self.sources
+            .iter()
+            .find(|(id, _)| is_best(id))
+            .map(|(id, source)| (*id, source))
+    }
+
+    pub(super) fn system_variables(&self, now: Now) -> Vec<Variable> {
+        let tracking = self.tracking(now.mono);
+        let followed = self.followed();
+        let is_synchronised = tracking.leap != Leap::Unsynchronised;
+        let stratum = if is_synchronised { tracking.stratum.0 } else { 16 };
+        let jitter_s = followed
+            .and_then(|(_, source)| source.estimator.jitter_s())
+            .unwrap_or(0.0);
+        let wander = followed
+            .and_then(|(_, source)| source.estimator.wander())
+            .unwrap_or(0.0);
+        let poll = followed.map_or(6, |(_, source)| source.polling.used_interval().0);
+        let poll_min = self
+            .sources
+            .values()
+            .map(|source| source.polling.limits().0)
+            .min();
+        let root_dispersion_s = tracking.root_dispersion_s + tracking.offset_s.abs();
+        let seconds = |length_s: f64| Value::Fixed3(length_s * 1e3);
+        let fine = |length_s: f64| Value::Fixed6(length_s * 1e3);
+        let exponent = |exponent: i8| Value::Unsigned(u64::try_from(exponent).unwrap_or(0));
+
+        let mut variables = vec![
+            Variable::new("leap", Value::Unsigned(tracking.leap.bits().into())),
+            Variable::new("stratum", Value::Unsigned(stratum.into())),
+            Variable::new("precision", Value::Signed(self.precision().into())),
+            Variable::new("rootdelay", seconds(tracking.root_delay_s)),
+            Variable::new("rootdisp", seconds(root_dispersion_s)),
+            Variable::new(
+                "rootdist",
+                seconds(tracking.root_delay_s / 2.0 + root_dispersion_s),
+            ),
+            Variable::new("refid", reference_of_system(stratum, tracking.reference_id)),
+            Variable::new("reftime", Value::Timestamp(tracking.reference_time.to_ntp())),
+            Variable::new("tc", exponent(poll)),
+            Variable::new(
+                "peer",
+                Value::Unsigned(followed.map_or(0, |(id, _)| number(id)).into()),
+            ),
+            Variable::new("offset", fine(tracking.offset_s)),
+            Variable::new("frequency", Value::Fixed6(-tracking.frequency_ppm)),
+            Variable::new("sys_jitter", fine(jitter_s)),
+            Variable::new("clk_jitter", fine(tracking.rms_offset_s)),
+            Variable::new("clock", Value::Timestamp(now.wall.to_ntp())),
+            Variable::new("processor", Value::Text(self.mode6.about.processor.clone())),
+            Variable::new("system", Value::Text(self.mode6.about.system.clone())),
+            Variable::new("version", Value::Text(self.mode6.about.version.clone())),
+            Variable::new("clk_wander", Value::Fixed6(wander.abs() * 1e6)),
+        ];
+        if let Some(tai_offset_s) = self.tai_offset_s {
+            variables.push(Variable::new("tai", Value::Signed(tai_offset_s.into())));
+        }
+        variables.push(Variable::new("mintc", exponent(poll_min.unwrap_or(6))));
+
+        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let peer = followed
+            .and_then(|(_, source)| source.remote())
+            .unwrap_or(nowhere);
+        let peer_mode = if followed.is_some_and(|(_, source)| source.is_peer()) {
+            1
+        } else {
+            3
+        };
+        variables.extend([
+            Variable::unlisted("peeradr", Value::Endpoint(peer)),
+            Variable::unlisted("peermode", Value::Unsigned(peer_mode)),
+            Variable::unlisted("authdelay", Value::Fixed3(0.0)),
+        ]);
+        variables.extend(self.kernel_variables(now.mono));
+        variables.extend(self.counters(now.mono));
+        variables.extend(self.mru_counters(now.mono));
+        let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
+        let names = names.join(",");
+        variables.push(Variable::unlisted("sys_var_list", Value::Text(names)));
+        variables
+    }
+
+    /// What the kernel's clock was told, as `kerninfo` asks for it: this daemon steers by frequency and steps alone, so
+    /// that the kernel's own loop is always idle.
+    fn kernel_variables(&self, now: Mono) -> Vec<Variable> {
+        let tracking = self.tracking(now);
+        let bound_s = tracking.error_bound_s().unwrap_or(16.0);
+        let flags = if tracking.leap == Leap::Unsynchronised {
+            "unsync nano"
+        } else {
+            "nano"
+        };
+        let none = [
+            "kppsfreq",
+            "kppsstab",
+            "kppsjitter",
+            "kppscalibdur",
+            "kppscalibs",
+            "kppsjitexc",
+            "kppsstbexc",
+            "kppscaliberrs",
+        ];
+        let mut variables = vec![
+            Variable::unlisted("koffset", Value::Fixed3(0.0)),
+            Variable::unlisted("kfreq", Value::Fixed3(self.timeline.rate() * 1e6)),
+            Variable::unlisted("kmaxerr", Value::Fixed3(bound_s * 1e3)),
+            Variable::unlisted("kesterr", Value::Fixed3(tracking.offset_s.abs() * 1e3)),
+            Variable::unlisted("kstflags", Value::Text(flags.to_owned())),
+            Variable::unlisted("ktimeconst", Value::Unsigned(0)),
+            Variable::unlisted("kprecis", Value::Fixed6(KERNEL_PRECISION_S * 1e3)),
+            Variable::unlisted("kfreqtol", Value::Fixed3(KERNEL_TOLERANCE_PPM)),
+        ];
+        variables.extend(none.map(|name| Variable::unlisted(name, Value::Unsigned(0))));
+        variables
+    }
+
+    /// Counts, as `sysstats`, `monstats`, `iostats` and `timerstats` ask for them. What is not counted because it
+    /// does not exist here is 0.
+    fn counters(&self, now: Mono) -> Vec<Variable> {
+        let server = self.server.statistics;
+        let uptime_s = now.saturating_since(self.mode6.started).as_secs();
+        let packets = |count: fn(&crate::source::Counts) -> u32| -> u64 {
+            self.sources
+                .values()
+                .map(|source| u64::from(count(&source.counts)))
+                .sum()
+        };
+        let (sent, received) = (packets(|counts| counts.sent), packets(|counts| counts.received));
+        let answered = server.ntp_hits.saturating_sub(server.ntp_drops);
+        let all_received = received + server.ntp_hits + self.mode6.requests;
+        let system = [
+            ("reset", uptime_s),
+            ("received", all_received),
+            ("thisver", received + server.ntp_hits),
+            ("oldver", 0),
+            ("ver1", 0),
+            ("ver1client", 0),
+            ("ver1zero", 0),
+            ("ver1symm", 0),
+            ("badformat", 0),
+            ("badauth", 0),
+            ("declined", 0),
+            ("restricted", 0),
+            ("limited", server.ntp_drops),
+            ("kodsent", 0),
+            ("processed", packets(|counts| counts.good)),
+        ];
+        let mut variables = vec![
+            Variable::unlisted("ss_uptime", Value::Unsigned(uptime_s)),
+            Variable::unlisted("ss_numctlreq", Value::Unsigned(self.mode6.requests)),
+        ];
+        for (name, count) in system {
+            // Counting never begins anew, so that both forms are the same.
+            variables.push(Variable::unlisted(&format!("ss_{name}"), Value::Unsigned(count)));
+            variables.push(Variable::unlisted(
+                &format!("ss_{name}_r"),
+                Value::Unsigned(count),
+            ));
+        }
+        let rest = [
+            ("iostats_reset", uptime_s),
+            ("total_rbuf", 1),
+            ("free_rbuf", 1),
+            ("used_rbuf", 0),
+            ("rbuf_lowater", 0),
+            ("io_dropped", 0),
+            ("io_ignored", 0),
+            ("io_received", all_received),
+            ("io_sent", sent + answered + self.mode6.requests),
+            ("io_sendfailed", 0),
+            ("io_wakeups", all_received),
+            ("io_goodwakeups", all_received),
+            ("timerstats_reset", uptime_s),
+            ("timer_overruns", 0),
+            ("timer_xmts", sent),
+        ];
+        variables.extend(rest.map(|(name, count)| Variable::unlisted(name, Value::Unsigned(count))));
+        variables
+    }
+}
+
+/// What the system follows: an address below another server, else letters.
+fn reference_of_system(stratum: u8, id: ReferenceId) -> Value {
+    match stratum {
+        2..=15 => Value::Address(IpAddr::V4(id.ipv4())),
+        1 => Value::Word(id.ascii()),
+        _ => Value::Word("INIT".to_owned()),
+    }
+}

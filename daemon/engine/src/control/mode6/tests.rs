@@ -1,0 +1,380 @@
+//! What `ntpq` reads of an engine among servers.
+
+use wire::mode6::{
+    Answer, Assembly, AssemblyError, Fragment, Operation, PeerStatus, Request, Selection, Variables,
+};
+
+use super::*;
+use crate::stage::{self, Stage, at, config, server, silence, well};
+
+/// Everything may be asked.
+const ALL: Rights = Rights {
+    clients: true,
+    datagrams_max: FRAGMENTS_MAX,
+};
+
+/// Who asks.
+fn client() -> SocketAddr {
+    "192.0.2.99:45678".parse().unwrap()
+}
+
+/// Asks, and puts the answer together.
+fn ask(
+    stage: &mut Stage,
+    at_s: i64,
+    operation: Operation,
+    association: u16,
+    data: &[u8],
+) -> Result<Answer, AssemblyError> {
+    let request = Request::new(operation, 1, association, data);
+    let datagrams = answer(
+        &mut stage.engine,
+        at(at_s * 1_000_000_000),
+        client(),
+        ALL,
+        &request.encode(),
+    );
+    let mut assembly = Assembly::new(request.header);
+    let mut whole = None;
+    for datagram in &datagrams {
+        whole = assembly.push(&Fragment::decode(datagram).unwrap())?;
+    }
+    Ok(whole.expect("an answer comes whole"))
+}
+
+/// The associations with their status words.
+fn associations(stage: &mut Stage, at_s: i64) -> Vec<(u16, u16)> {
+    let answer = ask(stage, at_s, Operation::READ_STATUS, 0, b"").unwrap();
+    let word = |bytes: &[u8]| u16::from_be_bytes([bytes[0], bytes[1]]);
+    answer
+        .data
+        .chunks(4)
+        .map(|pair| (word(&pair[..2]), word(&pair[2..])))
+        .collect()
+}
+
+fn text(answer: &Answer) -> String {
+    String::from_utf8(answer.data.clone()).unwrap()
+}
+
+#[test]
+fn a_source_that_was_never_heard_is_init() {
+    let mut stage = Stage::new(config(vec![server("192.0.2.1")]), silence());
+    stage.run_until(5.0);
+    let listed = associations(&mut stage, 5);
+    assert_eq!(listed.len(), 1);
+    let (number, status) = listed[0];
+    assert_eq!(status, 0x8011);
+    let answer = ask(&mut stage, 5, Operation::READ_VARIABLES, number, b"").unwrap();
+    assert_eq!(answer.status, 0x8011);
+    let variables = Variables::new(&answer.data);
+    for (name, value) in [
+        ("srcadr", "192.0.2.1"),
+        ("stratum", "16"),
+        ("refid", "INIT"),
+        ("reach", "0x0"),
+        ("delay", "0.000000"),
+        ("offset", "0.000000"),
+        ("rec", "0x00000000.00000000"),
+        ("flash", "0x1000"),
+    ] {
+        assert_eq!(variables.get(name), Some(value), "{name}");
+    }
+    assert!(variables.get("dispersion").unwrap().starts_with("159"));
+    let system = ask(&mut stage, 5, Operation::READ_VARIABLES, 0, b"").unwrap();
+    assert_eq!(system.status, 0xc016);
+    assert!(text(&system).starts_with("leap=3, stratum=16, precision=-23, "));
+    assert_eq!(Variables::new(&system.data).get("refid"), Some("INIT"));
+}
+
+#[test]
+fn a_source_that_is_followed_is_the_system_peer() {
+    let mut stage = Stage::new(
+        config(vec![stage::line(
+            conf::config::SourceKind::Server,
+            "192.0.2.1",
+            |config| {
+                config.iburst = true;
+            },
+        )]),
+        well(),
+    );
+    stage.run_until(60.0);
+    let listed = associations(&mut stage, 60);
+    let (number, status) = listed[0];
+    assert_eq!(status, 0x961a);
+    assert_eq!(PeerStatus::selection_of(status), Selection::SystemPeer);
+    let answer = ask(&mut stage, 60, Operation::READ_VARIABLES, number, b"").unwrap();
+    let said = text(&answer);
+    let order: Vec<&str> = Variables::new(&answer.data).map(|(name, _)| name).collect();
+    let place = |name: &str| order.iter().position(|found| *found == name).unwrap();
+    assert!(place("reftime") < place("rec"), "{said}");
+    let variables = Variables::new(&answer.data);
+    for (name, value) in [
+        ("stratum", "2"),
+        ("refid", "192.0.2.1"),
+        ("dstadr", "192.0.2.250"),
+        ("hmode", "3"),
+        ("pmode", "4"),
+        ("flash", "0x0"),
+        ("rootdelay", "10.010"),
+    ] {
+        assert_eq!(variables.get(name), Some(value), "{name}: {said}");
+    }
+    assert!(
+        variables.get("delay").unwrap().starts_with("1.99")
+            || variables.get("delay").unwrap().starts_with("2.0")
+    );
+    let system = ask(&mut stage, 60, Operation::READ_VARIABLES, 0, b"").unwrap();
+    assert_eq!(system.status, 0x0615);
+    let variables = Variables::new(&system.data);
+    for (name, value) in [("leap", "0"), ("stratum", "3"), ("refid", "192.0.2.1")] {
+        assert_eq!(variables.get(name), Some(value), "{name}");
+    }
+    assert_eq!(variables.get("peer"), Some(number.to_string().as_str()));
+}
+
+#[test]
+fn names_that_are_not_resolved_are_shown_as_such() {
+    let mut stage = Stage::new(config(vec![server("ntp.example")]), silence());
+    stage.run_until(1.0);
+    let (number, _) = associations(&mut stage, 1)[0];
+    let answer = ask(
+        &mut stage,
+        1,
+        Operation::READ_VARIABLES,
+        number,
+        b"srchost,srcadr,refid",
+    )
+    .unwrap();
+    assert_eq!(
+        text(&answer),
+        "srcadr=0.0.0.0, srchost=\"ntp.example\", refid=DNS\r\n"
+    );
+}
+
+#[test]
+fn nothing_is_changed_and_errors_have_their_numbers() {
+    let mut stage = Stage::new(config(vec![server("192.0.2.1")]), silence());
+    stage.run_until(1.0);
+    for (operation, association, data, code) in [
+        (Operation::WRITE_VARIABLES, 0, &b"leap=1"[..], 3),
+        (Operation::WRITE_CLOCK, 0, b"", 3),
+        (Operation::READ_CLOCK, 0, b"", 4),
+        (Operation::CONFIGURE, 0, b"logconfig =all", 1),
+        (Operation::READ_ORDERED_LIST, 0, b"ifstats", 1),
+        (Operation(9), 0, b"", 3),
+        (Operation(31), 0, b"", 3),
+        (Operation::READ_VARIABLES, 9999, b"", 4),
+        (Operation::READ_STATUS, 9999, b"", 4),
+        (Operation::READ_VARIABLES, 0, b"stratum,nosuch", 5),
+        (Operation::READ_VARIABLES, 0, &[b'a'; 200], 6),
+    ] {
+        let refused = ask(&mut stage, 1, operation, association, data);
+        assert_eq!(
+            refused,
+            Err(AssemblyError::Refused(code)),
+            "{operation:?} {association}"
+        );
+    }
+    assert_eq!(
+        answer(
+            &mut stage.engine,
+            at(0),
+            client(),
+            ALL,
+            &[0x17, 0, 3, 0x2a, 0, 0, 0, 0]
+        ),
+        Vec::<Vec<u8>>::new()
+    );
+}
+
+#[test]
+fn what_ntpq_asks_for_in_its_commands_is_there() {
+    let mut stage = Stage::new(config(vec![server("192.0.2.1")]), well());
+    stage.run_until(10.0);
+    for names in [
+        "peeradr,peermode,leap,stratum,precision,rootdelay,rootdisp,rootdist,refid,reftime,sys_jitter,clk_jitter,\
+         clk_wander,authdelay",
+        "koffset,kfreq,kmaxerr,kesterr,kstflags,ktimeconst,kprecis,kfreqtol,kppsfreq,kppsstab,kppsjitter,kppscalibdur,\
+         kppscalibs,kppsjitexc,kppsstbexc,kppscaliberrs",
+        "ss_uptime,ss_numctlreq,ss_reset,ss_received_r,ss_processed",
+        "iostats_reset,total_rbuf,free_rbuf,used_rbuf,rbuf_lowater,io_dropped,io_ignored,io_received,io_sent,\
+         io_sendfailed,io_wakeups,io_goodwakeups",
+        "timerstats_reset,timer_overruns,timer_xmts",
+        "mru_enabled,mru_hashslots,mru_depth,mru_deepest,mru_maxdepth,mru_mindepth,mru_maxage,mru_minage,mru_mem,\
+         mru_maxmem,mru_exists,mru_new,mru_recycleold,mru_recyclefull,mru_none,mru_oldest_age",
+    ] {
+        let answer = ask(&mut stage, 10, Operation::READ_VARIABLES, 0, names.as_bytes()).unwrap();
+        assert_eq!(
+            Variables::new(&answer.data).count(),
+            names.split(',').count(),
+            "{names}"
+        );
+    }
+    let (number, _) = associations(&mut stage, 10)[0];
+    let names = "srcadr,dstadr,timerec,timer,timereach,sent,received,badauth,bogusorg,oldpkt,seldisp,selbroken,\
+                 candidate,ntscookies";
+    let answer = ask(
+        &mut stage,
+        10,
+        Operation::READ_VARIABLES,
+        number,
+        names.as_bytes(),
+    )
+    .unwrap();
+    assert_eq!(Variables::new(&answer.data).count(), 14);
+}
+
+#[test]
+fn two_hundred_sources_take_two_datagrams() {
+    let sources = (1..=200)
+        .map(|host| server(&format!("198.51.100.{host}")))
+        .collect();
+    let mut stage = Stage::new(config(sources), silence());
+    stage.run_until(1.0);
+    let request = Request::new(Operation::READ_STATUS, 1, 0, b"").encode();
+    let datagrams = answer(&mut stage.engine, at(1_000_000_000), client(), ALL, &request);
+    assert_eq!(
+        datagrams.iter().map(Vec::len).collect::<Vec<_>>(),
+        [12 + 468, 12 + 332]
+    );
+    let mut numbers: Vec<u16> = associations(&mut stage, 1)
+        .into_iter()
+        .map(|(number, _)| number)
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert!(numbers.len() == 200 && !numbers.contains(&0));
+}
+
+/// Reads the whole list as ntpq does, `rows` rows at a time: addresses with counts, the one that was quiet longest
+/// first.
+fn mru(stage: &mut Stage, at_s: i64, rows: usize) -> Vec<(String, String)> {
+    let nonce = |answer: &Answer| Variables::new(&answer.data).get("nonce").unwrap().to_owned();
+    let mut last_nonce = nonce(&ask(stage, at_s, Operation::REQUEST_NONCE, 0, b"").unwrap());
+    let mut known = String::new();
+    let mut list = Vec::new();
+    for _ in 0..100 {
+        let query = format!("nonce={last_nonce}, limit={rows}{known}");
+        let answer = ask(stage, at_s, Operation::READ_MRU, 0, query.as_bytes()).unwrap();
+        last_nonce = nonce(&answer);
+        let variables = Variables::new(&answer.data);
+        let get = |name: &str, row: usize| variables.get(&format!("{name}.{row}")).map(str::to_owned);
+        for row in 0..rows {
+            let (Some(address), Some(last)) = (get("addr", row), get("last", row)) else {
+                break;
+            };
+            known = format!(", addr.0={address}, last.0={last}");
+            list.push((address, get("ct", row).unwrap()));
+        }
+        if variables.get("now").is_some() {
+            return list;
+        }
+    }
+    panic!("the list has no end: {list:?}");
+}
+
+#[test]
+fn who_asked_is_told_to_those_who_have_a_nonce() {
+    let mut config = config(vec![]);
+    config.server.access = vec![conf::config::AccessRule {
+        verdict: conf::config::Verdict::Allow,
+        all: false,
+        subnet: conf::config::Subnet::Everyone,
+    }];
+    let mut stage = Stage::new(config, silence());
+    stage.run_until(1.0);
+    assert_eq!(mru(&mut stage, 1, 5), []);
+    let socket = *stage.sockets.keys().next().expect("a socket for clients");
+    let request = wire::ntp::Header {
+        mode: units::Mode::Client,
+        ..wire::ntp::Header::default()
+    };
+    for round in 0..12 {
+        stage.run_until(2.0 + f64::from(round));
+        let host = round % 7 + 1;
+        stage.receive(
+            socket,
+            format!("198.51.100.{host}:{}", 1000 + host).parse().unwrap(),
+            &request.encode(),
+        );
+    }
+    let whole = mru(&mut stage, 14, 256);
+    let expected: Vec<(String, String)> = [(6, 1), (7, 1), (1, 2), (2, 2), (3, 2), (4, 2), (5, 2)]
+        .map(|(host, count)| (format!("198.51.100.{host}:{}", 1000 + host), count.to_string()))
+        .to_vec();
+    assert_eq!(whole, expected);
+    assert_eq!(mru(&mut stage, 14, 2), expected);
+
+    // Without a nonce of his own nobody is told anything.
+    let nonce = stage
+        .engine
+        .nonce(at(14_000_000_000).mono, "192.0.2.98:45678".parse().unwrap());
+    let request = Request::new(Operation::READ_MRU, 1, 0, b"frags=32").encode();
+    assert!(answer(&mut stage.engine, at(14_000_000_000), client(), ALL, &request).is_empty());
+    let foreign = format!("nonce={nonce}, frags=32");
+    let request = Request::new(Operation::READ_MRU, 1, 0, foreign.as_bytes()).encode();
+    assert!(answer(&mut stage.engine, at(14_000_000_000), client(), ALL, &request).is_empty());
+    let old = stage.engine.nonce(at(14_000_000_000).mono, client());
+    let query = format!("nonce={old}, frags=32");
+    let request = Request::new(Operation::READ_MRU, 1, 0, query.as_bytes()).encode();
+    assert!(!answer(&mut stage.engine, at(30_000_000_000), client(), ALL, &request).is_empty());
+    assert!(answer(&mut stage.engine, at(30_000_000_001), client(), ALL, &request).is_empty());
+    // What cannot be continued is begun anew by the client; what has no limit is refused.
+    let query = format!("nonce={old}, frags=32, addr.0=198.51.100.1:1001, last.0=0x00000001.00000000");
+    let refused = ask(&mut stage, 14, Operation::READ_MRU, 0, query.as_bytes());
+    assert_eq!(refused, Err(AssemblyError::Refused(5)));
+    let refused = ask(
+        &mut stage,
+        14,
+        Operation::READ_MRU,
+        0,
+        format!("nonce={old}").as_bytes(),
+    );
+    assert_eq!(refused, Err(AssemblyError::Refused(6)));
+}
+
+/// The lengths of what comes back to each of several requests for all associations from this address.
+fn asked_from(stage: &mut Stage, from: &str, times: usize) -> Vec<usize> {
+    let socket = *stage.sockets.keys().next().expect("a socket for clients");
+    let request = Request::new(Operation::READ_STATUS, 1, 0, b"").encode();
+    stage.sent_to_clients.clear();
+    for _ in 0..times {
+        stage.receive(socket, from.parse().unwrap(), &request);
+    }
+    let sent = std::mem::take(&mut stage.sent_to_clients);
+    sent.iter()
+        .map(|(to, bytes)| {
+            assert_eq!(to.to_string(), from);
+            bytes.len()
+        })
+        .collect()
+}
+
+#[test]
+fn rules_say_who_may_ask() {
+    let mut config = config(vec![server("192.0.2.1")]);
+    let mut restrictions = conf::config::Restrictions::default();
+    for (network, length, flag) in [
+        ("0.0.0.0", 0, "noquery"),
+        ("127.0.0.0", 8, ""),
+        ("10.0.0.0", 8, ""),
+        ("10.1.0.0", 16, "ignore"),
+    ] {
+        let subnet = conf::config::Subnet::prefix(network.parse().unwrap(), length).unwrap();
+        let flags = restrictions.entry(&subnet, false);
+        flags.noquery = flag == "noquery";
+        flags.ignore = flag == "ignore";
+    }
+    config.server.restrictions = Some(restrictions);
+    let mut stage = Stage::new(config, silence());
+    stage.run_until(1.0);
+    assert_eq!(asked_from(&mut stage, "192.0.2.9:1000", 1), []);
+    assert_eq!(asked_from(&mut stage, "10.1.0.9:1000", 1), []);
+    assert_eq!(asked_from(&mut stage, "10.0.0.9:0", 1), []);
+    assert_eq!(asked_from(&mut stage, "127.0.0.1:1000", 100), [16; 100]);
+    // From elsewhere one request a second is answered, and eight at once.
+    let answered = asked_from(&mut stage, "10.0.0.9:1000", 100).len();
+    assert!((8..30).contains(&answered), "{answered}");
+}
