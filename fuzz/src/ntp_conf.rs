@@ -91,6 +91,7 @@ fn seeds() -> Vec<Vec<u8>> {
         "server iburst\nserver -4 a iburst minpoll 4 maxpoll 3 key 5 prefer\npool b burst\nkeys /k\ntrustedkey (1 ... 9) 3\n",
         "server 127.127.28.1\nfudge 127.127.28.1 refid A time1 0.5 stratum 3\nrefclock shm unit 2 prefer\n",
         "tinker step 0 panic 0 freq 5\ntos orphan 5 minsane 2 maxclock 20\nlimit average 0.1 burst 3 kod 0\n",
+        "restrict 10.1.names0.0 ignore\nrestrict all\nrestrict 10.1 nomodify\n",
         "logconfig =clockall =peerall -sysinfo\ndisable monitor ntp\ninterface listen eth*\nmru maxmem 5\n",
         "includefile d\nincludefile /other\n\0server a\nend\n\0server b\n\0driftfile \"/a b\"\n",
     ]));

@@ -32,6 +32,7 @@ pub use explain::explain;
 pub use host_name::{HostName, HostNameError};
 pub use keys::{Key, KeyAlgorithm, parse_keys};
 pub use options::{RawOption, RawOptionError, SourceOptions};
+pub(crate) use parse::name_of_rule;
 pub use parse::{parse, parse_arguments, parse_source_file, read_source_dirs};
 pub use place::{NoDirectory, Placement, place};
 pub use print::{print, print_arguments};

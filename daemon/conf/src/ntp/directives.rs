@@ -63,7 +63,8 @@ const NOT_UNASKED: &str = "time that nobody asked for is neither sent nor taken;
 
 const AT_RUN_TIME: &str = "ntpd takes it only from a program that changes the running daemon";
 
-const NO_CHANGES: &str = "timeballd tells ntpq everything that it knows, but takes no changes by control packets";
+const NO_CHANGES: &str =
+    "timeballd tells ntpq everything that it knows, but takes no changes by control packets";
 
 const NO_VARIABLES: &str = "timeballd tells ntpq its own variables only";
 

@@ -67,7 +67,7 @@ fn subnet(word: &str) -> Result<Subnet, NoSubnet> {
                 .and_then(|length| Subnet::prefix(address, length));
             fitting.ok_or(NoSubnet::Length(address, length))
         }
-        (None, None) => name(word).ok_or(NoSubnet::Word),
+        (None, None) => name_of_rule(word).ok_or(NoSubnet::Word),
         (None, Some(_)) => Err(NoSubnet::Word),
     }
 }
@@ -92,7 +92,7 @@ fn address(text: &str) -> Option<(IpAddr, u8)> {
 }
 
 /// Takes a word for a name if it can be looked up as one.
-fn name(word: &str) -> Option<Subnet> {
+pub(crate) fn name_of_rule(word: &str) -> Option<Subnet> {
     // A misspelt "all", and numbers that are no address, would be looked up in vain.
     let last_label = word.rsplit('.').find(|label| !label.is_empty())?;
     let is_number = last_label.bytes().all(|byte| byte.is_ascii_digit());

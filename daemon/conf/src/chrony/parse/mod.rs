@@ -19,6 +19,7 @@ use super::walk::{Line, Reports, Visit, Walk, source_lines};
 use crate::config::{Config, SourceConfig};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::include::Reader;
+pub(crate) use access::name_of_rule;
 
 /// Reads the configuration at `path` with all its files, except those of `sourcedir`.
 ///

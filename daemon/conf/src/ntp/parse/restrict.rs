@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::Parser;
 use super::source::Place;
 use super::statement::{Refused, Statement, integer};
+use crate::chrony::name_of_rule;
 use crate::config::{RestrictFlags, Restrictions, Subnet};
 use crate::diagnostic::{Diagnostic, Severity};
 
@@ -176,14 +177,10 @@ fn subnet(
                 "only addresses have masks",
             );
         }
-        let is_name = bare
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-            && bare.bytes().any(|byte| byte.is_ascii_alphabetic());
-        if !is_name {
+        let Some(name) = name_of_rule(bare) else {
             return statement.refuse(at, format!("\"{text}\" is neither an address nor a name"), "");
-        }
-        return Ok(Whom::Some(Subnet::Name(bare.to_owned())));
+        };
+        return Ok(Whom::Some(name));
     };
     if family.is_some_and(|family| (family == 4) != address.is_ipv4()) {
         return statement.refuse(at, format!("\"{text}\" is not of the family that was said"), "");
