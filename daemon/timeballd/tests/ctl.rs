@@ -276,16 +276,24 @@ fn json_has_one_direction_for_offsets() {
         "{text}"
     );
     let selected = "{\"source\":\"127.0.0.1\",\"mode\":\"server\",\"state\":\"selected\",\"stratum\":3,";
-    assert!(text.contains(selected), "{text}");
-    // The line says by how much the clock is ahead, JSON by how much it is behind.
-    let line = client.ctl("sources").1;
-    let row = line
-        .lines()
-        .find(|row| row.starts_with("^* 127.0.0.1"))
-        .unwrap()
-        .to_owned();
-    let ahead = row.contains("[ +") || row.contains("[+");
-    let after = text.split(selected).nth(1).unwrap();
-    let measured = after.split("\"measured_offset_s\":").nth(1).unwrap();
+    let measured = || {
+        let (_, text) = client.ctl("sources --json");
+        let (_, after) = text.split_once(selected).unwrap_or_else(|| panic!("{text}"));
+        let (_, offset) = after.split_once("\"measured_offset_s\":").unwrap();
+        offset.split(',').next().unwrap().to_owned()
+    };
+    // The line says by how much the clock is ahead, JSON by how much it is behind. Both have to be of one measurement.
+    let before = Instant::now();
+    let (row, measured) = loop {
+        let offset = measured();
+        let table = client.ctl("sources").1;
+        if offset == measured() {
+            let row = table.lines().find(|row| row.starts_with("^* 127.0.0.1")).unwrap();
+            break (row.to_owned(), offset);
+        }
+        assert!(before.elapsed() < PATIENCE, "every answer is another");
+    };
+    let (_, ahead) = row.split_once('[').unwrap();
+    let ahead = ahead.trim_start().starts_with('+');
     assert_eq!(measured.starts_with('-'), ahead, "{row} {measured}");
 }
