@@ -591,7 +591,7 @@ pub(super) fn distribute(parser: &mut Parser, places: &[Place]) {
         rank += 1;
         source.max_sources = u8::try_from(share.clamp(1, 16)).unwrap_or(1);
         if let Some(line) = parser.lines.get_mut(place.line) {
-            line.chrony = vec![super::source::chrony_line(source)];
+            line.chrony = vec![crate::chrony::source_line(source)];
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Parser;
 use super::statement::{Refused, Statement, integer};
+use crate::chrony::source_line;
 use crate::config::{Family, Local, RefClock, RefClockDriver, SourceConfig, SourceKind, SourceName};
 use crate::diagnostic::{Diagnostic, Severity};
 
@@ -117,7 +118,7 @@ pub(super) fn read(statement: &mut Statement<'_>, parser: &mut Parser) -> Result
         statement.warn(at, format!("Ignoring duplicate '{}'", source.name), "");
         return Ok(());
     }
-    statement.amounts_to(chrony_line(&source));
+    statement.amounts_to(source_line(&source));
     let place = Place::of(statement, parser, at);
     parser.source_places.push(place);
     parser.config.sources.push(source);
@@ -242,53 +243,6 @@ fn poll(statement: &mut Statement<'_>, word: usize) -> Result<i8, Refused> {
         statement.warn(word, format!("{value} is no polling interval"), &help);
     }
     Ok(i8::try_from(taken).unwrap_or_default())
-}
-
-/// Returns the line of chrony.conf for a source.
-pub(super) fn chrony_line(source: &SourceConfig) -> String {
-    let default = SourceConfig::new(source.kind, source.name.clone());
-    let word = if source.kind == SourceKind::Pool {
-        "pool"
-    } else {
-        "server"
-    };
-    let mut line = format!("{word} {}", source.name);
-    let mut add = |is_set: bool, option: &str| {
-        if is_set {
-            line.push(' ');
-            line.push_str(option);
-        }
-    };
-    add(source.family == Some(Family::V4), "ipv4");
-    add(source.family == Some(Family::V6), "ipv6");
-    add(source.iburst, "iburst");
-    add(source.burst, "burst");
-    add(
-        source.min_poll != default.min_poll,
-        &format!("minpoll {}", source.min_poll),
-    );
-    add(
-        source.max_poll != default.max_poll,
-        &format!("maxpoll {}", source.max_poll),
-    );
-    add(source.select.prefer, "prefer");
-    add(source.select.noselect, "noselect");
-    add(source.select.trust, "trust");
-    add(
-        source.version.is_some(),
-        &format!("version {}", source.version.unwrap_or_default()),
-    );
-    add(
-        source.key_id.is_some(),
-        &format!("key {}", source.key_id.unwrap_or_default()),
-    );
-    add(source.interleaved, "xleave");
-    add(source.offset_s != 0.0, &format!("offset {}", source.offset_s));
-    add(
-        source.max_sources != default.max_sources,
-        &format!("maxsources {}", source.max_sources),
-    );
-    line
 }
 
 /// Reads the address of a reference clock, 127.127.TYPE.UNIT.
