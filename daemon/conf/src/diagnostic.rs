@@ -31,6 +31,25 @@ impl Span {
     }
 }
 
+impl Span {
+    /// Locates a word of a line by its column and width; where there is none, the place behind the last one.
+    pub(crate) fn of_word(
+        file: &Arc<str>,
+        line: u32,
+        word: Option<(u32, u32)>,
+        last: Option<(u32, u32)>,
+    ) -> Self {
+        let behind = |(column, width): (u32, u32)| (column.saturating_add(width).saturating_add(1), 1);
+        let (column, width) = word.or(last.map(behind)).unwrap_or((1, 1));
+        Self {
+            file: Arc::clone(file),
+            line,
+            column,
+            width,
+        }
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = if self.file.is_empty() {

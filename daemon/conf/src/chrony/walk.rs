@@ -50,17 +50,9 @@ pub(super) struct Line<'a> {
 impl Line<'_> {
     /// Locates the word at `index`; one beyond the last is where it would be.
     pub(super) fn span(&self, index: usize) -> Span {
-        let (column, width) = match (self.words.get(index), self.words.last()) {
-            (Some(word), _) => (word.column, word.width),
-            (None, Some(last)) => (last.column.saturating_add(last.width).saturating_add(1), 1),
-            (None, None) => (1, 1),
-        };
-        Span {
-            file: Arc::clone(self.file),
-            line: self.number,
-            column,
-            width,
-        }
+        let place = |word: &Word<'_>| (word.column, word.width);
+        let (word, last) = (self.words.get(index), self.words.last());
+        Span::of_word(self.file, self.number, word.map(place), last.map(place))
     }
 
     pub(super) fn arguments(&self) -> impl Iterator<Item = &str> {
