@@ -1,8 +1,9 @@
 //! Answering those who operate the daemon: what it can tell, what can be done to it, and in which protocols.
 //!
 //! [`report`] has what the daemon tells and [`operate`] what can be done to its sources, both in the words of no
-//! protocol; [`access`] is who may ask. `candm` is `chronyc`'s protocol, [`mode6`] that of `ntpq`, [`metrics`] a page of numbers. [`manual`] keeps the times that
-//! somebody typed. Nothing here acts upon the world; a reply is an [`Output`] like all else.
+//! protocol; [`access`] is who may ask. `candm` is `chronyc`'s protocol, [`mode6`] that of `ntpq`, [`metrics`] a page of
+//! numbers. [`manual`] keeps the times that somebody typed. Nothing here acts upon the world; a reply is an [`Output`]
+//! like all else.
 
 pub mod access;
 mod candm;

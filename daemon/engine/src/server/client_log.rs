@@ -13,7 +13,7 @@ const BUCKET: usize = 16;
 
 /// The memory that a record and a pair of timestamps for the interleaved mode are counted with, bytes; the
 /// same as chronyd's (observed: 4096 of each with 512 KiB).
-const BYTES_PER_RECORD: usize = 128;
+pub(crate) const BYTES_PER_RECORD: usize = 128;
 
 /// The shortest average interval that is told apart, log2 s (observed with chronyd 4.3).
 const INTERVAL_MIN: f32 = -5.0;

@@ -1,9 +1,9 @@
 //! NTP control messages: what `ntpq` is told, in the words of ntpd.
 //!
 //! `answer` takes one request and returns the datagrams of its answer. Only reading is answered: nothing can be
-//! changed in this way. `system` has the variables of the daemon as a whole, `association` those of one source, `mru` who asked lately.
-//! Offsets have the same sign here as everywhere in this crate, frequencies the opposite one: ntpd tells the correction
-//! of an oscillator, not its error.
+//! changed in this way. `system` has the variables of the daemon as a whole, `association` those of one source, `mru` who
+//! asked lately. Offsets have the same sign here as everywhere in this crate, frequencies the opposite one: ntpd tells the
+//! correction of an oscillator, not its error.
 
 mod association;
 mod mru;
@@ -232,7 +232,7 @@ impl Engine {
     /// The variables of the system or association that is meant: those asked for, or the usual ones.
     fn variables(&self, now: Now, header: &Header, asked: &[&str]) -> Result<Answer, ErrorCode> {
         let variables = match header.association {
-            0 => self.system_variables(now),
+            0 => self.system_variables(now, asked),
             association => self.association_variables(self.associated(association)?, now),
         };
         Ok(Answer {

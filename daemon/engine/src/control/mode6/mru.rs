@@ -12,7 +12,7 @@ use wire::mode6::{DATA_LENGTH_MAX, ErrorCode, FRAGMENTS_MAX, Value, Variable, Va
 use super::Answer;
 use crate::Engine;
 use crate::io::Now;
-use crate::server::client_log::Recent;
+use crate::server::client_log::{BYTES_PER_RECORD, Recent};
 
 /// How long a nonce can be used, seconds.
 const NONCE_S: f64 = 16.0;
@@ -246,7 +246,7 @@ impl Engine {
         let depth = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         let most = log.map_or(0, |log| u64::try_from(log.most()).unwrap_or(u64::MAX));
         let overwritten = log.map_or(0, |log| log.overwritten());
-        let bytes = |records: u64| records * 128 / 1024;
+        let kilobytes = |records: usize| u64::try_from(records * BYTES_PER_RECORD / 1024).unwrap_or(u64::MAX);
         let oldest_s = rows
             .first()
             .map_or(0, |row| now.saturating_since(row.last).as_secs());
@@ -255,13 +255,14 @@ impl Engine {
             ("mru_enabled", log.is_some().into()),
             ("mru_hashslots", most),
             ("mru_depth", depth),
-            ("mru_deepest", depth + overwritten.min(most - depth.min(most))),
+            // A record only ever makes room for another.
+            ("mru_deepest", depth),
             ("mru_maxdepth", most),
             ("mru_mindepth", most),
             ("mru_maxage", 0),
             ("mru_minage", 0),
-            ("mru_mem", bytes(depth)),
-            ("mru_maxmem", bytes(most)),
+            ("mru_mem", kilobytes(rows.len())),
+            ("mru_maxmem", kilobytes(log.map_or(0, |log| log.most()))),
             ("mru_exists", packets.saturating_sub(depth)),
             ("mru_new", depth + overwritten),
             ("mru_recycleold", overwritten),

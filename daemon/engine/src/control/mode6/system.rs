@@ -54,7 +54,9 @@ impl Engine {
             .map(|(id, source)| (*id, source))
     }
 
-    pub(super) fn system_variables(&self, now: Now) -> Vec<Variable> {
+    /// The variables of the daemon, in ntpd's order; counts, of which some take time, only where something is `asked` for
+    /// by name.
+    pub(super) fn system_variables(&self, now: Now, asked: &[&str]) -> Vec<Variable> {
         let tracking = self.tracking(now.mono);
         let followed = self.followed();
         let is_synchronised = tracking.leap != Leap::Unsynchronised;
@@ -72,7 +74,7 @@ impl Engine {
             .map(|source| source.polling.limits().0)
             .min();
         let root_dispersion_s = tracking.root_dispersion_s + tracking.offset_s.abs();
-        let seconds = |length_s: f64| Value::Fixed3(length_s * 1e3);
+        let milliseconds = |length_s: f64| Value::Fixed3(length_s * 1e3);
         let fine = |length_s: f64| Value::Fixed6(length_s * 1e3);
         let exponent = |exponent: i8| Value::Unsigned(u64::try_from(exponent).unwrap_or(0));
 
@@ -80,11 +82,11 @@ impl Engine {
             Variable::new("leap", Value::Unsigned(tracking.leap.bits().into())),
             Variable::new("stratum", Value::Unsigned(stratum.into())),
             Variable::new("precision", Value::Signed(self.precision().into())),
-            Variable::new("rootdelay", seconds(tracking.root_delay_s)),
-            Variable::new("rootdisp", seconds(root_dispersion_s)),
+            Variable::new("rootdelay", milliseconds(tracking.root_delay_s)),
+            Variable::new("rootdisp", milliseconds(root_dispersion_s)),
             Variable::new(
                 "rootdist",
-                seconds(tracking.root_delay_s / 2.0 + root_dispersion_s),
+                milliseconds(tracking.root_delay_s / 2.0 + root_dispersion_s),
             ),
             Variable::new("refid", reference_of_system(stratum, tracking.reference_id)),
             Variable::new("reftime", Value::Timestamp(tracking.reference_time.to_ntp())),
@@ -108,6 +110,9 @@ impl Engine {
         }
         variables.push(Variable::new("mintc", exponent(poll_min.unwrap_or(6))));
 
+        if asked.is_empty() {
+            return variables;
+        }
         let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         let peer = followed
             .and_then(|(_, source)| source.remote())
