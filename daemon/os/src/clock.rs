@@ -40,7 +40,10 @@ const PRECISION_UNKNOWN_S: f64 = 1e-6;
 #[derive(Debug, thiserror::Error)]
 pub enum ClockError {
     /// The process may not.
-    #[error("the clock cannot be set: CAP_SYS_TIME is missing (be root, or observe only with -x)")]
+    #[error(
+        "the clock cannot be set: CAP_SYS_TIME is missing (be root; in a container `--cap-add SYS_TIME`, in Kubernetes \
+         `capabilities: {{add: [SYS_TIME]}}`; or observe only with -x)"
+    )]
     NotPermitted,
     /// The system has other reasons.
     #[error("the clock cannot be set: {}", reason(.0))]

@@ -1,6 +1,5 @@
 //! Giving up what is not needed: another user, few capabilities.
 
-use std::ffi::CString;
 use std::io;
 
 use crate::errno::check;
@@ -27,9 +26,10 @@ pub enum Capability {
 }
 
 /// Finds a user by name.
+#[cfg(not(target_feature = "crt-static"))]
 #[must_use]
 pub fn find_user(name: &str) -> Option<User> {
-    let name = CString::new(name).ok()?;
+    let name = std::ffi::CString::new(name).ok()?;
     // SAFETY: the pointer is to a text with its end marked. The result is the C library's, and stays as it is until
     // the next call of this kind; there is one thread that makes them.
     let entry = unsafe { libc::getpwnam(name.as_ptr()) };
@@ -37,6 +37,33 @@ pub fn find_user(name: &str) -> Option<User> {
     unsafe { entry.as_ref() }.map(|entry| User {
         uid: entry.pw_uid,
         gid: entry.pw_gid,
+    })
+}
+
+/// Finds a user by name in `/etc/passwd`, where a program that is one file looks for it, or by number, which is also that of
+/// the group.
+#[cfg(target_feature = "crt-static")]
+#[must_use]
+pub fn find_user(name: &str) -> Option<User> {
+    let number = || {
+        name.parse().ok().map(|number| User {
+            uid: number,
+            gid: number,
+        })
+    };
+    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    user_in(&text, name).or_else(number)
+}
+
+/// The user of this name in the text of `/etc/passwd`.
+#[cfg(any(target_feature = "crt-static", test))]
+fn user_in(text: &str, name: &str) -> Option<User> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let is_named = fields.next() == Some(name);
+        let uid = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        is_named.then_some(User { uid, gid })
     })
 }
 
@@ -165,5 +192,13 @@ mod tests {
         assert_eq!(find_user("root"), Some(User { uid: 0, gid: 0 }));
         assert_eq!(find_user("no such user"), None);
         assert_eq!(find_user("ro\0ot"), None);
+    }
+
+    #[test]
+    fn a_static_program_reads_the_file_of_users() {
+        let text = "root:x:0:0:root:/root:/bin/sh\nbroken:x\n_timeball:x:991:990::/:/bin/false\n";
+        assert_eq!(user_in(text, "_timeball"), Some(User { uid: 991, gid: 990 }));
+        assert_eq!(user_in(text, "broken"), None);
+        assert_eq!(user_in(text, ""), None);
     }
 }

@@ -3,17 +3,17 @@
 //! The thread lives as long as there is something to look up. When it has an answer it writes a byte into a pipe;
 //! the pipe is to be watched only while [`Resolver::waiting`] returns it.
 
+#[cfg(any(target_feature = "crt-static", test))]
+mod stub;
+
 use std::collections::VecDeque;
-use std::ffi::CString;
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::thread::{Builder, JoinHandle};
 
 use crate::errno::check;
 use crate::signals;
-use crate::socket::host_of;
 
 /// The stack of the helper thread, bytes: name services are libraries with habits of their own.
 const STACK_LENGTH: usize = 512 * 1024;
@@ -150,46 +150,66 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Looks a name up; waits as long as the name service does.
+#[cfg(target_feature = "crt-static")]
 pub fn look_up(name: &str, family: AddressFamily) -> Answer {
-    let Ok(name) = CString::new(name) else {
-        return Err(LookupError::NotFound);
-    };
-    // SAFETY: `addrinfo` is made of integers and pointers, for which all zeros is a value (null, 0).
-    let mut hints = unsafe { MaybeUninit::<libc::addrinfo>::zeroed().assume_init() };
-    hints.ai_socktype = libc::SOCK_DGRAM;
-    hints.ai_family = match family {
-        AddressFamily::Any => libc::AF_UNSPEC,
-        AddressFamily::Ipv4 => libc::AF_INET,
-        AddressFamily::Ipv6 => libc::AF_INET6,
-    };
-    let mut list: *mut libc::addrinfo = std::ptr::null_mut();
-    // SAFETY: the pointers are to a text with its end marked, to hints that live through the call and to where the
-    // list is put; there is no service name.
-    let code = unsafe { libc::getaddrinfo(name.as_ptr(), std::ptr::null(), &raw const hints, &raw mut list) };
-    match code {
-        0 => {}
-        libc::EAI_AGAIN | libc::EAI_SYSTEM | libc::EAI_MEMORY => return Err(LookupError::TryAgain),
-        _ => return Err(LookupError::NotFound),
-    }
-    let mut addresses = Vec::new();
-    let mut next = list;
-    while !next.is_null() && addresses.len() < ADDRESSES_MAX {
-        // SAFETY: not null, hence an entry of the list that `getaddrinfo` made and that is freed below.
-        let entry = unsafe { &*next };
-        // SAFETY: an entry's address is one of the family that it says.
-        if let Some(address) = unsafe { host_of(entry.ai_addr) }
-            && !addresses.contains(&address)
-        {
-            addresses.push(address);
+    stub::Stub::of_host().look_up(name, family)
+}
+
+#[cfg(not(target_feature = "crt-static"))]
+pub use name_service::look_up;
+
+/// The C library's name service, which has parts that are loaded when it is used.
+#[cfg(not(target_feature = "crt-static"))]
+mod name_service {
+    use std::ffi::CString;
+    use std::mem::MaybeUninit;
+
+    use super::{ADDRESSES_MAX, AddressFamily, Answer, LookupError};
+    use crate::socket::host_of;
+
+    /// Looks a name up; waits as long as the name service does.
+    pub fn look_up(name: &str, family: AddressFamily) -> Answer {
+        let Ok(name) = CString::new(name) else {
+            return Err(LookupError::NotFound);
+        };
+        // SAFETY: `addrinfo` is made of integers and pointers, for which all zeros is a value (null, 0).
+        let mut hints = unsafe { MaybeUninit::<libc::addrinfo>::zeroed().assume_init() };
+        hints.ai_socktype = libc::SOCK_DGRAM;
+        hints.ai_family = match family {
+            AddressFamily::Any => libc::AF_UNSPEC,
+            AddressFamily::Ipv4 => libc::AF_INET,
+            AddressFamily::Ipv6 => libc::AF_INET6,
+        };
+        let mut list: *mut libc::addrinfo = std::ptr::null_mut();
+        // SAFETY: the pointers are to a text with its end marked, to hints that live through the call and to where the
+        // list is put; there is no service name.
+        let code =
+            unsafe { libc::getaddrinfo(name.as_ptr(), std::ptr::null(), &raw const hints, &raw mut list) };
+        match code {
+            0 => {}
+            libc::EAI_AGAIN | libc::EAI_SYSTEM | libc::EAI_MEMORY => return Err(LookupError::TryAgain),
+            _ => return Err(LookupError::NotFound),
         }
-        next = entry.ai_next;
-    }
-    // SAFETY: this is the list that `getaddrinfo` made, not freed before and not used after.
-    unsafe { libc::freeaddrinfo(list) };
-    if addresses.is_empty() {
-        Err(LookupError::NotFound)
-    } else {
-        Ok(addresses)
+        let mut addresses = Vec::new();
+        let mut next = list;
+        while !next.is_null() && addresses.len() < ADDRESSES_MAX {
+            // SAFETY: not null, hence an entry of the list that `getaddrinfo` made and that is freed below.
+            let entry = unsafe { &*next };
+            // SAFETY: an entry's address is one of the family that it says.
+            if let Some(address) = unsafe { host_of(entry.ai_addr) }
+                && !addresses.contains(&address)
+            {
+                addresses.push(address);
+            }
+            next = entry.ai_next;
+        }
+        // SAFETY: this is the list that `getaddrinfo` made, not freed before and not used after.
+        unsafe { libc::freeaddrinfo(list) };
+        if addresses.is_empty() {
+            Err(LookupError::NotFound)
+        } else {
+            Ok(addresses)
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Identity {
     pub version: &'static str,
     /// The configuration file.
     pub config_file: &'static str,
+    /// The variable of the environment that names another.
+    pub config_file_variable: Option<&'static str>,
     /// The command socket.
     pub socket: &'static str,
     /// The file with the process's number.
@@ -47,6 +49,7 @@ impl Identity {
         project: "timeball",
         version: env!("CARGO_PKG_VERSION"),
         config_file: "/etc/timeball/timeballd.conf",
+        config_file_variable: Some("NTP_CONF_FILE"),
         socket: "/run/timeballd/timeballd.sock",
         pid_file: "/run/timeballd/timeballd.pid",
         user: "_timeball",
@@ -61,6 +64,7 @@ impl Identity {
         project: "chrony",
         version: CHRONY_VERSION,
         config_file: "/etc/chrony/chrony.conf",
+        config_file_variable: None,
         socket: "/run/chrony/chronyd.sock",
         pid_file: "/run/chrony/chronyd.pid",
         user: "_chrony",

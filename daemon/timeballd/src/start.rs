@@ -1,9 +1,10 @@
 //! From arguments to a running daemon, and to its end.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fmt::Display;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use conf::config::{Config, DriftFile, Family, LogKind, PathSetting, RefClockDriver};
@@ -127,7 +128,7 @@ fn prepare(
     let about = about(identity);
     let user = find_user(identity, arguments, &config)?;
     let pid_file = match Identity::path(&config.process.pid_file, identity.pid_file) {
-        Some(path) => Some(write_pid_file(path, identity, user)?),
+        Some(path) => write_pid_file(path, identity, user, log)?,
         None => None,
     };
     let clock = Clock::new();
@@ -250,7 +251,7 @@ impl Prepared {
 fn about(identity: &Identity) -> About {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     About {
-        processor: std::env::consts::ARCH.to_owned(),
+        processor: env::consts::ARCH.to_owned(),
         system: match release.trim() {
             "" => "Linux".to_owned(),
             release => format!("Linux/{release}"),
@@ -279,7 +280,10 @@ impl ConfigurationText {
                 content: Ok(arguments.directives.join("\n")),
             };
         }
-        let path = arguments.config_file.as_deref().unwrap_or(identity.config_file);
+        let named = identity.config_file_variable.and_then(|name| env::var(name).ok());
+        let named = named.as_deref().filter(|path| !path.is_empty());
+        let asked = arguments.config_file.as_deref().or(named);
+        let path = asked.unwrap_or(identity.config_file);
         let content = ConfigurationFiles.read_file(path);
         let told = || Dialect::of_text(content.as_deref().unwrap_or_default());
         Self {
@@ -481,23 +485,51 @@ fn adapt(config: &mut Config, arguments: &Arguments) {
     }
 }
 
-/// Writes the file that says which process this is.
-fn write_pid_file(path: &Path, identity: &Identity, user: Option<User>) -> Result<PidFile, Fatal> {
+/// Writes the file that says which process this is. The usual one is left out where nothing can be written at all, as in a
+/// container without a volume.
+fn write_pid_file(
+    path: &Path,
+    identity: &Identity,
+    user: Option<User>,
+    log: &mut Log,
+) -> Result<Option<PidFile>, Fatal> {
     if let Some(directory) = path.parent()
         && path == Path::new(identity.pid_file)
     {
         // The directory of the usual file is the daemon's own; of another, whoever named it has to care.
         let _ = make_directory(directory, user);
     }
-    PidFile::write(path, identity.name).map_err(|error| match error {
-        // Whoever is not root can observe, but not with files in the system's directories.
-        PidFileError::Unwritable { .. } if path == Path::new(identity.pid_file) && !privileges::is_root() => {
-            Fatal(format!(
-                "{error}; `pidfile /` is for none, `pidfile PATH` for another"
-            ))
-        }
-        _ => Fatal(error.to_string()),
-    })
+    PidFile::write(path, identity.name)
+        .map(Some)
+        .or_else(|error| match error {
+            PidFileError::Unwritable { error, .. }
+                if path == Path::new(identity.pid_file) && is_nowhere_to_write(&error, path) =>
+            {
+                log.info(&format!(
+                    "No pid file {} : nothing can be written there",
+                    path.display()
+                ));
+                Ok(None)
+            }
+            // Whoever is not root can observe, but not with files in the system's directories.
+            PidFileError::Unwritable { .. }
+                if path == Path::new(identity.pid_file) && !privileges::is_root() =>
+            {
+                Err(Fatal(format!(
+                    "{error}; `pidfile /` is for none, `pidfile PATH` for another"
+                )))
+            }
+            _ => Err(Fatal(error.to_string())),
+        })
+}
+
+/// Whether a file could not be written because its file system is read-only, as a container's is.
+fn is_nowhere_to_write(error: &io::Error, path: &Path) -> bool {
+    let is_read_only = |error: &io::Error| error.kind() == ErrorKind::ReadOnlyFilesystem;
+    is_read_only(error)
+        || path
+            .parent()
+            .is_some_and(|directory| make_directory(directory, None).is_err_and(|error| is_read_only(&error)))
 }
 
 /// Finds the user to become; `None` for nobody else.
@@ -630,7 +662,7 @@ fn known_drift(drift: &DriftFile, log: &mut Log) -> Option<(f64, f64)> {
             ));
             Some((frequency, skew))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(_) => {
             log.warn(&format!(
                 "Could not read valid frequency and skew from driftfile {path}"

@@ -101,6 +101,7 @@ impl From<SocketAddr> for RawAddress {
 ///
 /// # Safety
 /// The pointer is null or to an address that is as long as its family says.
+#[cfg(not(target_feature = "crt-static"))]
 pub(crate) unsafe fn host_of(address: *const libc::sockaddr) -> Option<SocketAddr> {
     if address.is_null() {
         return None;

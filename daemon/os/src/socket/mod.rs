@@ -11,6 +11,7 @@ mod stamping;
 mod udp;
 mod unix;
 
+#[cfg(not(target_feature = "crt-static"))]
 pub(crate) use address::host_of;
 pub use stamping::Stamping;
 pub use udp::{Received, Transmitted, UdpOptions, UdpSocket};
