@@ -53,13 +53,22 @@ impl Dialect {
     /// does, and tells what becomes of each line. Of a file that has errors and looks like one of another language that
     /// is said too, as the last of [`Reading::diagnostics`].
     pub fn read(self, path: &str, reader: &dyn Reader) -> Reading {
+        self.read_with(path, &[], reader)
+    }
+
+    /// Reads the configuration as [`Self::read`] does, and after it further files as if their lines stood at its end.
+    /// Only ntp.conf has such; for the other languages there are none.
+    pub fn read_with(self, path: &str, further: &[String], reader: &dyn Reader) -> Reading {
         // What comes through a pipe can be read once only.
         let files = AlreadyRead {
             path,
             text: reader.read_file(path),
             others: reader,
         };
-        let mut reading = self.read_as_it_is(path, &files);
+        let mut reading = match self {
+            Self::Ntpd => ntp::explain_with(path, further, &files),
+            _ => self.read_as_it_is(path, &files),
+        };
         let has_error = reading
             .diagnostics
             .iter()
@@ -107,6 +116,14 @@ impl Dialect {
                 (reading.config, reading.diagnostics)
             }
         }
+    }
+
+    /// Reports whether a text can be of the language: it has a line that says something, and either none of them is
+    /// wrong or no other language fits better.
+    pub fn fits(self, text: &str) -> bool {
+        let mut lines = text.lines().map(str::trim);
+        let says_something = lines.any(|line| !line.is_empty() && !line.starts_with(['#', '!', ';', '%']));
+        says_something && (self.wrong_lines(text) == (0, 0) || Self::of_text(text) == self)
     }
 
     /// Reports whether the language has a directive with this word.
@@ -263,6 +280,22 @@ mod tests {
         ] {
             assert_eq!(Dialect::of_text(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_text_may_fit_more_than_one_language() {
+        for (text, fitting) in [
+            ("", &[][..]),
+            ("# only a comment\n", &[]),
+            ("server a\n", &[Dialect::Chrony, Dialect::Ntpd, Dialect::OpenNtpd]),
+            ("servers a\n", &[Dialect::OpenNtpd]),
+            ("servers a\nserver b wieght 5\n", &[Dialect::OpenNtpd]),
+            ("restrict default\n", &[Dialect::Ntpd]),
+        ] {
+            let found = Dialect::ALL.into_iter().filter(|dialect| dialect.fits(text));
+            assert_eq!(found.collect::<Vec<_>>(), fitting, "{text}");
+        }
+        assert!(!Dialect::OpenNtpd.fits("-12.345\n"));
     }
 
     #[test]

@@ -67,6 +67,37 @@ fn user_in(text: &str, name: &str) -> Option<User> {
     })
 }
 
+/// Finds the number of a group by name.
+#[cfg(not(target_feature = "crt-static"))]
+#[must_use]
+pub fn find_group(name: &str) -> Option<u32> {
+    let name = std::ffi::CString::new(name).ok()?;
+    // SAFETY: the pointer is to a text with its end marked. The result is the C library's, and stays as it is until
+    // the next call of this kind; there is one thread that makes them.
+    let entry = unsafe { libc::getgrnam(name.as_ptr()) };
+    // SAFETY: null, or a pointer to a whole entry, see above.
+    unsafe { entry.as_ref() }.map(|entry| entry.gr_gid)
+}
+
+/// Finds the number of a group by name in `/etc/group`, or takes it as a number.
+#[cfg(target_feature = "crt-static")]
+#[must_use]
+pub fn find_group(name: &str) -> Option<u32> {
+    let text = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    group_in(&text, name).or_else(|| name.parse().ok())
+}
+
+/// The number of the group of this name in the text of `/etc/group`.
+#[cfg(any(target_feature = "crt-static", test))]
+fn group_in(text: &str, name: &str) -> Option<u32> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let is_named = fields.next() == Some(name);
+        let gid = fields.nth(1)?.parse().ok()?;
+        is_named.then_some(gid)
+    })
+}
+
 /// The number of the user that this process is.
 #[must_use]
 pub fn user() -> u32 {
@@ -192,6 +223,8 @@ mod tests {
         assert_eq!(find_user("root"), Some(User { uid: 0, gid: 0 }));
         assert_eq!(find_user("no such user"), None);
         assert_eq!(find_user("ro\0ot"), None);
+        assert_eq!(find_group("root"), Some(0));
+        assert_eq!(find_group("no such group"), None);
     }
 
     #[test]
@@ -200,5 +233,8 @@ mod tests {
         assert_eq!(user_in(text, "_timeball"), Some(User { uid: 991, gid: 990 }));
         assert_eq!(user_in(text, "broken"), None);
         assert_eq!(user_in(text, ""), None);
+        let text = "root:x:0:\nbroken\nntpsec:x:118:root\n";
+        assert_eq!(group_in(text, "ntpsec"), Some(118));
+        assert_eq!(group_in(text, "broken"), None);
     }
 }

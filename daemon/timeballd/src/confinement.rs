@@ -84,7 +84,7 @@ fn writable(identity: &Identity, arguments: &Arguments, config: &Config) -> Vec<
         .map(|drift| Path::new(&drift.path));
     let rtc = config.rtc.file.as_ref().map(Path::new);
     let log = arguments.log_file.as_ref().map(Path::new);
-    let socket = Identity::path(&config.control.socket, identity.socket);
+    let socket = Identity::path(&config.control.socket, Some(identity.socket));
     let pid_file = Identity::path(&config.process.pid_file, identity.pid_file);
     let files = [drift, rtc, log, socket, pid_file]
         .into_iter()

@@ -1,18 +1,34 @@
 //! Who the program is: its name decides whose files it has and which words it uses.
 
+use std::env;
 use std::path::Path;
 
 use conf::config::PathSetting;
 use conf::dialect::Dialect;
+use conf::include::Reader;
 
-use crate::args::{ArgumentError, Invocation};
+use crate::args::{Arguments, Invocation};
 
 /// The version of the words that are said under chrony's name: those of this release.
 const CHRONY_VERSION: &str = "4.8";
 
+/// The variable of the environment that names the configuration file.
+const CONFIG_FILE_VARIABLE: &str = "NTP_CONF_FILE";
+
 /// What this daemon can do, in the words by which chrony lists it.
 pub(crate) const FEATURES: &str =
     "+CMDMON +REFCLOCK +RTC +PRIVDROP +SCFILTER -SIGND +ASYNCDNS -NTS +SECHASH +IPV6 -DEBUG";
+
+/// Whose way of asking a program takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CommandLine {
+    /// chronyd's.
+    Chrony,
+    /// ntpd's, of NTPsec and the classic one.
+    Ntpd,
+    /// OpenNTPD's.
+    OpenNtpd,
+}
 
 /// A name under which the program runs, and what comes with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,18 +39,20 @@ pub(crate) struct Identity {
     pub project: &'static str,
     /// The version that is said.
     pub version: &'static str,
-    /// The configuration file.
-    pub config_file: &'static str,
-    /// The variable of the environment that names another.
-    pub config_file_variable: Option<&'static str>,
+    /// Whose arguments it takes.
+    pub command_line: CommandLine,
+    /// The language of the configuration; `None` if it is to be told from the text.
+    pub dialect: Option<Dialect>,
+    /// Where the configuration is: the first of these that exists.
+    pub config_files: &'static [&'static str],
+    /// Whether the environment may name another.
+    pub config_file_named: bool,
     /// The command socket.
     pub socket: &'static str,
-    /// The file with the process's number.
-    pub pid_file: &'static str,
-    /// The user the daemon becomes.
-    pub user: &'static str,
-    /// What that user is called by other distributions.
-    pub user_elsewhere: Option<&'static str>,
+    /// The file with the process's number; `None` if there is none unless it is asked for.
+    pub pid_file: Option<&'static str>,
+    /// The user the daemon becomes: the first of these that exists.
+    pub users: &'static [&'static str],
     /// Whether the daemon starts only if there is such a user. Its own name is also that of a program that nobody
     /// has installed.
     pub needs_user: bool,
@@ -48,12 +66,13 @@ impl Identity {
         name: "timeballd",
         project: "timeball",
         version: env!("CARGO_PKG_VERSION"),
-        config_file: "/etc/timeball/timeballd.conf",
-        config_file_variable: Some("NTP_CONF_FILE"),
+        command_line: CommandLine::Chrony,
+        dialect: None,
+        config_files: &["/etc/timeball/timeballd.conf"],
+        config_file_named: true,
         socket: "/run/timeballd/timeballd.sock",
-        pid_file: "/run/timeballd/timeballd.pid",
-        user: "_timeball",
-        user_elsewhere: None,
+        pid_file: Some("/run/timeballd/timeballd.pid"),
+        users: &["_timeball"],
         needs_user: false,
         observes_unprivileged: true,
     };
@@ -63,46 +82,112 @@ impl Identity {
         name: "chronyd",
         project: "chrony",
         version: CHRONY_VERSION,
-        config_file: "/etc/chrony/chrony.conf",
-        config_file_variable: None,
+        command_line: CommandLine::Chrony,
+        dialect: Some(Dialect::Chrony),
+        config_files: &["/etc/chrony/chrony.conf"],
+        config_file_named: false,
         socket: "/run/chrony/chronyd.sock",
-        pid_file: "/run/chrony/chronyd.pid",
-        user: "_chrony",
-        user_elsewhere: Some("chrony"),
+        pid_file: Some("/run/chrony/chronyd.pid"),
+        users: &["_chrony", "chrony"],
         needs_user: true,
         observes_unprivileged: false,
     };
 
-    /// Finds out who the program is by the path under which it was started.
-    pub(crate) fn of_program(path: &str) -> Self {
+    /// The program in the place of ntpd, with the files of Debian's package of NTPsec, or else the classic ones.
+    pub(crate) const NTPD: Self = Self {
+        name: "ntpd",
+        project: "timeball",
+        version: env!("CARGO_PKG_VERSION"),
+        command_line: CommandLine::Ntpd,
+        dialect: Some(Dialect::Ntpd),
+        config_files: &["/etc/ntpsec/ntp.conf", "/etc/ntp.conf"],
+        config_file_named: true,
+        socket: "/run/timeballd/timeballd.sock",
+        pid_file: None,
+        users: &["ntpsec", "ntp"],
+        needs_user: false,
+        observes_unprivileged: false,
+    };
+
+    /// The program in the place of OpenNTPD's ntpd, with the files of Debian's package, or else the original ones.
+    pub(crate) const OPENNTPD: Self = Self {
+        name: "ntpd",
+        project: "timeball",
+        version: env!("CARGO_PKG_VERSION"),
+        command_line: CommandLine::OpenNtpd,
+        dialect: Some(Dialect::OpenNtpd),
+        config_files: &["/etc/openntpd/ntpd.conf", "/etc/ntpd.conf"],
+        config_file_named: true,
+        socket: "/run/timeballd/timeballd.sock",
+        pid_file: None,
+        users: &["openntpd", "_ntp", "ntpd"],
+        needs_user: true,
+        observes_unprivileged: false,
+    };
+
+    /// Finds out who the program is by the path under which it was started. Two daemons are called `ntpd`, so that
+    /// there the arguments count too, and then the files that exist; `named` is the one that the environment names.
+    pub(crate) fn of_program(
+        path: &str,
+        arguments: &[String],
+        named: Option<&str>,
+        files: &dyn Reader,
+    ) -> Self {
         match Path::new(path).file_name().and_then(|name| name.to_str()) {
             Some("chronyd") => Self::CHRONYD,
+            Some("openntpd") => Self::OPENNTPD,
+            Some("ntpd") => Self::of_ntpd(arguments, named, files),
             _ => Self::TIMEBALLD,
         }
     }
 
-    /// Takes what is asked of the program, if it is asked in the way of the program under this name.
-    ///
-    /// # Errors
-    /// An option that only the program under its own name has.
-    pub(crate) fn takes(&self, invocation: Invocation) -> Result<Invocation, ArgumentError> {
-        match &invocation {
-            Invocation::Run(arguments) if arguments.dialect.is_some() && *self != Self::TIMEBALLD => {
-                Err(ArgumentError::Unknown('-'))
-            }
-            _ => Ok(invocation),
+    /// Says which of the daemons called `ntpd` is meant: OpenNTPD's if its file is named by `-f`, which to the other is
+    /// the drift file, or if only it has such arguments; otherwise the one whose configuration is there, and if both are
+    /// or none, not OpenNTPD's.
+    fn of_ntpd(arguments: &[String], named: Option<&str>, files: &dyn Reader) -> Self {
+        let file_of = |identity: &Self| {
+            let file = match Invocation::parse(arguments.iter().cloned(), identity).ok()? {
+                Invocation::Run(Arguments { config_file, .. }) => config_file,
+                Invocation::Help | Invocation::Version => None,
+            };
+            Some(file.or(named.map(str::to_owned)))
+        };
+        let (ntpd, open) = (file_of(&Self::NTPD), file_of(&Self::OPENNTPD));
+        if let Some(Some(path)) = &open
+            && let Ok(text) = files.read_file(path)
+            && Dialect::OpenNtpd.fits(&text)
+        {
+            return Self::OPENNTPD;
         }
+        let exists = |identity: &Self| {
+            let mut files_of = identity.config_files.iter();
+            files_of.any(|path| files.read_file(path).is_ok())
+        };
+        let is_open = match ntpd {
+            None => open.is_some(),
+            Some(Some(_)) => false,
+            Some(None) => exists(&Self::OPENNTPD) && !exists(&Self::NTPD),
+        };
+        if is_open { Self::OPENNTPD } else { Self::NTPD }
     }
 
-    /// The language of the configuration; `None` if it is to be told from the text.
-    pub(crate) fn dialect(&self) -> Option<Dialect> {
-        (*self == Self::CHRONYD).then_some(Dialect::Chrony)
+    /// The configuration file that the environment names.
+    pub(crate) fn named_config_file() -> Option<String> {
+        let path = env::var(CONFIG_FILE_VARIABLE).ok()?;
+        Some(path).filter(|path| !path.is_empty())
+    }
+
+    /// The configuration file: the first of the usual ones that exists, or the first if none does.
+    pub(crate) fn config_file(&self, files: &dyn Reader) -> &'static str {
+        let mut paths = self.config_files.iter();
+        let found = paths.find(|path| files.read_file(path).is_ok());
+        found.or(self.config_files.first()).copied().unwrap_or_default()
     }
 
     /// The path that a setting means; `None` for none.
-    pub(crate) fn path<'a>(setting: &'a PathSetting, default: &'a str) -> Option<&'a Path> {
+    pub(crate) fn path<'a>(setting: &'a PathSetting, default: Option<&'a str>) -> Option<&'a Path> {
         match setting {
-            PathSetting::Default => Some(Path::new(default)),
+            PathSetting::Default => default.map(Path::new),
             PathSetting::Disabled => None,
             PathSetting::Path(path) => Some(Path::new(path)),
         }
@@ -111,7 +196,24 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use conf::include::ReadError;
+
     use super::*;
+
+    struct Files(BTreeMap<&'static str, &'static str>);
+
+    impl Reader for Files {
+        fn read_file(&self, path: &str) -> Result<String, ReadError> {
+            let text = self.0.get(path).ok_or(ReadError::NotFound)?;
+            Ok((*text).to_owned())
+        }
+
+        fn list_dir(&self, _path: &str) -> Result<Vec<String>, ReadError> {
+            Err(ReadError::NotFound)
+        }
+    }
 
     #[test]
     fn a_link_of_the_name_makes_a_drop_in() {
@@ -121,8 +223,71 @@ mod tests {
             ("/usr/sbin/timeballd", Identity::TIMEBALLD),
             ("../../chronyd-old", Identity::TIMEBALLD),
             ("", Identity::TIMEBALLD),
+            ("/usr/sbin/ntpd", Identity::NTPD),
+            ("/usr/sbin/openntpd", Identity::OPENNTPD),
         ] {
-            assert_eq!(Identity::of_program(path), identity, "{path}");
+            let files = Files(BTreeMap::new());
+            assert_eq!(Identity::of_program(path, &[], None, &files), identity, "{path}");
         }
+    }
+
+    #[test]
+    fn which_ntpd_is_meant_is_told_by_arguments_and_files() {
+        const NTPSEC: &str = "/etc/ntpsec/ntp.conf";
+        const CLASSIC: &str = "/etc/ntp.conf";
+        const OPEN: &str = "/etc/openntpd/ntpd.conf";
+        const ORIGINAL: &str = "/etc/ntpd.conf";
+        for (arguments, also, identity) in [
+            ("-n", &[][..], Identity::NTPD),
+            ("-n", &[CLASSIC], Identity::NTPD),
+            ("-n", &[NTPSEC, OPEN], Identity::NTPD),
+            ("-d", &[OPEN], Identity::OPENNTPD),
+            ("-d", &[ORIGINAL], Identity::OPENNTPD),
+            ("-d -s -v -f /servers", &[], Identity::OPENNTPD),
+            ("-dsvf/servers", &[CLASSIC], Identity::OPENNTPD),
+            ("-f /server", &[], Identity::OPENNTPD),
+            // With a mistake in it, it is still one.
+            ("-n -f /mistake", &[], Identity::OPENNTPD),
+            ("-f /drift", &[CLASSIC], Identity::NTPD),
+            ("-f /drift", &[], Identity::NTPD),
+            ("-f /empty -p /pid", &[CLASSIC], Identity::NTPD),
+            ("-c /servers", &[OPEN], Identity::NTPD),
+            ("-g -f /servers", &[], Identity::NTPD),
+            ("-f /nowhere", &[ORIGINAL], Identity::OPENNTPD),
+            // Only OpenNTPD's have no value there.
+            ("-v -d -s", &[CLASSIC], Identity::OPENNTPD),
+            ("-d -s -v", &[], Identity::OPENNTPD),
+            ("-s /statistics", &[OPEN, CLASSIC], Identity::NTPD),
+        ] {
+            let mut files = BTreeMap::from([
+                ("/servers", "servers pool.ntp.org"),
+                ("/server", "# comment\nserver 192.0.2.1\n"),
+                (
+                    "/mistake",
+                    "servers pool.ntp.org\nserver a wieght 5\nlisten on *\n",
+                ),
+                ("/drift", "-12.345\n"),
+                ("/empty", ""),
+            ]);
+            files.extend(also.iter().map(|path| (*path, "")));
+            let arguments_of = arguments.split(' ').map(str::to_owned).collect::<Vec<_>>();
+            let found = Identity::of_program("/usr/sbin/ntpd", &arguments_of, None, &Files(files));
+            assert_eq!(found.dialect, identity.dialect, "{arguments} {also:?}");
+        }
+        for (text, identity) in [
+            ("servers a\n", Identity::OPENNTPD),
+            ("restrict default ignore\n", Identity::NTPD),
+        ] {
+            let files = Files(BTreeMap::from([("/named", text), (OPEN, "")]));
+            let found = Identity::of_program("ntpd", &["-n".to_owned()], Some("/named"), &files);
+            assert_eq!(found.dialect, identity.dialect, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_configuration_file_that_exists_is_read() {
+        let files = Files(BTreeMap::from([("/etc/ntp.conf", "")]));
+        assert_eq!(Identity::NTPD.config_file(&files), "/etc/ntp.conf");
+        assert_eq!(Identity::CHRONYD.config_file(&files), "/etc/chrony/chrony.conf");
     }
 }

@@ -8,6 +8,8 @@ use engine::io::Severity;
 use os::Clock;
 use os::syslog::{self, Priority};
 
+use crate::identity::CommandLine;
+
 /// The permissions of a log file.
 const FILE_MODE: u32 = 0o640;
 
@@ -25,16 +27,14 @@ pub(crate) struct Log {
     target: Target,
     threshold: Severity,
     clock: Clock,
+    /// Whose lines they look like.
+    style: CommandLine,
 }
 
 impl Log {
     /// A log on stderr, with the time before every line.
     pub(crate) fn to_stderr(threshold: Severity) -> Self {
-        Self {
-            target: Target::Stderr,
-            threshold,
-            clock: Clock::new(),
-        }
+        Self::to(Target::Stderr, threshold)
     }
 
     /// A log at the end of a file, with the time before every line.
@@ -47,21 +47,28 @@ impl Log {
             .create(true)
             .mode(FILE_MODE)
             .open(path)?;
-        Ok(Self {
-            target: Target::File(file),
-            threshold,
-            clock: Clock::new(),
-        })
+        Ok(Self::to(Target::File(file), threshold))
     }
 
     /// The system's log, where the daemon has this name.
     pub(crate) fn to_system(name: &str, threshold: Severity) -> Self {
         syslog::open(name);
+        Self::to(Target::System, threshold)
+    }
+
+    fn to(target: Target, threshold: Severity) -> Self {
         Self {
-            target: Target::System,
+            target,
             threshold,
             clock: Clock::new(),
+            style: CommandLine::Chrony,
         }
+    }
+
+    /// The same log with lines that begin as those of another daemon.
+    #[must_use]
+    pub(crate) fn like(self, style: CommandLine) -> Self {
+        Self { style, ..self }
     }
 
     /// Writes a line, if it matters enough.
@@ -69,20 +76,26 @@ impl Log {
         if severity < self.threshold {
             return;
         }
-        let prefix = if severity == Severity::Fatal {
-            "Fatal error : "
-        } else {
-            ""
+        let text = match (self.style, severity) {
+            (CommandLine::Chrony, Severity::Fatal) => format!("Fatal error : {text}"),
+            (CommandLine::Ntpd, Severity::Fatal) => format!("ERR: {text}"),
+            (CommandLine::OpenNtpd, Severity::Fatal) => format!("fatal: {text}"),
+            _ => text.to_owned(),
         };
+        if matches!(self.target, Target::System) {
+            return syslog::write(priority(severity), &text);
+        }
         let now = self.clock.now().wall;
+        let line = match self.style {
+            CommandLine::Chrony => format!("{now} {text}\n"),
+            CommandLine::Ntpd => format!("{now} ntpd[{}]: {text}\n", std::process::id()),
+            // Who collects these lines adds the time.
+            CommandLine::OpenNtpd => format!("{text}\n"),
+        };
         // A log that cannot be written has nowhere to say so.
         let _ = match &mut self.target {
-            Target::Stderr => io::stderr().write_all(format!("{now} {prefix}{text}\n").as_bytes()),
-            Target::File(file) => file.write_all(format!("{now} {prefix}{text}\n").as_bytes()),
-            Target::System => {
-                syslog::write(priority(severity), &format!("{prefix}{text}"));
-                Ok(())
-            }
+            Target::File(file) => file.write_all(line.as_bytes()),
+            Target::Stderr | Target::System => io::stderr().write_all(line.as_bytes()),
         };
     }
 
@@ -146,6 +159,35 @@ mod tests {
             ["warning", "information", "warning", "Fatal error : the end"]
         );
         assert_eq!(text.find('Z'), Some("2026-01-01T00:00:00".len()));
+    }
+
+    #[test]
+    fn lines_begin_as_those_of_the_daemon_whose_name_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        for style in [CommandLine::Chrony, CommandLine::Ntpd, CommandLine::OpenNtpd] {
+            let log = Log::to_file(path.to_str().unwrap(), Severity::Info).unwrap();
+            let mut log = log.like(style);
+            log.info("text");
+            log.write(Severity::Fatal, "text");
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = text.lines().map(|line| match line.split_once("Z ") {
+            Some((time, rest)) if time.len() == "2026-01-01T00:00:00".len() => rest.to_owned(),
+            _ => format!("without time: {line}"),
+        });
+        let ntpd = format!("ntpd[{}]:", std::process::id());
+        assert_eq!(
+            lines.collect::<Vec<_>>(),
+            [
+                "text",
+                "Fatal error : text",
+                &format!("{ntpd} text"),
+                &format!("{ntpd} ERR: text"),
+                "without time: text",
+                "without time: fatal: text",
+            ]
+        );
     }
 
     #[test]

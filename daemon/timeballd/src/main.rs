@@ -1,6 +1,7 @@
 //! The clock daemon of one host: asks servers, steers the clock, answers clients.
 //!
-//! It takes chronyd's arguments and configuration, and under chronyd's name (a link is enough) its files and words.
+//! It takes chronyd's arguments and configuration, and under chronyd's name (a link is enough) its files and words;
+//! likewise under the names of the two daemons called ntpd ([`identity`]).
 //! What it does is decided by the [`engine`]; this program reads the arguments ([`args`]), sets everything up
 //! ([`start`]), waits ([`run`]), and carries out what the engine says ([`carry_out`]) with the hands of [`os`]. As
 //! `timeballd ctl` it is the other side of the command protocol ([`ctl`]).
@@ -30,44 +31,67 @@ use std::process::ExitCode;
 
 use args::{ArgumentError, Invocation, usage};
 use engine::io::Severity;
-use identity::{FEATURES, Identity};
+use files::ConfigurationFiles;
+use identity::{CommandLine, FEATURES, Identity};
 use log::{Log, threshold};
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().map(|argument| argument.to_string_lossy().into_owned());
     let program = arguments.next().unwrap_or_default();
-    let identity = Identity::of_program(&program);
-    let mut arguments = arguments.peekable();
-    if identity == Identity::TIMEBALLD && arguments.next_if(|first| first == "ctl").is_some() {
-        return ExitCode::from(ctl::main(&identity, arguments));
+    let arguments = arguments.collect::<Vec<_>>();
+    let named = Identity::named_config_file();
+    let identity = Identity::of_program(&program, &arguments, named.as_deref(), &ConfigurationFiles);
+    if identity == Identity::TIMEBALLD
+        && let Some((first, rest)) = arguments.split_first()
+        && first == "ctl"
+    {
+        return ExitCode::from(ctl::main(&identity, rest.iter().cloned()));
     }
     let help = || usage(&program, &identity);
-    match Invocation::parse(arguments).and_then(|invocation| identity.takes(invocation)) {
+    match Invocation::parse(arguments, &identity) {
         Ok(Invocation::Run(arguments)) => ExitCode::from(start::start(&identity, &arguments)),
         Ok(Invocation::Help) => {
             print(&help());
             ExitCode::SUCCESS
         }
         Ok(Invocation::Version) => {
-            let Identity {
-                name,
-                project,
-                version,
-                ..
-            } = identity;
-            print(&format!("{name} ({project}) version {version} ({FEATURES})\n"));
+            print(&version(&identity));
             ExitCode::SUCCESS
         }
-        Err(error @ (ArgumentError::NoNumber(_) | ArgumentError::Dialect(_))) => {
+        Err(error @ (ArgumentError::NoNumber(_) | ArgumentError::Dialect(_)))
+            if identity.command_line == CommandLine::Chrony =>
+        {
             Log::to_stderr(threshold(0)).write(Severity::Fatal, &error.to_string());
             ExitCode::FAILURE
         }
         Err(error) => {
-            let _ = io::stderr().write_all(format!("{program}: {error}\n").as_bytes());
-            print(&help());
+            complain(&format!("{program}: {error}\n"));
+            match identity.command_line {
+                CommandLine::Chrony => print(&help()),
+                CommandLine::Ntpd | CommandLine::OpenNtpd => complain(&help()),
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// What `--version` says.
+fn version(identity: &Identity) -> String {
+    let Identity {
+        name,
+        project,
+        version,
+        ..
+    } = identity;
+    match identity.command_line {
+        CommandLine::Chrony => format!("{name} ({project}) version {version} ({FEATURES})\n"),
+        CommandLine::Ntpd | CommandLine::OpenNtpd => format!("{name} {project}-{version}\n"),
+    }
+}
+
+/// Says what is wrong on stderr.
+fn complain(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Prints a text; whoever does not read it has seen enough.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use conf::config::{Config, DriftFile, Family, LogKind, PathSetting, RefClockDriver};
 use conf::diagnostic::{Diagnostic, Severity as Weight};
-use conf::dialect::Dialect;
+use conf::dialect::{Dialect, Reading};
 use conf::include::{ReadError, Reader};
 use engine::control::mode6::About;
 use engine::io::Severity;
@@ -25,7 +25,7 @@ use crate::args::{Arguments, Once};
 use crate::confinement;
 use crate::control::ControlSockets;
 use crate::files::{ConfigurationFiles, make_directory, read_drift};
-use crate::identity::{FEATURES, Identity};
+use crate::identity::{CommandLine, FEATURES, Identity};
 use crate::interfaces::Interfaces;
 use crate::keys;
 use crate::leap_files::LeapFiles;
@@ -55,7 +55,13 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
     if let Some(descriptor) = arguments.notify_fd {
         match inherit(descriptor) {
             Ok(supervisor) => announcements.supervisor = Some(supervisor),
-            Err(_) => return refuse(arguments, &Fatal(format!("Invalid argument {descriptor}"))),
+            Err(_) => {
+                return refuse(
+                    identity,
+                    arguments,
+                    &Fatal(format!("Invalid argument {descriptor}")),
+                );
+            }
         }
     }
     // The configuration is read once, whatever is done with it: it may come through a pipe.
@@ -66,7 +72,7 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
     let (config, problems) = text.parse(arguments);
     let arguments = &with_settings(arguments, &config);
     if let Err(fatal) = check_user(identity, arguments) {
-        return refuse(arguments, &fatal);
+        return refuse(identity, arguments, &fatal);
     }
     if !arguments.foreground {
         match detach() {
@@ -76,26 +82,43 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
                 say(&message);
                 return 1;
             }
-            Err(error) => return refuse(arguments, &fatal("Could not detach", &error)),
+            Err(error) => return refuse(identity, arguments, &fatal("Could not detach", &error)),
         }
     }
     let mut log = match open_log(identity, arguments) {
         Ok(log) => log,
         Err(fatal) => {
             announcements.failed(&fatal.0);
-            return refuse(arguments, &fatal);
+            return refuse(identity, arguments, &fatal);
         }
     };
-    let (name, version) = (identity.name, identity.version);
-    log.info(&format!("{name} version {version} starting ({FEATURES})"));
+    log.info(&starting(identity));
+    for left_out in arguments.left_out.iter().chain(&text.missing) {
+        log.warn(left_out);
+    }
     let reported = report(&problems, text.dialect, &mut log);
     match reported.and_then(|()| prepare(identity, arguments, config, &mut log)) {
-        Ok(prepared) => prepared.run(log, announcements, name),
+        Ok(prepared) => prepared.run(log, announcements, identity.name),
         Err(fatal) => {
             log.write(Severity::Fatal, &fatal.0);
             announcements.failed(&fatal.0);
             1
         }
+    }
+}
+
+/// The first line of the log.
+fn starting(identity: &Identity) -> String {
+    let Identity {
+        name,
+        project,
+        version,
+        ..
+    } = identity;
+    match identity.command_line {
+        CommandLine::Chrony => format!("{name} version {version} starting ({FEATURES})"),
+        CommandLine::Ntpd => format!("INIT: {name} {project}-{version}: Starting"),
+        CommandLine::OpenNtpd => format!("{name} {project}-{version} starting"),
     }
 }
 
@@ -138,7 +161,7 @@ fn prepare(
         clock.can_steer().map_err(|error| Fatal(error.to_string()))?;
     }
     let (rtc, rtc_start) = set_up_rtc(arguments, &config, &clock, log)?;
-    let socket = Identity::path(&config.control.socket, identity.socket);
+    let socket = Identity::path(&config.control.socket, Some(identity.socket));
     make_directories(&config, socket, user, log);
     let mut control = ControlSockets::open(&config.control, log);
     let metrics = open_metrics(&config, log);
@@ -260,36 +283,61 @@ fn about(identity: &Identity) -> About {
     }
 }
 
+/// The name of the lines that the arguments of ntpd become, as a file.
+const COMMAND_LINE: &str = "command line";
+
 /// The configuration before it is read: once, because it may come through a pipe.
 struct ConfigurationText {
     dialect: Dialect,
     /// Where it comes from; empty for arguments of the program.
     path: String,
     content: Result<String, ReadError>,
+    /// Lines that count beside those of the file.
+    directives: String,
+    /// What is said of a file that is not there, where that is no reason not to start.
+    missing: Option<String>,
 }
 
 impl ConfigurationText {
     /// Finds the configuration that is meant, and its language: that which was said, or else that of the name, or else
     /// that of the text.
     fn find(identity: &Identity, arguments: &Arguments) -> Self {
-        let said = arguments.dialect.or(identity.dialect());
-        if !arguments.directives.is_empty() {
+        let said = arguments.dialect.or(identity.dialect);
+        let directives = arguments.directives.join("\n");
+        if !arguments.directives.is_empty() && identity.command_line == CommandLine::Chrony {
             return Self {
                 dialect: said.unwrap_or(Dialect::Chrony),
                 path: String::new(),
-                content: Ok(arguments.directives.join("\n")),
+                content: Ok(directives),
+                directives: String::new(),
+                missing: None,
             };
         }
-        let named = identity.config_file_variable.and_then(|name| env::var(name).ok());
-        let named = named.as_deref().filter(|path| !path.is_empty());
-        let asked = arguments.config_file.as_deref().or(named);
-        let path = asked.unwrap_or(identity.config_file);
-        let content = ConfigurationFiles.read_file(path);
+        let named = identity
+            .config_file_named
+            .then(Identity::named_config_file)
+            .flatten()
+            .filter(|_| arguments.config_file.is_none());
+        let usual = || identity.config_file(&ConfigurationFiles);
+        let asked = arguments.config_file.as_deref().or(named.as_deref());
+        let path = asked.unwrap_or_else(usual);
+        let mut content = ConfigurationFiles.read_file(path);
+        let mut missing = None;
+        if identity.command_line == CommandLine::Ntpd && content == Err(ReadError::NotFound) {
+            // ntpd then has what is on its command line, and its own rules.
+            missing = Some(format!("failed to open '{path}': {}", ReadError::NotFound));
+            content = Ok(String::new());
+        }
+        // What the environment names may be in any language, whatever the name.
+        let text = content.as_deref().unwrap_or_default();
+        let said = said.filter(|dialect| named.is_none() || dialect.fits(text));
         let told = || Dialect::of_text(content.as_deref().unwrap_or_default());
         Self {
             dialect: said.unwrap_or_else(told),
             path: path.to_owned(),
             content,
+            directives,
+            missing,
         }
     }
 
@@ -299,8 +347,21 @@ impl ConfigurationText {
             Dialect::Chrony if self.path.is_empty() => {
                 conf::chrony::parse_arguments(&arguments.directives, self)
             }
-            dialect => dialect.parse(&self.path, self),
+            Dialect::Chrony => conf::chrony::parse(&self.path, self),
+            Dialect::Ntpd | Dialect::OpenNtpd => {
+                let reading = self.read();
+                (reading.config, reading.diagnostics)
+            }
         }
+    }
+
+    /// Reads it in its language, which is not chrony's, with what becomes of each line.
+    fn read(&self) -> Reading {
+        let mut further = Vec::new();
+        if !self.directives.is_empty() {
+            further.push(COMMAND_LINE.to_owned());
+        }
+        self.dialect.read_with(&self.path, &further, self)
     }
 }
 
@@ -308,6 +369,8 @@ impl Reader for ConfigurationText {
     fn read_file(&self, path: &str) -> Result<String, ReadError> {
         if path == self.path {
             self.content.clone()
+        } else if path == COMMAND_LINE {
+            Ok(self.directives.clone())
         } else {
             ConfigurationFiles.read_file(path)
         }
@@ -334,14 +397,14 @@ fn print_configuration(identity: &Identity, arguments: &Arguments) -> u8 {
     let mut log = Log::to_stderr(threshold(arguments.log_level));
     match report(&problems, Dialect::Chrony, &mut log) {
         Ok(()) => 0,
-        Err(fatal) => refuse(arguments, &fatal),
+        Err(fatal) => refuse(identity, arguments, &fatal),
     }
 }
 
 /// Prints what a configuration in another language amounts to in chrony's, and all that is wrong with it, with the
 /// lines. It is right if no line of it is left out.
 fn print_translation(text: &ConfigurationText) -> u8 {
-    let reading = text.dialect.read(&text.path, text);
+    let reading = text.read();
     let mut translation = String::new();
     for line in &reading.lines {
         for chrony in &line.chrony {
@@ -431,10 +494,13 @@ fn report_all(problems: &[Diagnostic], log: &mut Log) -> Result<(), Fatal> {
 fn check_user(identity: &Identity, arguments: &Arguments) -> Result<(), Fatal> {
     let free = arguments.any_user || (arguments.observe && identity.observes_unprivileged);
     if free || privileges::is_root() {
-        Ok(())
-    } else {
-        Err(Fatal("Not superuser".to_owned()))
+        return Ok(());
     }
+    Err(Fatal(match identity.command_line {
+        CommandLine::Chrony => "Not superuser".to_owned(),
+        CommandLine::Ntpd => format!("must be run as root, not uid {}", privileges::user()),
+        CommandLine::OpenNtpd => "ntpd: need root privileges".to_owned(),
+    }))
 }
 
 /// Opens the log that is asked for.
@@ -444,16 +510,26 @@ fn open_log(identity: &Identity, arguments: &Arguments) -> Result<Log, Fatal> {
     } else {
         arguments.log_level
     };
-    match &arguments.log_file {
+    let log = match &arguments.log_file {
         Some(path) => Log::to_file(path, threshold(level))
-            .map_err(|error| fatal(format!("Could not open log file {path}"), &error)),
-        None if arguments.logs_to_stderr() => Ok(Log::to_stderr(threshold(level))),
-        None => Ok(Log::to_system(identity.name, threshold(level))),
-    }
+            .map_err(|error| fatal(format!("Could not open log file {path}"), &error))?,
+        None if arguments.logs_to_stderr() => Log::to_stderr(threshold(level)),
+        None => Log::to_system(identity.name, threshold(level)),
+    };
+    Ok(log.like(identity.command_line))
 }
 
 /// Makes the configuration what the arguments want it to be.
 fn adapt(config: &mut Config, arguments: &Arguments) {
+    if let Some(path) = &arguments.pid_file {
+        config.process.pid_file = PathSetting::Path(path.clone());
+    }
+    if let Some(limit) = &mut config.clock.max_change
+        && arguments.any_first_offset
+    {
+        limit.start = limit.start.max(1);
+    }
+    config.clock.step_first |= arguments.step_first;
     let family = match arguments.family {
         AddressFamily::Any => None,
         AddressFamily::Ipv4 => Some(Family::V4),
@@ -493,8 +569,9 @@ fn write_pid_file(
     user: Option<User>,
     log: &mut Log,
 ) -> Result<Option<PidFile>, Fatal> {
+    let is_usual = identity.pid_file.is_some_and(|usual| path == Path::new(usual));
     if let Some(directory) = path.parent()
-        && path == Path::new(identity.pid_file)
+        && is_usual
     {
         // The directory of the usual file is the daemon's own; of another, whoever named it has to care.
         let _ = make_directory(directory, user);
@@ -502,9 +579,7 @@ fn write_pid_file(
     PidFile::write(path, identity.name)
         .map(Some)
         .or_else(|error| match error {
-            PidFileError::Unwritable { error, .. }
-                if path == Path::new(identity.pid_file) && is_nowhere_to_write(&error, path) =>
-            {
+            PidFileError::Unwritable { error, .. } if is_usual && is_nowhere_to_write(&error, path) => {
                 log.info(&format!(
                     "No pid file {} : nothing can be written there",
                     path.display()
@@ -512,13 +587,9 @@ fn write_pid_file(
                 Ok(None)
             }
             // Whoever is not root can observe, but not with files in the system's directories.
-            PidFileError::Unwritable { .. }
-                if path == Path::new(identity.pid_file) && !privileges::is_root() =>
-            {
-                Err(Fatal(format!(
-                    "{error}; `pidfile /` is for none, `pidfile PATH` for another"
-                )))
-            }
+            PidFileError::Unwritable { .. } if is_usual && !privileges::is_root() => Err(Fatal(format!(
+                "{error}; `pidfile /` is for none, `pidfile PATH` for another"
+            ))),
             _ => Err(Fatal(error.to_string())),
         })
 }
@@ -538,8 +609,17 @@ fn find_user(identity: &Identity, arguments: &Arguments, config: &Config) -> Res
         return Ok(None);
     }
     let asked = arguments.user.as_ref().or(config.process.user.as_ref());
-    let user = choose_user(identity, asked.map(String::as_str), privileges::find_user)?;
+    let user = choose_user(identity, asked.map(String::as_str), find_user_and_group)?;
     Ok(user.filter(|user| user.uid != 0))
+}
+
+/// Finds a user by name, and the group beside it if one is named: `USER:GROUP`.
+fn find_user_and_group(name: &str) -> Option<User> {
+    let Some((name, group)) = name.split_once(':') else {
+        return privileges::find_user(name);
+    };
+    let gid = privileges::find_group(group)?;
+    privileges::find_user(name).map(|user| User { gid, ..user })
 }
 
 /// The user that is asked for, or else that of the program under this name.
@@ -552,14 +632,11 @@ fn choose_user(
     if let Some(name) = asked {
         return find(name).map(Some).ok_or_else(|| missing(name));
     }
-    let mut names = [Some(identity.user), identity.user_elsewhere]
-        .into_iter()
-        .flatten();
-    let user = names.find_map(find);
-    if user.is_none() && identity.needs_user {
-        return Err(missing(identity.user));
+    let user = identity.users.iter().copied().find_map(find);
+    match identity.users.first() {
+        Some(name) if user.is_none() && identity.needs_user => Err(missing(name)),
+        _ => Ok(user),
     }
-    Ok(user)
 }
 
 /// Makes the directories that are missing, for the daemon's user.
@@ -673,9 +750,10 @@ fn known_drift(drift: &DriftFile, log: &mut Log) -> Option<(f64, f64)> {
 }
 
 /// Says on stderr why the program ends at once, and returns its exit status.
-fn refuse(arguments: &Arguments, fatal: &Fatal) -> u8 {
+fn refuse(identity: &Identity, arguments: &Arguments, fatal: &Fatal) -> u8 {
     if arguments.foreground {
-        Log::to_stderr(threshold(arguments.log_level)).write(Severity::Fatal, &fatal.0);
+        let log = Log::to_stderr(threshold(arguments.log_level));
+        log.like(identity.command_line).write(Severity::Fatal, &fatal.0);
     } else {
         say(&fatal.0);
     }

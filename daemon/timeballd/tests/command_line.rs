@@ -1,4 +1,4 @@
-//! What the program says and with which status it ends, before it is a daemon, under both of its names.
+//! What the program says and with which status it ends, before it is a daemon, under each of its names.
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot have is a failed test")]
 
@@ -71,6 +71,51 @@ fn help_names_the_files_of_the_name() {
         help.contains("\n  --dialect NAME\tLanguage of the configuration: "),
         "{help}"
     );
+}
+
+#[test]
+fn the_daemons_called_ntpd_have_their_own_command_lines() {
+    let (status, version, _) = run("ntpd", &["--version"]);
+    let own = concat!("ntpd timeball-", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!((status, version.as_str()), (0, own));
+    let (status, help, _) = run("ntpd", &["-h"]);
+    assert_eq!(status, 0);
+    assert!(
+        help.starts_with("Usage: ntpd [OPTION]... [SERVER]...\n") && help.contains("-g, --panicgate "),
+        "{help}"
+    );
+    for arguments in [&["-Z"][..], &["--foo"], &["-c"]] {
+        let (status, out, error) = run("ntpd", arguments);
+        assert_eq!((status, out.as_str()), (1, ""), "{arguments:?}");
+        assert!(
+            error.starts_with("ntpd: ") && error.contains("\nUsage: ntpd "),
+            "{error}"
+        );
+    }
+    let (status, _, error) = run("openntpd", &["-x"]);
+    let said = "openntpd: invalid option -- 'x'\nusage: ntpd [-dnSsv] [-f file] [-p file]\n";
+    assert_eq!((status, error.as_str()), (1, said));
+}
+
+#[test]
+fn what_ntpd_is_asked_on_its_command_line_counts_after_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ntp.conf");
+    fs::write(&file, "driftfile /in/file\nserver 192.0.2.7 iburst\n").unwrap();
+    let path = file.to_str().unwrap();
+    let arguments = ["--check-config", "-c", path, "-f", "/drift", "-x", "192.0.2.8"];
+    let (status, text, error) = run("ntpd", &arguments);
+    assert_eq!((status, error.as_str()), (0, ""), "{text}");
+    let after = [
+        "driftfile /in/file\n",
+        "server 192.0.2.7 iburst\n",
+        "driftfile /drift\nmakestep 600 -1\nserver 192.0.2.8 iburst\n",
+    ];
+    assert!(text.ends_with(&after.concat()), "{text}");
+    // What is wrong there is said with its place; a server that nobody can have is left out.
+    let (status, _, error) = run("ntpd", &["--check-config", "-c", path, "-t", "many"]);
+    assert_eq!(status, 1);
+    assert!(error.starts_with("command line:1:12: error: "), "{error}");
 }
 
 #[test]

@@ -74,6 +74,8 @@ pub struct Clock {
     pub fallback_drift: Option<FallbackDrift>,
     /// When the clock is stepped; default never.
     pub make_step: Option<MakeStep>,
+    /// Whether the first correction is a step, however small; default no.
+    pub step_first: bool,
     /// Which offsets are not believed; default all are.
     pub max_change: Option<MaxChange>,
     /// By how much the clock may be wrong without correction, ppm, at least 0; default 1. It makes
@@ -101,6 +103,7 @@ impl Default for Clock {
             initial_frequency_ppm: None,
             fallback_drift: None,
             make_step: None,
+            step_first: false,
             max_change: None,
             max_clock_error_ppm: 1.0,
             max_drift_ppm: 100_000.0,

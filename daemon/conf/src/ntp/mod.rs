@@ -15,5 +15,5 @@ mod write;
 
 pub use directives::{DIRECTIVES, Directive, Support};
 pub use keys::parse_keys;
-pub use parse::{explain, parse};
+pub use parse::{explain, explain_with, parse};
 pub use write::write;

@@ -564,9 +564,19 @@ impl Discipline {
         }
     }
 
-    /// Whether an offset is to be stepped: it is above the threshold, and the rule still holds. Its limit counts
-    /// updates, whether they step or not.
+    /// Whether an offset is to be stepped: it is the first, or above the threshold, and the rule still holds. Its limit
+    /// counts updates, whether they step or not.
     fn may_step(&mut self, offset_s: f64, out: &mut Outbox) -> bool {
+        let is_first = std::mem::take(&mut self.rules.step_first);
+        let is_wanted = self.is_above_threshold(offset_s) || is_first;
+        if is_wanted && self.observe {
+            out.warn("Could not step system clock");
+        }
+        is_wanted && !self.observe
+    }
+
+    /// Applies `makestep`: whether an offset is above the threshold, and the rule still holds.
+    fn is_above_threshold(&mut self, offset_s: f64) -> bool {
         let Some(rule) = self.make_step else { return false };
         let allowed = match rule.limit {
             None => true,
@@ -579,11 +589,7 @@ impl Discipline {
                 true
             }
         };
-        let is_wanted = allowed && offset_s.abs() > rule.threshold_s;
-        if is_wanted && self.observe {
-            out.warn("Could not step system clock");
-        }
-        is_wanted && !self.observe
+        allowed && offset_s.abs() > rule.threshold_s
     }
 
     fn step(&mut self, now: Mono, by_s: f64, timeline: &mut Timeline, timers: &mut Timers, out: &mut Outbox) {

@@ -69,6 +69,12 @@ pub fn parse(path: &str, reader: &dyn Reader) -> (Config, Vec<Diagnostic>) {
 /// Reads the configuration at `path` as [`parse()`] does, and tells what becomes of each line. The first explanation, which
 /// has no line, is about what ntpd does without being told.
 pub fn explain(path: &str, reader: &dyn Reader) -> Reading {
+    explain_with(path, &[], reader)
+}
+
+/// Reads the configuration at `path` as [`explain`] does, and then `further` files as if their lines stood at its end.
+/// What is on the command line of ntpd, and the files of its directory, come in this way.
+pub fn explain_with(path: &str, further: &[String], reader: &dyn Reader) -> Reading {
     let mut parser = Parser::new(path);
     let mut files = Files {
         reader,
@@ -76,16 +82,19 @@ pub fn explain(path: &str, reader: &dyn Reader) -> Reading {
         length_left: TOTAL_LENGTH_MAX,
         is_ended: false,
     };
-    match files.read(path) {
-        Ok(text) => parser.file(path, &text, 1, &mut files),
-        Err(message) => parser.diagnostics.push(Diagnostic {
-            severity: Severity::Error,
-            span: Span::of_file(path.into()),
-            line_text: String::new(),
-            message,
-            help: None,
-            placed: Placed::Nowhere,
-        }),
+    for path in std::iter::once(path).chain(further.iter().map(String::as_str)) {
+        files.is_ended = false;
+        match files.read(path) {
+            Ok(text) => parser.file(path, &text, 1, &mut files),
+            Err(message) => parser.diagnostics.push(Diagnostic {
+                severity: Severity::Error,
+                span: Span::of_file(path.into()),
+                line_text: String::new(),
+                message,
+                help: None,
+                placed: Placed::Nowhere,
+            }),
+        }
     }
     parser.finish()
 }
