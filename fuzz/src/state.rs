@@ -46,7 +46,7 @@ fn check(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes.rest());
     if is_drift {
         let mut read = None;
-        for format in [DriftFormat::Chrony, DriftFormat::Ntpd] {
+        for format in [DriftFormat::Chrony, DriftFormat::Ntpd, DriftFormat::OpenNtpd] {
             let Some((frequency_ppm, skew_ppm)) = drift::parse(&text, format) else {
                 continue;
             };

@@ -27,6 +27,7 @@ pub fn print(frequency_ppm: f64, skew_ppm: f64, format: DriftFormat) -> String {
     match format {
         DriftFormat::Chrony => format!("{frequency_ppm:20.6} {skew_ppm:20.6}\n"),
         DriftFormat::Ntpd => format!("{:.6}\n", -frequency_ppm),
+        DriftFormat::OpenNtpd => format!("{:.3}\n", -frequency_ppm),
     }
 }
 
@@ -44,6 +45,7 @@ mod tests {
         }
         let text = print(-10.053_497, 0.052_646, DriftFormat::Ntpd);
         assert_eq!(text, "10.053497\n");
+        assert_eq!(print(-10.053_497, 1.0, DriftFormat::OpenNtpd), "10.053\n");
         assert_eq!(parse(&text, DriftFormat::Ntpd), Some((-10.053_497, SKEW_PPM)));
         assert_eq!(parse(&text, DriftFormat::Chrony), None);
     }

@@ -112,7 +112,10 @@ impl Engine {
     fn follow_up(&mut self, now: Now) {
         while let Some(event) = self.sources.next_event() {
             match event {
-                Event::Sampled(id) => self.consider(now.mono, Some(id)),
+                Event::Sampled(id) => {
+                    self.first_answered(now.mono);
+                    self.consider(now.mono, Some(id));
+                }
                 Event::Changed(_) => self.consider(now.mono, None),
                 Event::Removed(id) | Event::Replaced(id) => {
                     self.verdicts.remove(&id);

@@ -12,8 +12,9 @@ use crate::discipline::leap::{LeapTable, Leaps};
 use crate::discipline::local::LocalReference;
 use crate::discipline::{self, Discipline};
 use crate::estimate::Prior;
+use crate::first_step::FirstStep;
 use crate::initial::InitialMeasurement;
-use crate::io::{Input, Now, Output};
+use crate::io::{Event, Input, Now, Output};
 use crate::keyring::Keyring;
 use crate::outbox::Outbox;
 use crate::ports::Ports;
@@ -51,6 +52,10 @@ pub struct Options {
     pub once: Option<Once>,
     /// The real-time clock, when it is to be tracked and can be.
     pub rtc: Option<RtcStart>,
+    /// Tell what happens as an [`Event`], for whoever has words of its own for it.
+    pub tells: bool,
+    /// Step the clock by what the first answers say, however little that is, and only then be ready (OpenNTPD's `-s`).
+    pub set_at_once: bool,
     /// What `ntpq` is told about machine and program.
     pub about: About,
 }
@@ -94,6 +99,8 @@ pub struct Engine {
     pub(crate) ref_clocks: Vec<RefClockState>,
     /// The first measurement, as long as it is made.
     pub(crate) initial: Option<InitialMeasurement>,
+    /// The step at the start, as long as it is awaited.
+    pub(crate) first_step: Option<FirstStep>,
     /// The real-time clock, when it is tracked.
     pub(crate) rtc: Option<RealTimeClock>,
     /// Whether it was said that answers of sources are taken whatever the rules are.
@@ -121,7 +128,7 @@ impl Engine {
             server: serve::server(&config, entropy()),
             control: Control::new(&config.control),
             mode6: Mode6::new(options.about.clone(), now.mono),
-            out: Outbox::default(),
+            out: Outbox::new(options.tells),
             entropy,
             selector: Selector::new(),
             verdicts: BTreeMap::new(),
@@ -132,6 +139,7 @@ impl Engine {
             told_leap: Leap::Normal,
             ref_clocks: Vec::new(),
             initial: None,
+            first_step: None,
             rtc: None,
             is_hole_told: false,
             options,
@@ -172,8 +180,8 @@ impl Engine {
             Input::SendFailed { socket } => {
                 self.ask(now, |sources, tools| sources.send_failed(socket, tools));
             }
-            Input::Undelivered { socket } => {
-                self.ask(now, |sources, tools| sources.undelivered(socket, tools));
+            Input::Undelivered { socket, reason } => {
+                self.ask(now, |sources, tools| sources.undelivered(socket, reason, tools));
             }
             Input::FrequencyApplied { ppm } => {
                 self.timeline.set_rate(now.mono, ppm / 1e6);
@@ -182,8 +190,10 @@ impl Engine {
             }
             Input::ClockRefused { reason } => {
                 self.timeline.step_refused();
-                self.out
-                    .warn(format!("Could not adjust the system clock: {reason}"));
+                if !self.out.tells() {
+                    self.out
+                        .warn(format!("Could not adjust the system clock: {reason}"));
+                }
             }
             Input::RtcTicked { second } => self.rtc_ticked(now, second),
             Input::RtcFailed => self.rtc_failed(now),
@@ -221,6 +231,7 @@ impl Engine {
                 Timer::Resolve => self.ask(now, Sources::resolve_due),
                 Timer::Rules => self.look_up_rules_again(),
                 Timer::Initial => self.initial_due(now),
+                Timer::FirstStep => self.first_step_due(now.mono),
                 Timer::SlewEnd => self
                     .discipline
                     .slew_end(now.mono, &mut self.timers, &mut self.out),
@@ -266,7 +277,10 @@ impl Engine {
             self.out.push(Output::ReadSourceFiles);
         }
         self.plan_broadcasts(now);
-        self.out.push(Output::Ready);
+        self.out.happened(Event::Began);
+        if !self.await_first_answer(now.mono) {
+            self.out.push(Output::Ready);
+        }
     }
 
     /// Ends the daemon's work.

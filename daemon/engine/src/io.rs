@@ -123,6 +123,8 @@ pub enum Input<'a> {
     Undelivered {
         /// The socket it was sent on.
         socket: SocketId,
+        /// The words of the system.
+        reason: &'a str,
     },
     /// A name has been looked up.
     Resolved {
@@ -280,6 +282,90 @@ pub enum RtcCommand {
     },
 }
 
+/// Why an answer has no time in it (RFC 5905 §7.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoTime {
+    /// The leap indicator says that the server's clock is not synchronised.
+    Alarm,
+    /// It is a kiss code.
+    Kiss,
+    /// Its stratum is above 15.
+    Stratum(u8),
+}
+
+/// Something that a daemon may want to tell operators in words of its own: told with [`Output::Happened`], and only
+/// where [`Options::tells`](crate::Options::tells) asks for it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The engine works: the sources of the configuration are there.
+    Began,
+    /// A source answered with its time, good or not.
+    Answered {
+        /// Its address.
+        source: IpAddr,
+        /// True time − system clock, seconds.
+        offset_s: f64,
+        /// The round trip, seconds; negative if what the source says cannot be.
+        delay_s: f64,
+        /// The last eight polls, newest in bit 0.
+        reach: u8,
+        /// When it is asked next, seconds from now.
+        next_s: f64,
+    },
+    /// A source answered without time.
+    NoTime {
+        /// Its address.
+        source: IpAddr,
+        /// Why.
+        why: NoTime,
+        /// When it is asked next, seconds from now.
+        next_s: f64,
+    },
+    /// A source has not answered, and is not waited for any longer.
+    Unanswered {
+        /// Its address.
+        source: IpAddr,
+        /// The last eight polls, newest, which is this one, in bit 0.
+        reach: u8,
+        /// When it is asked next, seconds from now.
+        next_s: f64,
+    },
+    /// A request could not be sent.
+    NotSent {
+        /// The address of the source.
+        source: IpAddr,
+        /// When it is asked next, seconds from now.
+        next_s: f64,
+    },
+    /// The path answered that a request did not arrive.
+    Undelivered {
+        /// The address of the source.
+        source: IpAddr,
+        /// The words of the system.
+        reason: String,
+    },
+    /// A source is not asked at this address any more.
+    Gone {
+        /// The address.
+        source: IpAddr,
+    },
+    /// The clock was stepped.
+    Stepped {
+        /// By so much, seconds; positive is forward.
+        by_s: f64,
+    },
+    /// Nobody has answered in the time that [`Options::set_at_once`](crate::Options::set_at_once) gives them: the clock
+    /// is not set at the start.
+    NotSet,
+    /// What the sources agree on is being slewed, or would be if the clock were not only observed.
+    Followed {
+        /// True time − system clock, seconds.
+        offset_s: f64,
+    },
+    /// No source can be followed any more.
+    Lost,
+}
+
 /// Something the engine wants done. The program carries them out in the order in which they come.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
@@ -365,6 +451,8 @@ pub enum Output {
     ReadKeys,
     /// Close the log files; they are opened again by the next line.
     CycleLogs,
+    /// Tell operators what happened, in whatever words.
+    Happened(Event),
     /// The initial set-up is over: the daemon is ready.
     Ready,
     /// End the program.

@@ -14,6 +14,7 @@ pub mod control;
 pub mod discipline;
 mod engine;
 pub mod estimate;
+mod first_step;
 mod initial;
 pub mod io;
 pub mod keyring;

@@ -2,21 +2,45 @@
 
 use std::collections::VecDeque;
 
-use crate::io::{ClockCommand, LogFile, Output, Severity};
+use crate::io::{ClockCommand, Event, LogFile, Output, Severity};
 
 /// The outputs that wait to be taken.
 #[derive(Debug, Default)]
-pub struct Outbox(VecDeque<Output>);
+pub struct Outbox {
+    waiting: VecDeque<Output>,
+    /// Whether what happened is told as events, and not in chrony's words.
+    tells: bool,
+}
 
 impl Outbox {
+    /// Begins without outputs; with `tells` events are among them.
+    pub fn new(tells: bool) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            tells,
+        }
+    }
+
+    /// Whether events are told.
+    pub fn tells(&self) -> bool {
+        self.tells
+    }
+
     /// Adds an output.
     pub fn push(&mut self, output: Output) {
-        self.0.push_back(output);
+        self.waiting.push_back(output);
     }
 
     /// Takes the oldest.
     pub fn pop(&mut self) -> Option<Output> {
-        self.0.pop_front()
+        self.waiting.pop_front()
+    }
+
+    /// Tells what happened, if that is asked for.
+    pub fn happened(&mut self, event: Event) {
+        if self.tells {
+            self.push(Output::Happened(event));
+        }
     }
 
     /// Asks for an act upon the clock.

@@ -1,4 +1,4 @@
-//! For tests: an engine on a perfect clock, a network that takes a while, and servers written as closures.
+//! For tests: an engine on a clock that only steps move, a network that takes a while, and servers written as closures.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,8 @@ use wire::ntp::{Datagram, Header, Packet};
 
 use crate::control::mode6::About;
 use crate::io::{
-    Input, LogFile, LookupError, LookupId, Now, Output, Severity, SocketId, SocketUse, Stamp, StampSource,
+    ClockCommand, Event, Input, LogFile, LookupError, LookupId, Now, Output, Severity, SocketId, SocketUse,
+    Stamp, StampSource,
 };
 use crate::source::{Source, SourceId};
 use crate::sources::{Sources, Tools};
@@ -47,6 +48,12 @@ pub(crate) struct Stage {
     pub(crate) sockets: BTreeMap<SocketId, SocketUse>,
     /// Control messages that were sent, in the order in which they left.
     pub(crate) sent_to_clients: Vec<(SocketAddr, Vec<u8>)>,
+    /// What was told, and when.
+    pub(crate) events: Vec<(f64, Event)>,
+    /// The steps of the clock that were asked for and made, seconds.
+    pub(crate) steps_s: Vec<f64>,
+    /// When the daemon was ready.
+    pub(crate) ready_at_s: Option<f64>,
     /// So much later than usual the answers come, in turn, seconds.
     pub(crate) late_s: Vec<f64>,
     server: Server,
@@ -57,7 +64,12 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new(config: Config, server: Server) -> Self {
-        let options = Options {
+        Self::with(config, server, |_| {})
+    }
+
+    /// A stage with other options than that the clock is only observed.
+    pub(crate) fn with(config: Config, server: Server, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options {
             observe: true,
             drift: None,
             precision_s: 1e-7,
@@ -65,8 +77,11 @@ impl Stage {
             leap_table: None,
             once: None,
             rtc: None,
+            tells: false,
+            set_at_once: false,
             about: About::default(),
         };
+        change(&mut options);
         let mut random = 1_u64;
         let entropy = Box::new(move || {
             random = random
@@ -85,6 +100,9 @@ impl Stage {
             ref_clocks_asked: Vec::new(),
             sockets: BTreeMap::new(),
             sent_to_clients: Vec::new(),
+            events: Vec::new(),
+            steps_s: Vec::new(),
+            ready_at_s: None,
             late_s: vec![0.0],
             server,
             underway: BTreeMap::new(),
@@ -113,21 +131,30 @@ impl Stage {
                     self.receive(socket, from, &bytes);
                 }
             } else {
-                self.engine.handle_timeout(at(self.now_ns));
+                self.engine.handle_timeout(self.now());
             }
             self.carry_out();
         }
         self.now_ns = until_ns;
     }
 
+    /// Both clocks now: the system clock was right at the beginning.
+    fn now(&self) -> Now {
+        let true_time = at(self.now_ns);
+        Now {
+            wall: true_time.wall.plus_seconds(self.steps_s.iter().sum()),
+            ..true_time
+        }
+    }
+
     pub(crate) fn tell(&mut self, input: Input<'_>) {
-        self.engine.handle_input(at(self.now_ns), input);
+        self.engine.handle_input(self.now(), input);
         self.carry_out();
     }
 
     pub(crate) fn receive(&mut self, socket: SocketId, from: SocketAddr, bytes: &[u8]) {
         let received = Stamp {
-            at: at(self.now_ns).wall,
+            at: self.now().wall,
             source: StampSource::Kernel,
         };
         let to = Some(ours());
@@ -142,7 +169,7 @@ impl Stage {
 
     /// Does something with the sources.
     pub(crate) fn act<R>(&mut self, act: impl FnOnce(&mut Sources, &mut Tools<'_>) -> R) -> R {
-        let result = self.engine.ask(at(self.now_ns), act);
+        let result = self.engine.ask(self.now(), act);
         self.carry_out();
         result
     }
@@ -218,6 +245,9 @@ impl Stage {
                 Output::WriteDump { source, text } => self.dumps.push((source, text)),
                 Output::ReadRefClock { ref_clock } => self.ref_clocks_asked.push(ref_clock),
                 Output::ReadSourceFiles => self.asked_for_files += 1,
+                Output::Clock(ClockCommand::Step { by_s }) => self.steps_s.push(by_s),
+                Output::Happened(event) => self.events.push((at_s, event)),
+                Output::Ready => self.ready_at_s = Some(at_s),
                 _ => {}
             }
         }

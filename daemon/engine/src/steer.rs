@@ -5,7 +5,7 @@ use units::{Leap, Mono, Stratum};
 
 use crate::discipline::{Reference, Update, Verdict};
 use crate::engine::{Engine, Once};
-use crate::io::{ClockCommand, LogFile, Output, Severity};
+use crate::io::{ClockCommand, Event, LogFile, Output, Severity};
 use crate::select::{self, AuthMode, Candidate, Rules, Status};
 use crate::source::{Source, SourceId};
 use crate::timer::Timer;
@@ -227,6 +227,8 @@ impl Engine {
         if matches!(verdict, Verdict::Ignored | Verdict::GivenUp) {
             return;
         }
+        let offset_s = combined.offset_s;
+        self.out.happened(Event::Followed { offset_s });
         self.move_origin();
         self.local
             .updated(reference.root_delay_s / 2.0 + reference.root_dispersion_s);
@@ -261,6 +263,7 @@ impl Engine {
         if self.discipline.reference().is_some() {
             self.write_tracking_of_loss(now);
             self.discipline.lose_reference();
+            self.out.happened(Event::Lost);
             self.tell_kernel(now);
         }
     }
@@ -276,6 +279,7 @@ impl Engine {
                 .fall_back(now, frequency, &self.timeline, &mut self.out);
             self.write_tracking_of_loss(now);
             self.discipline.lose_reference();
+            self.out.happened(Event::Lost);
             self.tell_kernel(now);
         }
     }

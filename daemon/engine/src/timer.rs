@@ -27,6 +27,8 @@ pub enum Timer {
     Local,
     /// The first measurement waits no longer for names, or is over.
     Initial,
+    /// The step at the start is due, or is not waited for any longer.
+    FirstStep,
     /// A broadcast is due, by its place in the configuration.
     Broadcast(u32),
     /// The driver of a reference clock is to be asked, by its place in the configuration.

@@ -509,6 +509,8 @@ impl World {
             leap_table: client.setup.leap_table.clone(),
             once: None,
             rtc,
+            tells: false,
+            set_at_once: false,
             about: engine::control::mode6::About::default(),
         };
         let mut entropy = Random::stream(seed, &format!("{} entropy {}", client.name, client.starts));

@@ -79,7 +79,9 @@ impl Daemon {
                 frequency_ppm,
                 skew_ppm,
             } => {
-                if let Some(drift) = &hands.config.clock.drift_file {
+                if let Some(voice) = &mut hands.voice {
+                    voice.remember(frequency_ppm, &mut hands.log);
+                } else if let Some(drift) = &hands.config.clock.drift_file {
                     let path = Path::new(&drift.path);
                     said(&mut hands.log, path, write_drift(drift, frequency_ppm, skew_ppm));
                 }
@@ -115,6 +117,11 @@ impl Daemon {
                 Err(refused) => hands.log.warn(&format!("{refused} : the keys stay as they were")),
             },
             Output::CycleLogs => hands.log_files.close(),
+            Output::Happened(event) => {
+                if let Some(voice) = &mut hands.voice {
+                    voice.tell(event, &mut hands.log);
+                }
+            }
             Output::Ready => self.ready(),
             Output::Exit { status } => return Some(status),
         }
@@ -149,16 +156,22 @@ impl Daemon {
                 .map(|()| None),
             ClockCommand::SetTai { offset_s } => clock.set_tai(offset_s).map(|()| None),
         };
-        match done {
-            Ok(Some(ppm)) => self.tell(Input::FrequencyApplied { ppm }),
-            Ok(None) => {}
-            Err(ClockError::Refused(error)) => self.tell(Input::ClockRefused {
-                reason: &reason(&error),
-            }),
-            Err(error) => self.tell(Input::ClockRefused {
-                reason: &error.to_string(),
-            }),
+        let hands = &mut self.hands;
+        let refused = match done {
+            Ok(Some(ppm)) => {
+                if let Some(voice) = &mut hands.voice {
+                    voice.rate_set(ppm, &mut hands.log);
+                }
+                return self.tell(Input::FrequencyApplied { ppm });
+            }
+            Ok(None) => return,
+            Err(ClockError::Refused(error)) => reason(&error),
+            Err(error) => error.to_string(),
+        };
+        if let Some(voice) = &mut hands.voice {
+            voice.refused(&command, &refused, &mut hands.log);
         }
+        self.tell(Input::ClockRefused { reason: &refused });
     }
 
     /// Takes past measurements, and tells who waits that the daemon is ready.

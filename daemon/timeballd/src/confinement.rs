@@ -30,7 +30,8 @@ pub(crate) fn enter(
     log: &mut Log,
 ) -> Result<(), String> {
     let Some(user) = user else {
-        if privileges::is_root() {
+        // OpenNTPD is never anybody else altogether, and does not speak of it.
+        if privileges::is_root() && !log.is_openntpd() {
             log.warn("Running with root privileges");
         }
         return Ok(());

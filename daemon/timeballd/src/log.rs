@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use engine::io::Severity;
 use os::Clock;
 use os::syslog::{self, Priority};
+use units::UnixTime;
 
 use crate::identity::CommandLine;
 
@@ -71,8 +72,26 @@ impl Log {
         Self { style, ..self }
     }
 
-    /// Writes a line, if it matters enough.
+    /// Whether what is written is as OpenNTPD has it.
+    pub(crate) fn is_openntpd(&self) -> bool {
+        self.style == CommandLine::OpenNtpd
+    }
+
+    /// The system clock, as the log reads it.
+    pub(crate) fn now(&self) -> UnixTime {
+        self.clock.now().wall
+    }
+
+    /// Writes a line, if it matters enough. Where the log is OpenNTPD's, which has words of its own for everything else
+    /// ([`Self::say`]), only problems are left.
     pub(crate) fn write(&mut self, severity: Severity, text: &str) {
+        if severity > Severity::Info || !self.is_openntpd() {
+            self.say(severity, text);
+        }
+    }
+
+    /// Writes a line whatever it is about, if it matters enough.
+    pub(crate) fn say(&mut self, severity: Severity, text: &str) {
         if severity < self.threshold {
             return;
         }
@@ -170,6 +189,9 @@ mod tests {
             let mut log = log.like(style);
             log.info("text");
             log.write(Severity::Fatal, "text");
+            if log.is_openntpd() {
+                log.say(Severity::Info, "its own");
+            }
         }
         let text = std::fs::read_to_string(path).unwrap();
         let lines = text.lines().map(|line| match line.split_once("Z ") {
@@ -184,8 +206,8 @@ mod tests {
                 "Fatal error : text",
                 &format!("{ntpd} text"),
                 &format!("{ntpd} ERR: text"),
-                "without time: text",
                 "without time: fatal: text",
+                "without time: its own",
             ]
         );
     }

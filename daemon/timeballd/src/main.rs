@@ -20,6 +20,7 @@ mod links;
 mod log;
 mod log_files;
 mod metrics;
+mod openntpd;
 mod ready;
 mod rtc;
 mod run;

@@ -11,7 +11,7 @@ use engine::control::report::Following;
 use engine::io::{Input, LookupError, LookupId, Now, Severity, SocketId, Stamp, StampSource};
 use os::{
     Clock, DATAGRAM_LENGTH_MAX, Ready, Resolver, Rtc, SharedMemory, Stamping, Token, UdpSocket, Waiter,
-    signals,
+    reason, signals,
 };
 use units::Mono;
 
@@ -22,6 +22,7 @@ use crate::links::Links;
 use crate::log::Log;
 use crate::log_files::LogFiles;
 use crate::metrics::MetricsServer;
+use crate::openntpd::voice::Voice;
 use crate::ready::Announcements;
 
 /// How the loop calls the resolver's pipe.
@@ -59,6 +60,8 @@ pub(crate) struct Hands {
     pub links: Links,
     /// The daemon's log.
     pub log: Log,
+    /// What has words of its own for what happens, where chrony's are not wanted.
+    pub voice: Option<Voice>,
     /// The logs of measurements.
     pub log_files: LogFiles,
     /// Where clients are answered.
@@ -197,7 +200,10 @@ impl Daemon {
                 });
             }
             Ok(None) => {}
-            Err(_) => self.tell(Input::Undelivered { socket }),
+            Err(error) => self.tell(Input::Undelivered {
+                socket,
+                reason: &reason(&error),
+            }),
         }
     }
 
@@ -236,7 +242,10 @@ impl Daemon {
                 );
             }
             Ok(None) => {}
-            Err(_) => self.tell(Input::Undelivered { socket }),
+            Err(error) => self.tell(Input::Undelivered {
+                socket,
+                reason: &reason(&error),
+            }),
         }
     }
 

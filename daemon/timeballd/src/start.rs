@@ -33,6 +33,7 @@ use crate::links::Links;
 use crate::log::{Log, threshold};
 use crate::log_files::LogFiles;
 use crate::metrics::MetricsServer;
+use crate::openntpd::{self, voice::Voice};
 use crate::ready::Announcements;
 use crate::rtc;
 use crate::run::{Daemon, Hands, now};
@@ -86,6 +87,7 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
         }
     }
     let mut log = match open_log(identity, arguments) {
+        Ok(log) if text.dialect == Dialect::OpenNtpd => log.like(CommandLine::OpenNtpd),
         Ok(log) => log,
         Err(fatal) => {
             announcements.failed(&fatal.0);
@@ -97,7 +99,7 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
         log.warn(left_out);
     }
     let reported = report(&problems, text.dialect, &mut log);
-    match reported.and_then(|()| prepare(identity, arguments, config, &mut log)) {
+    match reported.and_then(|()| prepare(identity, arguments, config, text.dialect, &mut log)) {
         Ok(prepared) => prepared.run(log, announcements, identity.name),
         Err(fatal) => {
             log.write(Severity::Fatal, &fatal.0);
@@ -134,6 +136,7 @@ struct Prepared {
     ref_clocks: Vec<SharedMemory>,
     rtc: Option<Rtc>,
     leap_files: LeapFiles,
+    voice: Option<Voice>,
     arguments: Arguments,
     /// Removed when the daemon has ended.
     pid_file: Option<PidFile>,
@@ -144,6 +147,7 @@ fn prepare(
     identity: &Identity,
     arguments: &Arguments,
     mut config: Config,
+    dialect: Dialect,
     log: &mut Log,
 ) -> Result<Prepared, Fatal> {
     adapt(&mut config, arguments);
@@ -160,6 +164,9 @@ fn prepare(
     } else {
         clock.can_steer().map_err(|error| Fatal(error.to_string()))?;
     }
+    let (voice, remembered) = (dialect == Dialect::OpenNtpd)
+        .then(|| openntpd::begin(identity, arguments.observe, &mut config, log))
+        .unzip();
     let (rtc, rtc_start) = set_up_rtc(arguments, &config, &clock, log)?;
     let socket = Identity::path(&config.control.socket, Some(identity.socket));
     make_directories(&config, socket, user, log);
@@ -185,8 +192,10 @@ fn prepare(
     let drift = said
         .map(|frequency_ppm| (frequency_ppm, SAID_SKEW_PPM))
         .or_else(|| {
-            let drift = config.clock.drift_file.as_ref()?;
-            known_drift(drift, log)
+            remembered.unwrap_or_else(|| {
+                let drift = config.clock.drift_file.as_ref()?;
+                known_drift(drift, log)
+            })
         });
     signals::install().map_err(|error| fatal("Could not handle signals", &error))?;
     let waiter = Waiter::new().map_err(|error| fatal("Could not make a timer", &error))?;
@@ -202,6 +211,8 @@ fn prepare(
             Once::Log => engine::Once::Log,
         }),
         rtc: rtc_start,
+        tells: voice.is_some(),
+        set_at_once: arguments.step_first && dialect == Dialect::OpenNtpd,
         about,
     };
     Ok(Prepared {
@@ -215,6 +226,7 @@ fn prepare(
         ref_clocks,
         rtc,
         leap_files,
+        voice,
         arguments: arguments.clone(),
         pid_file,
     })
@@ -240,6 +252,7 @@ impl Prepared {
             links: Links::default(),
             interfaces: Interfaces::new(self.config.server.interfaces.clone(), &mut log),
             log,
+            voice: self.voice,
             log_files: LogFiles::new(&self.config.logs),
             announcements,
             config: self.config.clone(),
@@ -262,6 +275,9 @@ impl Prepared {
         daemon.hands.announcements.stopping();
         daemon.hands.control = ControlSockets::default();
         daemon.hands.log.info(&format!("{name} exiting"));
+        if daemon.hands.voice.is_some() {
+            Voice::ended(&mut daemon.hands.log);
+        }
         // At last: when it is gone, all is.
         if let Some(Err(error)) = self.pid_file.map(PidFile::remove) {
             daemon.hands.log.warn(&error.to_string());

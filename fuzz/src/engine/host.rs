@@ -142,6 +142,8 @@ impl Host {
             precision_s: 1e-7,
             era_start: 1_262_304_000,
             leap_table: config.leap.list_file.as_ref().map(|_| leap_table()),
+            tells: begin & 8 != 0,
+            set_at_once: begin & 16 != 0,
             about: engine::control::mode6::About::default(),
             once: setting.once,
             rtc: config.rtc.file.as_ref().map(|_| RtcStart {
@@ -149,7 +151,8 @@ impl Host {
                 known: None,
             }),
         };
-        let rules = Rules::new(&config, setting.observe, setting.once);
+        let mut rules = Rules::new(&config, setting.observe, setting.once);
+        rules.sets_at_once = options.set_at_once;
         let mut known = addresses(&config.sources);
         known.extend(config.server.broadcasts.iter().map(|broadcast| broadcast.address));
         let first = config.initial_step.iter().flat_map(|step| &step.servers);
@@ -457,6 +460,7 @@ impl Host {
                     self.log.push(text);
                 }
             }
+            Output::Happened(event) => check_told(&event),
             Output::LogFile { file, line } => {
                 assert!(!line.contains(char::is_control), "{line:?}");
                 if file == engine::io::LogFile::Tracking {
@@ -619,4 +623,24 @@ fn remember<T>(queue: &mut VecDeque<T>, one: T) {
 fn time(ns: i128) -> UnixTime {
     let seconds = i64::try_from(ns.div_euclid(1_000_000_000)).unwrap_or(i64::MAX);
     UnixTime::from_parts(seconds, i64::try_from(ns.rem_euclid(1_000_000_000)).unwrap_or(0))
+}
+
+/// What is told can be written down.
+fn check_told(event: &engine::io::Event) {
+    use engine::io::Event;
+    let numbers_s = match event {
+        Event::Answered {
+            offset_s,
+            delay_s,
+            next_s,
+            ..
+        } => vec![*offset_s, *delay_s, *next_s],
+        Event::NoTime { next_s, .. } | Event::Unanswered { next_s, .. } | Event::NotSent { next_s, .. } => {
+            vec![*next_s]
+        }
+        Event::Stepped { by_s } => vec![*by_s],
+        Event::Followed { offset_s } => vec![*offset_s],
+        Event::Began | Event::Undelivered { .. } | Event::Gone { .. } | Event::NotSet | Event::Lost => vec![],
+    };
+    assert!(numbers_s.iter().all(|number| number.is_finite()), "{event:?}");
 }

@@ -26,6 +26,8 @@ pub(crate) struct Rules {
     make_step: Option<MakeStep>,
     /// The first measurement is not over: it may make one step if that is larger than this, seconds.
     first_step_s: Option<f64>,
+    /// The first answers may set the clock, once.
+    pub(crate) sets_at_once: bool,
     leap_mode: LeapMode,
     observe: bool,
     once: Option<Once>,
@@ -43,6 +45,7 @@ impl Rules {
             clock: config.clock.clone(),
             make_step: config.clock.make_step,
             first_step_s: config.initial_step.as_ref().map(|step| step.threshold_s),
+            sets_at_once: false,
             leap_mode: config.leap.mode,
             observe,
             once,
@@ -53,9 +56,10 @@ impl Rules {
         }
     }
 
-    /// The first measurement is over, if there was one.
+    /// The first measurement is over, if there was one, and so is the step by the first answers.
     pub(crate) fn ready(&mut self) {
         self.first_step_s = None;
+        self.sets_at_once = false;
     }
 
     /// What an operator's request changes, before it is carried out.
@@ -121,6 +125,9 @@ impl Rules {
             .take_if(|limit_s| by_s.abs() > *limit_s)
             .is_some()
         {
+            return;
+        }
+        if std::mem::take(&mut self.sets_at_once) {
             return;
         }
         let Some(rule) = self.make_step else {

@@ -73,7 +73,10 @@ pub(crate) fn play(host: &mut Host, bytes: &mut Bytes<'_>) {
                 let is_undelivered = bytes.bool();
                 if let Some(socket) = socket(host, bytes) {
                     host.tell(if is_undelivered {
-                        Input::Undelivered { socket }
+                        Input::Undelivered {
+                            socket,
+                            reason: "Connection refused",
+                        }
                     } else {
                         Input::SendFailed { socket }
                     });

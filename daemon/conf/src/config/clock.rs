@@ -135,6 +135,8 @@ pub enum DriftFormat {
     Chrony,
     /// The correction of the frequency, ppm, as ntpd writes it: positive when the clock loses.
     Ntpd,
+    /// The same with fewer digits, as OpenNTPD writes it.
+    OpenNtpd,
 }
 
 /// Says over which times the frequency is averaged for when sources are lost.

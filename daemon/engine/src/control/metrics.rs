@@ -478,6 +478,8 @@ mod tests {
             leap_table: None,
             once: None,
             rtc: None,
+            tells: false,
+            set_at_once: false,
             about: crate::control::mode6::About::default(),
         };
         let now = Now {

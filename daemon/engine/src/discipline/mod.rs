@@ -18,7 +18,7 @@ use slew::{Plan, Slew, Stage};
 use smoothing::{Smoothed, Smoothing};
 use units::{Leap, Mono, ReferenceId, Stratum, UnixTime};
 
-use crate::io::{ClockCommand, Output, Severity};
+use crate::io::{ClockCommand, Event, Output, Severity};
 use crate::outbox::Outbox;
 use crate::timeline::Timeline;
 use crate::timer::{Timer, Timers};
@@ -559,7 +559,7 @@ impl Discipline {
 
     /// Says that the clock is far off (`logchange`).
     fn say_change(&self, offset_s: f64, out: &mut Outbox) {
-        if offset_s.abs() > self.rules.log_change_s {
+        if offset_s.abs() > self.rules.log_change_s && !out.tells() {
             out.warn(format!("System clock wrong by {offset_s:.6} seconds"));
         }
     }
@@ -594,7 +594,12 @@ impl Discipline {
 
     fn step(&mut self, now: Mono, by_s: f64, timeline: &mut Timeline, timers: &mut Timers, out: &mut Outbox) {
         self.step_quietly(now, by_s, timeline, timers, out);
-        if !self.observe && by_s != 0.0 {
+        if self.observe || by_s == 0.0 {
+            return;
+        }
+        if out.tells() {
+            out.happened(Event::Stepped { by_s });
+        } else {
             out.warn(format!("System clock was stepped by {by_s:.6} seconds"));
         }
     }

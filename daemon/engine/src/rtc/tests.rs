@@ -56,6 +56,8 @@ impl Machine {
             leap_table: None,
             once: None,
             rtc: start,
+            tells: false,
+            set_at_once: false,
             about: crate::control::mode6::About::default(),
         };
         let mut machine = Self {

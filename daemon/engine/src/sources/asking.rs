@@ -62,6 +62,7 @@ impl Sources {
             return;
         }
         let ahead = self.goes_ahead(id);
+        self.tell_unanswered(id, tools);
         self.close(id, tools);
         let Some(source) = self.by_id.get_mut(&id) else {
             return;
@@ -111,6 +112,7 @@ impl Sources {
         self.log(id, header, &judgement, incoming.received, tools);
         if judgement.tests.valid() {
             self.settle(id, &judgement, tools);
+            self.tell_answer(id, header, &judgement, tools);
         }
         if judgement.sampled {
             self.events.push_back(Event::Sampled(id));
@@ -156,20 +158,23 @@ impl Sources {
             }
         }
         self.close(id, tools);
+        self.tell_not_sent(id, tools);
         self.unroutable(id, tools);
     }
 
-    /// A request did not arrive.
-    pub fn undelivered(&mut self, socket: SocketId, tools: &mut Tools<'_>) {
+    /// A request did not arrive, says the system with these words.
+    pub fn undelivered(&mut self, socket: SocketId, reason: &str, tools: &mut Tools<'_>) {
         let Some(&id) = self.of_socket.get(&socket) else {
             return;
         };
+        self.tell_undelivered(id, reason, tools);
         self.close(id, tools);
         self.unroutable(id, tools);
     }
 
     /// Nobody answered in time.
     pub fn give_up(&mut self, id: SourceId, tools: &mut Tools<'_>) {
+        self.tell_unanswered(id, tools);
         self.close(id, tools);
     }
 

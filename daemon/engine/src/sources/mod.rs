@@ -3,7 +3,7 @@
 //! [`Sources`] holds every [`Source`] and the [`Entry`] it comes from: a line of a configuration, which is one
 //! source or, for a pool, several. Names become addresses in [`names`]; files of sources are compared with what
 //! is there in [`reload`]; [`asking`] sends what is due and gives answers to whom they belong; [`switch`] turns
-//! sources on and off. What the rest of the engine has to know of comes out as an [`Event`].
+//! sources on and off; [`told`] tells what happened to them. What the rest of the engine has to know of comes out as an [`Event`].
 
 pub mod add;
 pub mod asking;
@@ -13,6 +13,7 @@ pub mod reload;
 #[cfg(test)]
 mod stories;
 pub mod switch;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -22,7 +23,7 @@ use units::Mono;
 
 use crate::engine::Entropy;
 use crate::estimate::Prior;
-use crate::io::{LookupId, Now, Severity, SocketId};
+use crate::io::{self, LookupId, Now, Severity, SocketId};
 use crate::keyring::Keyring;
 use crate::outbox::Outbox;
 use crate::ports::{Holder, Ports};
@@ -265,6 +266,7 @@ impl Sources {
             && let Some(address) = source.address
         {
             self.by_address.remove(&address);
+            tools.out.happened(io::Event::Gone { source: address });
             tools
                 .ports
                 .release(address.is_ipv6(), Holder::Asking(id), tools.out);

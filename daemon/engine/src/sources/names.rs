@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use conf::config::SourceName;
 use units::Mono;
 
-use crate::io::{LookupError, LookupId, Output};
+use crate::io::{self, LookupError, LookupId, Output};
 use crate::outbox::Outbox;
 use crate::ports::Holder;
 use crate::source::{Source, SourceId};
@@ -313,6 +313,7 @@ impl Sources {
             // more packets for it.
             source.polling.end_burst();
             self.by_address.remove(&before);
+            tools.out.happened(io::Event::Gone { source: before });
             tools
                 .ports
                 .release(before.is_ipv6(), Holder::Asking(id), tools.out);

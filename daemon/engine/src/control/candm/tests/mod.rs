@@ -67,6 +67,8 @@ impl Bench {
             leap_table: None,
             once: None,
             rtc: None,
+            tells: false,
+            set_at_once: false,
             about: crate::control::mode6::About::default(),
         }
     }
