@@ -18,6 +18,7 @@ mod access;
 mod clock;
 mod control;
 mod interface;
+mod ntp;
 mod process;
 mod refclock;
 mod restrict;
@@ -34,6 +35,7 @@ pub use clock::{
 };
 pub use control::{Control, OpenCommand};
 pub use interface::{InterfaceRule, InterfaceTarget};
+pub use ntp::{Statistics, StatisticsFile, StatisticsKind, SystemVariable};
 pub use process::{LogKind, Logs, PathSetting, Process};
 pub use refclock::{RefClock, RefClockDriver};
 pub use restrict::{RestrictFlags, Restriction, Restrictions};
@@ -78,6 +80,12 @@ pub struct Config {
     pub dump_dir: Option<String>,
     /// Logs of measurements.
     pub logs: Logs,
+    /// Files of statistics as ntpd writes them; default none.
+    pub statistics: Statistics,
+    /// Variables that `ntpq` can read beside the daemon's own; default none.
+    pub variables: Vec<SystemVariable>,
+    /// The number of the key by which somebody may ask control packets for more than others; default none.
+    pub control_key: Option<u32>,
     /// The process itself.
     pub process: Process,
     /// Where metrics are served as text over HTTP (`timeball.metrics-address`); default nowhere.

@@ -9,6 +9,7 @@ use std::path::Path;
 use conf::chrony;
 use conf::config::{
     ClientLog, Config, DriftFormat, InterfaceRule, KeyFormat, RestrictFlags, SourceKind, SourceName,
+    Statistics, StatisticsFile, StatisticsKind,
 };
 use conf::diagnostic::Severity;
 use conf::dialect::{Dialect, Reading};
@@ -244,11 +245,82 @@ fn other_errors_cost_the_line_only() {
             "statistics loopstat",
             "S 1:12 unknown file \"loopstat\" of \"statistics\"",
         ),
+        (
+            "filegen loopstats file ../loop",
+            "S 1:24 \"../loop\" is no value for \"file\"",
+        ),
+        (
+            "filegen loopstats type hour",
+            "S 1:24 \"hour\" is no value for \"type\"",
+        ),
+        ("setvar a b", "S 1:8 no variable"),
+        (
+            "setvar a = b always",
+            "S 1:14 unknown word \"always\" of \"setvar\"",
+        ),
+        ("setvar a = \"é\"", "S 1:12 \"é\" is no value for a variable"),
+        ("controlkey x", "E 1:12 \"x\" is no value for \"controlkey\""),
         ("sever a", "W 1:1 unknown directive \"sever\" ignored"),
     ] {
         let found = said(&format!("{line}\nserver 192.0.2.1\n"));
         assert_eq!(found, [expected], "{line}");
     }
+}
+
+#[test]
+fn files_of_statistics_are_those_that_are_named() {
+    let statistics = |text: &str| config(text).statistics;
+    let file = |name: &str, is_daily, has_link| StatisticsFile {
+        name: name.to_owned(),
+        is_daily,
+        has_link,
+    };
+    assert_eq!(statistics(""), Statistics::default());
+    let found =
+        statistics("statistics loopstats peerstats\nfilegen peerstats file peers type none nolink enable\n");
+    assert_eq!(found.dir.as_deref(), Some("/var/log/ntpsec"));
+    assert_eq!(
+        found.files.into_iter().collect::<Vec<_>>(),
+        [
+            (StatisticsKind::Loop, file("loopstats", true, true)),
+            (StatisticsKind::Peer, file("peers", false, false)),
+        ]
+    );
+    // What is said of a file also says that it is written, until something else is said.
+    let found =
+        statistics("filegen rawstats type day\nstatsdir /s/\nfilegen sysstats\nfilegen rawstats disable\n");
+    assert_eq!(found.dir.as_deref(), Some("/s/"));
+    assert_eq!(
+        found.files.into_keys().collect::<Vec<_>>(),
+        [StatisticsKind::System]
+    );
+    assert_eq!(
+        statistics("statsdir /s/\nstatistics loopstats\ndisable stats\n"),
+        Statistics::default()
+    );
+}
+
+#[test]
+fn variables_are_kept_with_the_last_value() {
+    let found = config("setvar a=b\nsetvar c = \"d e\" default\nsetvar a = f\n").variables;
+    let found = found
+        .iter()
+        .map(|added| (added.name.as_str(), added.value.as_str(), added.is_default));
+    assert_eq!(found.collect::<Vec<_>>(), [("c", "d e", true), ("a", "f", false)]);
+    let many = (0..=64)
+        .map(|number| format!("setvar v{number} = x\n"))
+        .collect::<String>();
+    assert_eq!(
+        said(&format!("server 192.0.2.1\n{many}")),
+        ["S 66:8 too many variables"]
+    );
+}
+
+#[test]
+fn the_key_of_control_packets_is_one_that_is_trusted() {
+    let text = "keys /k\ntrustedkey 7\ncontrolkey 7\n";
+    assert_eq!(config(text).control_key, Some(7));
+    assert_eq!(config("keys /k\ncontrolkey 7\n").control_key, None);
 }
 
 #[test]
@@ -302,9 +374,11 @@ fn warnings_say_what_is_taken() {
         ),
         ("disable auth", "W 1:9 authentication cannot be disabled"),
         (
-            "statistics loopstats peerstats",
-            "W 1:1 files of statistics are not written yet",
+            "statistics loopstats clockstats",
+            "W 1:22 clockstats is not written",
         ),
+        ("filegen loopstats type week", "W 1:24 type week is taken as day"),
+        ("controlkey 7", "W 1:12 key 7 cannot be that of control packets"),
         (
             "mru maxage 5\nphone 1 2\nmru minage 5",
             "W 1:5 accepted without effect: maxage (line 1), phone (line 2), minage (line 3)",

@@ -169,13 +169,15 @@ impl Engine {
                 bytes,
             } => {
                 if !self.datagram(now, socket, from, to, received, bytes) {
-                    self.answer(now, socket, from, to, received, bytes);
+                    // Whoever asks changes nothing about the clock and its sources.
+                    return self.answer(now, socket, from, to, received, bytes);
                 }
             }
             Input::Transmitted { socket, sent, bytes } => {
                 if !self.transmitted(now, socket, sent, bytes) {
                     self.answered(now.mono, sent, bytes);
                 }
+                return;
             }
             Input::SendFailed { socket } => {
                 self.ask(now, |sources, tools| sources.send_failed(socket, tools));
@@ -219,6 +221,7 @@ impl Engine {
             }
             Input::Control { peer, bytes } => self.control(now, peer, bytes),
         }
+        self.note_events(now);
     }
 
     /// Does what is due.
@@ -242,9 +245,11 @@ impl Engine {
                 Timer::Fallback => self.fall_back(now.mono),
                 Timer::Status => self.tell_kernel(now.mono),
                 Timer::Rtc => self.rtc_due(now),
+                Timer::Statistics => self.write_system_statistics(now),
                 Timer::Local => {}
             }
         }
+        self.note_events(now);
     }
 
     /// What to do next; `None` when nothing is left.
@@ -261,11 +266,13 @@ impl Engine {
         if !self.options.observe {
             self.discipline.start(&mut self.out);
         }
+        self.begin_events(now);
         self.open_for_clients();
         self.look_up_rules();
         if !self.begin_rtc(now.mono) {
             self.begin(now);
         }
+        self.note_events(now);
     }
 
     /// Adds the sources of the configuration, and says that the daemon is ready.

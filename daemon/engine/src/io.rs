@@ -422,6 +422,15 @@ pub enum Output {
         /// The line, without its newline.
         line: String,
     },
+    /// Write a line to a file of statistics.
+    Statistics {
+        /// Which.
+        kind: conf::config::StatisticsKind,
+        /// When, on the system clock: the day to whose file it belongs.
+        at: UnixTime,
+        /// The line, without its newline.
+        line: String,
+    },
     /// Replace the drift file.
     WriteDrift {
         /// The oscillator's frequency error, ppm; positive: the clock would gain.

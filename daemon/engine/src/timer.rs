@@ -37,6 +37,8 @@ pub enum Timer {
     Rtc,
     /// The kernel's idea of the error bound is renewed.
     Status,
+    /// A line of `sysstats` is due.
+    Statistics,
 }
 
 /// The timers that are set, the next one first; each reason has at most one. They are few and looked at whenever

@@ -75,6 +75,11 @@ impl Daemon {
                 Some(Change::Works(text)) => hands.log.info(&text),
                 None => {}
             },
+            Output::Statistics { kind, at, line } => match hands.statistics_files.write(kind, at, &line) {
+                Some(Change::Fails(text)) => hands.log.warn(&text),
+                Some(Change::Works(text)) => hands.log.info(&text),
+                None => {}
+            },
             Output::WriteDrift {
                 frequency_ppm,
                 skew_ppm,
@@ -116,7 +121,10 @@ impl Daemon {
                 Ok(keys) => self.tell(Input::Keys(keys)),
                 Err(refused) => hands.log.warn(&format!("{refused} : the keys stay as they were")),
             },
-            Output::CycleLogs => hands.log_files.close(),
+            Output::CycleLogs => {
+                hands.log_files.close();
+                hands.statistics_files.close();
+            }
             Output::Happened(event) => {
                 if let Some(voice) = &mut hands.voice {
                     voice.tell(event, &mut hands.log);

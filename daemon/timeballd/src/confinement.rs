@@ -91,7 +91,7 @@ fn writable(identity: &Identity, arguments: &Arguments, config: &Config) -> Vec<
         .into_iter()
         .flatten()
         .filter_map(Path::parent);
-    let directories = [&config.logs.dir, &config.dump_dir]
+    let directories = [&config.logs.dir, &config.dump_dir, &config.statistics.dir]
         .into_iter()
         .flatten()
         .map(Path::new);

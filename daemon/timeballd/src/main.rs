@@ -25,6 +25,7 @@ mod ready;
 mod rtc;
 mod run;
 mod start;
+mod statistics_files;
 
 use std::env;
 use std::io::{self, Write};

@@ -24,6 +24,7 @@ use crate::log_files::LogFiles;
 use crate::metrics::MetricsServer;
 use crate::openntpd::voice::Voice;
 use crate::ready::Announcements;
+use crate::statistics_files::StatisticsFiles;
 
 /// How the loop calls the resolver's pipe.
 const RESOLVER: Token = Token(u32::MAX);
@@ -64,6 +65,8 @@ pub(crate) struct Hands {
     pub voice: Option<Voice>,
     /// The logs of measurements.
     pub log_files: LogFiles,
+    /// The files of statistics.
+    pub statistics_files: StatisticsFiles,
     /// Where clients are answered.
     pub interfaces: Interfaces,
     /// Who waits to be told that the daemon is ready.

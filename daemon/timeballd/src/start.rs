@@ -37,6 +37,7 @@ use crate::openntpd::{self, voice::Voice};
 use crate::ready::Announcements;
 use crate::rtc;
 use crate::run::{Daemon, Hands, now};
+use crate::statistics_files::StatisticsFiles;
 
 /// The first second of the NTP era window, Unix seconds: 1976-01-01. Servers' times are taken to be in the 2^32
 /// seconds from there on, until 2112.
@@ -254,6 +255,7 @@ impl Prepared {
             log,
             voice: self.voice,
             log_files: LogFiles::new(&self.config.logs),
+            statistics_files: StatisticsFiles::new(&self.config.statistics),
             announcements,
             config: self.config.clone(),
             reload: self.arguments.reload,
@@ -657,7 +659,7 @@ fn choose_user(
 
 /// Makes the directories that are missing, for the daemon's user.
 fn make_directories(config: &Config, socket: Option<&Path>, user: Option<User>, log: &mut Log) {
-    let directories = [&config.logs.dir, &config.dump_dir]
+    let directories = [&config.logs.dir, &config.dump_dir, &config.statistics.dir]
         .into_iter()
         .flatten()
         .map(Path::new);

@@ -467,6 +467,7 @@ impl Host {
                     self.rules.check_update(&line);
                 }
             }
+            Output::Statistics { line, .. } => assert!(!line.contains(char::is_control), "{line:?}"),
             Output::WriteDrift {
                 frequency_ppm,
                 skew_ppm,

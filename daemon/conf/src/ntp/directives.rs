@@ -63,18 +63,13 @@ const NOT_UNASKED: &str = "time that nobody asked for is neither sent nor taken;
 
 const AT_RUN_TIME: &str = "ntpd takes it only from a program that changes the running daemon";
 
-const NO_CHANGES: &str =
-    "timeballd tells ntpq everything that it knows, but takes no changes by control packets";
-
-const NO_VARIABLES: &str = "timeballd tells ntpq its own variables only";
-
 /// Every directive of NTPsec 1.2 and those of the classic ntpd 4.2.8 that it no longer has, by name.
 pub const DIRECTIVES: &[Directive] = &[
     idle("automax"),
     left_out("broadcast", NOT_UNASKED),
     left_out("broadcastclient", NOT_UNASKED).secure(),
     idle("calldelay"),
-    left_out("controlkey", NO_CHANGES).secure(),
+    read("controlkey").secure(),
     read("crypto").secure(),
     read("disable"),
     read("discard"),
@@ -83,7 +78,7 @@ pub const DIRECTIVES: &[Directive] = &[
     read("enable"),
     read("end"),
     idle("extra"),
-    idle("filegen"),
+    read("filegen"),
     read("fudge"),
     idle("ident"),
     read("includefile").secure(),
@@ -120,10 +115,10 @@ pub const DIRECTIVES: &[Directive] = &[
     read("rlimit"),
     idle("saveconfigdir"),
     read("server"),
-    left_out("setvar", NO_VARIABLES),
+    read("setvar"),
     idle("simulate"),
     read("statistics"),
-    idle("statsdir"),
+    read("statsdir"),
     idle("tick"),
     read("tinker"),
     read("tos"),

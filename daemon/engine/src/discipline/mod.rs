@@ -136,6 +136,8 @@ pub struct Discipline {
     first_updated_at: Option<Mono>,
     updated_at: Option<Mono>,
     updates: u32,
+    steps: u32,
+    last_step_s: f64,
     last_offset_s: f64,
     mean_square_s2: f64,
     update_interval_s: f64,
@@ -178,6 +180,8 @@ impl Discipline {
             first_updated_at: None,
             updated_at: None,
             updates: 0,
+            steps: 0,
+            last_step_s: 0.0,
             last_offset_s: 0.0,
             mean_square_s2: 0.0,
             update_interval_s: 0.0,
@@ -481,6 +485,16 @@ impl Discipline {
         self.updates
     }
 
+    /// How often the clock was stepped.
+    pub fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// By how much it was stepped last, seconds; positive: forward.
+    pub fn last_step_s(&self) -> f64 {
+        self.last_step_s
+    }
+
     /// True time is something else than what was thought.
     fn retarget(&mut self, now: Mono, target: Target, timeline: &Timeline) {
         let before = self.target_at(now, timeline);
@@ -622,6 +636,8 @@ impl Discipline {
         self.reset_smoothing(now, timeline, out);
         out.clock(ClockCommand::Step { by_s });
         timeline.step(by_s);
+        self.steps = self.steps.saturating_add(1);
+        self.last_step_s = by_s;
         if let Some(reference) = &mut self.reference {
             reference.time = reference.time.plus_seconds(by_s);
         }

@@ -5,6 +5,7 @@ mod restrict;
 mod single;
 mod source;
 mod statement;
+mod statistics;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -115,6 +116,9 @@ struct Parser {
     max_clock: u32,
     orphan_wait_s: f64,
     is_monitoring: bool,
+    is_keeping_statistics: bool,
+    /// Where the key of control packets is named.
+    control_key_place: Option<Place>,
 }
 
 /// The files of a configuration.
@@ -194,6 +198,8 @@ impl Parser {
             max_clock: MAX_CLOCK,
             orphan_wait_s: ORPHAN_WAIT_S,
             is_monitoring: true,
+            is_keeping_statistics: true,
+            control_key_place: None,
         }
     }
 
@@ -403,6 +409,7 @@ impl Parser {
         restrict::check_kods(&mut self, &restrictions);
         let is_limited = restrictions.rules.iter().any(|rule| rule.flags.limited);
         single::monitor(&mut self, is_limited);
+        statistics::finish(&mut self);
         self.config.server.restrictions = Some(restrictions);
         let config = &self.config;
         let has_sources = !config.sources.is_empty() || !config.ref_clocks.is_empty();
@@ -437,10 +444,24 @@ impl Parser {
         }
     }
 
-    /// Removes sources with keys that cannot be used: without one anybody could pass for them.
+    /// Removes sources with keys that cannot be used: without one anybody could pass for them. A key for control packets
+    /// that cannot be used is none.
     fn check_keys(&mut self) {
         let trusted = self.config.trusted_keys.clone().unwrap_or_default();
         let has_file = self.config.key_file.is_some();
+        let is_usable = |id: &u32| has_file && trusted.iter().any(|range| range.contains(id));
+        let control_key = self.config.control_key;
+        self.config.control_key = control_key.filter(is_usable);
+        if let (Some(id), None, Some(place)) = (
+            control_key,
+            self.config.control_key,
+            self.control_key_place.take(),
+        ) {
+            let message = format!("key {id} cannot be that of control packets");
+            let help =
+                "name the file with keys and its numbers with trustedkey; nobody gets more than others now";
+            self.warn_later(place, message, help);
+        }
         let sources = std::mem::take(&mut self.config.sources);
         let places = std::mem::take(&mut self.source_places);
         for (source, place) in sources.into_iter().zip(places) {

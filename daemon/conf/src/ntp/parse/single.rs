@@ -3,7 +3,10 @@
 use super::Parser;
 use super::source::Place;
 use super::statement::{Refused, Statement, integer};
-use crate::config::{ClientLog, DriftFile, DriftFormat, KeyFormat, Local, MakeStep, MaxChange, PathSetting};
+use super::statistics;
+use crate::config::{
+    ClientLog, DriftFile, DriftFormat, KeyFormat, Local, MakeStep, MaxChange, PathSetting, SystemVariable,
+};
 use crate::diagnostic::Severity;
 
 /// How often the drift file is written, seconds.
@@ -17,6 +20,12 @@ const BYTES_PER_CLIENT: u64 = 128;
 
 /// The memory for clients where nobody shall be told of them, bytes: what rate limits need.
 const CLIENT_LOG_SMALL: u32 = 64 * 1024;
+
+/// The largest number of variables that are added.
+const VARIABLES_MAX: usize = 64;
+
+/// The most characters that one of them has, so that it fits into an answer.
+const VARIABLE_LENGTH_MAX: usize = 120;
 
 /// Reads a directive that is one of these.
 pub(super) fn read(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Refused> {
@@ -64,7 +73,16 @@ pub(super) fn read(statement: &mut Statement<'_>, parser: &mut Parser) -> Result
             log_classes(statement);
             Ok(())
         }
-        "statistics" => statistics(statement),
+        "statistics" | "filegen" | "statsdir" => statistics::read(statement, parser),
+        "setvar" => variable(statement, parser),
+        "controlkey" => {
+            let key = statement.integer(1, 1, 65_534)?;
+            statement.no_more(2)?;
+            parser.config.control_key = u32::try_from(key).ok();
+            parser.control_key_place = Some(Place::of(statement, parser, 1));
+            statement.adapt("chrony's command protocol has no keys");
+            Ok(())
+        }
         "mru" => clients(statement, parser),
         "rlimit" => resources(statement, parser),
         "nts" => nts(statement),
@@ -341,8 +359,11 @@ fn switches(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Re
                     );
                 }
             }
-            "stats"
-            | "pps"
+            "stats" => {
+                parser.is_keeping_statistics = is_on;
+                statement.adapt("it switches the files of statistics");
+            }
+            "pps"
             | "calibrate"
             | "unpeer_crypto_early"
             | "unpeer_crypto_nak_early"
@@ -470,28 +491,45 @@ fn log_classes(statement: &mut Statement<'_>) {
     statement.adapt(&format!("the line asks for {meant}; timeballd logs all of it"));
 }
 
-fn statistics(statement: &mut Statement<'_>) -> Result<(), Refused> {
-    const KINDS: [&str; 11] = [
-        "clockstats",
-        "cryptostats",
-        "loopstats",
-        "ntskelog",
-        "ntskestats",
-        "ntsstats",
-        "peerstats",
-        "protostats",
-        "rawstats",
-        "sysstats",
-        "usestats",
-    ];
-    for at in 1..statement.len() {
-        let word = statement.word(at);
-        if word != "timingstats" && !KINDS.contains(&word) {
-            return statement.unknown(at, "file", &KINDS);
-        }
+/// Reads `setvar NAME = VALUE [default]`.
+fn variable(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Refused> {
+    let name = statement.word(1).to_owned();
+    let is_name = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+    if name.is_empty() || !name.chars().all(is_name) || statement.word(2) != "=" || statement.len() < 4 {
+        let help = "it is written setvar NAME = VALUE [default]";
+        return statement.refuse(1, "no variable".to_owned(), help);
     }
-    let help = "chrony's logs are there: `log tracking measurements` in chrony's language";
-    statement.warn(0, "files of statistics are not written yet".to_owned(), help);
+    let value = statement.word(3).to_owned();
+    if !value
+        .chars()
+        .all(|character| character == ' ' || character.is_ascii_graphic())
+        || value.contains('"')
+    {
+        let help = "it has printable ASCII characters and no quotes";
+        return statement.refuse(3, format!("\"{value}\" is no value for a variable"), help);
+    }
+    if name.len() + value.len() > VARIABLE_LENGTH_MAX {
+        let help = format!("name and value have {VARIABLE_LENGTH_MAX} characters together at most");
+        return statement.refuse(3, "the variable is too long".to_owned(), &help);
+    }
+    let is_default = match statement.word(4) {
+        "" => false,
+        "default" => true,
+        _ => return statement.unknown(4, "word", &["default"]),
+    };
+    statement.no_more(5)?;
+    let variables = &mut parser.config.variables;
+    variables.retain(|known| known.name != name);
+    if variables.len() >= VARIABLES_MAX {
+        let help = format!("there are {VARIABLES_MAX} at most");
+        return statement.refuse(1, "too many variables".to_owned(), &help);
+    }
+    variables.push(SystemVariable {
+        name,
+        value,
+        is_default,
+    });
+    statement.adapt("only ntpq can read it");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use conf::config::SourceName;
 use units::rounding::nearest_i64;
 use units::{Leap, NtpTimestamp};
-use wire::mode6::{Event, PeerEvent, PeerStatus, Selection, Value, Variable};
+use wire::mode6::{PeerStatus, Selection, Value, Variable};
 
 use crate::Engine;
 use crate::io::Now;
@@ -23,7 +23,7 @@ const DISPERSION_RATE: f64 = 15e-6;
 const FILTER_LENGTH: usize = 8;
 
 impl Engine {
-    /// The status of a source: what happened last is told by where it has come to.
+    /// The status of a source, with what happened last.
     pub(super) fn association_status(&self, id: SourceId) -> PeerStatus {
         let status = self
             .verdicts
@@ -34,12 +34,6 @@ impl Engine {
         };
         let is_keyed = source.config.key_id.is_some();
         let selection = selection(status);
-        let kind = match (selection, source.reach, source.polls) {
-            (Selection::SystemPeer, ..) => PeerEvent::SystemPeer,
-            (_, 0, 8..) => PeerEvent::Unreachable,
-            (_, 0, _) => PeerEvent::Mobilize,
-            _ => PeerEvent::Reachable,
-        };
         PeerStatus {
             configured: true,
             authentication_enabled: is_keyed,
@@ -51,7 +45,7 @@ impl Engine {
             reachable: source.reach != 0,
             broadcast: false,
             selection,
-            event: Event { kind, count: 1 },
+            event: self.last_event(id),
         }
     }
 
@@ -75,7 +69,9 @@ impl Engine {
         let number = |number: u64| Value::Unsigned(number);
         let exponent = |exponent: i8| Value::Unsigned(u64::try_from(exponent).unwrap_or(0));
         let whole = |length_s: f64| Value::Unsigned(u64::try_from(nearest_i64(length_s)).unwrap_or(0));
+        let is_stepped = self.is_from_before_step(source);
         let stratum = match (header, source.stratum.0) {
+            _ if is_stepped => 16,
             (None, _) if source.ref_clock.is_none() => 16,
             (_, 0) if source.ref_clock.is_none() => 16,
             (_, stratum) => stratum,
@@ -120,7 +116,14 @@ impl Engine {
                 "rootdisp",
                 milliseconds(header.map_or(0.0, |header| header.root_dispersion.as_seconds())),
             ),
-            Variable::new("refid", Value::Word(reference(source, answer))),
+            Variable::new(
+                "refid",
+                Value::Word(if is_stepped {
+                    "STEP".to_owned()
+                } else {
+                    reference(source, answer)
+                }),
+            ),
             Variable::new(
                 "reftime",
                 Value::Timestamp(header.map_or(NtpTimestamp::ZERO, |header| header.reference_time)),
@@ -182,8 +185,17 @@ impl Engine {
         variables
     }
 
+    /// Whether nothing was heard of a source since the clock was stepped: what it said is of before.
+    fn is_from_before_step(&self, source: &Source) -> bool {
+        let stepped_at = self.mode6.events.stepped_at;
+        let heard_at = source.last_answer.as_ref().map(|answer| answer.measurement.at);
+        stepped_at
+            .zip(heard_at)
+            .is_some_and(|(stepped_at, heard_at)| heard_at < stepped_at)
+    }
+
     /// The newest samples as ntpd would have them in its filter.
-    fn filter(&self, source: &Source, now: Now) -> Filter {
+    pub(super) fn filter(&self, source: &Source, now: Now) -> Filter {
         let at = self.timeline.oscillator(now.mono);
         let target_s =
             self.timeline.correction_s(now.mono) + self.discipline.remaining_s(now.mono, &self.timeline);
@@ -230,12 +242,12 @@ impl Engine {
 }
 
 /// The newest samples, newest first.
-struct Filter {
+pub(super) struct Filter {
     delays_ms: [f64; FILTER_LENGTH],
     offsets_ms: [f64; FILTER_LENGTH],
     dispersions_ms: [f64; FILTER_LENGTH],
     /// What they come to together, seconds.
-    dispersion_s: f64,
+    pub(super) dispersion_s: f64,
 }
 
 /// What ntpd would call a status.
@@ -272,7 +284,7 @@ fn name(source: &Source) -> Option<String> {
 }
 
 /// What the source follows, or why nobody knows.
-fn reference(source: &Source, answer: Option<&LastAnswer>) -> String {
+pub(super) fn reference(source: &Source, answer: Option<&LastAnswer>) -> String {
     if let Some(id) = source.ref_clock {
         return id.ascii();
     }

@@ -6,6 +6,7 @@
 //! correction of an oscillator, not its error.
 
 mod association;
+mod events;
 mod mru;
 mod system;
 #[cfg(test)]
@@ -61,6 +62,8 @@ pub struct Mode6 {
     requests: u64,
     /// By which nonces are made; drawn with the first request.
     secret: Option<[u64; 2]>,
+    /// What happened.
+    events: events::Events,
 }
 
 impl Mode6 {
@@ -71,6 +74,7 @@ impl Mode6 {
             started,
             requests: 0,
             secret: None,
+            events: events::Events::default(),
         }
     }
 }

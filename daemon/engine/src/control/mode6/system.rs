@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use conf::config::SystemVariable;
 use units::{Leap, Mono, ReferenceId};
-use wire::mode6::{Event, SystemEvent, SystemSource, SystemStatus, Value, Variable};
+use wire::mode6::{SystemSource, SystemStatus, Value, Variable};
 
 use super::number;
 use crate::Engine;
@@ -19,25 +20,22 @@ const KERNEL_PRECISION_S: f64 = 1e-9;
 const KERNEL_TOLERANCE_PPM: f64 = 500.0;
 
 impl Engine {
-    /// The status of the daemon: what happened last is told by where it has come to.
+    /// The status of the daemon, with what happened last.
     pub(super) fn system_status(&self, now: Mono) -> SystemStatus {
         let tracking = self.tracking(now);
         let is_clock = self
             .followed()
             .is_some_and(|(_, source)| source.ref_clock.is_some());
-        let (source, kind) = match tracking.following {
-            Following::Source if is_clock => (SystemSource::UhfRadio, SystemEvent::ClockSync),
-            Following::Source => (SystemSource::Ntp, SystemEvent::ClockSync),
-            Following::Itself => (SystemSource::Local, SystemEvent::NoSystemPeer),
-            Following::Nothing if self.discipline.updated_at().is_some() => {
-                (SystemSource::Unspecified, SystemEvent::NoSystemPeer)
-            }
-            Following::Nothing => (SystemSource::Unspecified, SystemEvent::Restart),
+        let source = match tracking.following {
+            Following::Source if is_clock => SystemSource::UhfRadio,
+            Following::Source => SystemSource::Ntp,
+            Following::Itself => SystemSource::Local,
+            Following::Nothing => SystemSource::Unspecified,
         };
         SystemStatus {
             leap: tracking.leap,
             source,
-            event: Event { kind, count: 1 },
+            event: self.mode6.events.system,
         }
     }
 
@@ -64,10 +62,7 @@ impl Engine {
         let jitter_s = followed
             .and_then(|(_, source)| source.estimator.jitter_s())
             .unwrap_or(0.0);
-        let wander = followed
-            .and_then(|(_, source)| source.estimator.wander())
-            .unwrap_or(0.0);
-        let poll = followed.map_or(6, |(_, source)| source.polling.used_interval().0);
+        let (poll, wander) = self.loop_state();
         let poll_min = self
             .sources
             .values()
@@ -109,10 +104,24 @@ impl Engine {
             variables.push(Variable::new("tai", Value::Signed(tai_offset_s.into())));
         }
         variables.push(Variable::new("mintc", exponent(poll_min.unwrap_or(6))));
+        let is_own = |name: &str| variables.iter().any(|own| own.name == name);
+        let (usual, others): (Vec<_>, Vec<_>) = self
+            .config
+            .variables
+            .iter()
+            .filter(|added| !is_own(&added.name))
+            .partition(|added| added.is_default);
+        let text = |added: &SystemVariable| Value::Text(added.value.clone());
+        variables.extend(usual.iter().map(|added| Variable::new(&added.name, text(added))));
 
         if asked.is_empty() {
             return variables;
         }
+        variables.extend(
+            others
+                .iter()
+                .map(|added| Variable::unlisted(&added.name, text(added))),
+        );
         let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         let peer = followed
             .and_then(|(_, source)| source.remote())
@@ -134,6 +143,15 @@ impl Engine {
         let names = names.join(",");
         variables.push(Variable::unlisted("sys_var_list", Value::Text(names)));
         variables
+    }
+
+    /// The interval at which the source that is followed is asked, log2 s, and how much the frequency changes by what it
+    /// says.
+    pub(super) fn loop_state(&self) -> (i8, f64) {
+        let followed = self.followed().map(|(_, source)| source);
+        let wander = followed.and_then(|source| source.estimator.wander());
+        let poll = followed.map_or(6, |source| source.polling.used_interval().0);
+        (poll, wander.unwrap_or(0.0))
     }
 
     /// What the kernel's clock was told, as `kerninfo` asks for it: this daemon steers by frequency and steps alone, so
@@ -168,6 +186,23 @@ impl Engine {
         ];
         variables.extend(none.map(|name| Variable::unlisted(name, Value::Unsigned(0))));
         variables
+    }
+
+    /// What a line of the file `sysstats` counts, since the start and in its order: packets received, answers used, packets
+    /// of this version and of others, those denied, malformed, not authentic, declined, limited, kisses, packets of
+    /// version 1. What is not counted because it does not exist here is 0.
+    pub(super) fn system_counts(&self) -> [u64; 11] {
+        let server = self.server.statistics;
+        let (received, good) = self.sources.values().fold((0, 0), |(received, good), source| {
+            let counts = &source.counts;
+            (
+                received + u64::from(counts.received),
+                good + u64::from(counts.good),
+            )
+        });
+        let of_ntp = received + server.ntp_hits;
+        let all = of_ntp + self.mode6.requests;
+        [all, good, of_ntp, 0, 0, 0, 0, 0, server.ntp_drops, 0, 0]
     }
 
     /// Counts, as `sysstats`, `monstats`, `iostats` and `timerstats` ask for them. What is not counted because it

@@ -4,6 +4,8 @@ use wire::mode6::{
     Answer, Assembly, AssemblyError, Fragment, Operation, PeerStatus, Request, Selection, Variables,
 };
 
+use conf::config::StatisticsKind;
+
 use super::*;
 use crate::stage::{self, Stage, at, config, server, silence, well};
 
@@ -377,4 +379,123 @@ fn rules_say_who_may_ask() {
     // From elsewhere one request a second is answered, and eight at once.
     let answered = asked_from(&mut stage, "10.0.0.9:1000", 100).len();
     assert!((8..30).contains(&answered), "{answered}");
+}
+
+/// What was written to a file of statistics, without the time, whose form is checked.
+fn lines(stage: &mut Stage, kind: StatisticsKind) -> Vec<String> {
+    let written = std::mem::take(&mut stage.statistics);
+    let (these, others) = written.into_iter().partition(|(of, _)| *of == kind);
+    stage.statistics = others;
+    let these: Vec<(StatisticsKind, String)> = these;
+    these
+        .into_iter()
+        .map(|(_, line)| {
+            let mut words = line.splitn(3, ' ');
+            let (day, second) = (words.next().unwrap(), words.next().unwrap());
+            assert_eq!(day.len(), 5, "{line}");
+            assert!(
+                second.parse::<f64>().unwrap() < 86_400.0 && second.rsplit('.').next().unwrap().len() == 3,
+                "{line}"
+            );
+            words.next().unwrap().to_owned()
+        })
+        .collect()
+}
+
+fn with_statistics(mut config: conf::config::Config) -> conf::config::Config {
+    let files = &mut config.statistics.files;
+    files.extend(StatisticsKind::ALL.map(|kind| (kind, conf::config::StatisticsFile::new(kind))));
+    config
+}
+
+#[test]
+fn events_are_counted_and_written_down() {
+    let line = stage::line(conf::config::SourceKind::Server, "192.0.2.1", |config| {
+        config.iburst = true;
+    });
+    let mut stage = Stage::new(with_statistics(config(vec![line])), well());
+    stage.run_until(60.0);
+    let number = associations(&mut stage, 60)[0].0;
+    assert_eq!(
+        lines(&mut stage, StatisticsKind::Protocol),
+        [
+            "0.0.0.0 c011 01 freq_not_set".to_owned(),
+            "0.0.0.0 c016 06 restart".to_owned(),
+            format!("192.0.2.1 8011 81 mobilize assoc {number}"),
+            "192.0.2.1 9014 84 reachable".to_owned(),
+            "0.0.0.0 0615 05 clock_sync".to_owned(),
+            "192.0.2.1 961a 8a sys_peer".to_owned(),
+        ]
+    );
+    let loops = lines(&mut stage, StatisticsKind::Loop);
+    assert!(!loops.is_empty());
+    let shape = |line: &str| {
+        let decimals = |word: &str| word.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        line.split(' ').map(decimals).collect::<Vec<_>>()
+    };
+    for line in &loops {
+        assert_eq!(shape(line), [9, 6, 9, 6, 0], "{line}");
+    }
+    let peers = lines(&mut stage, StatisticsKind::Peer);
+    let raw = lines(&mut stage, StatisticsKind::Raw);
+    assert_eq!(peers.len(), raw.len());
+    let status = |line: &String| line.split(' ').nth(1).unwrap().to_owned();
+    assert_eq!(
+        (status(&peers[0]).as_str(), status(peers.last().unwrap()).as_str()),
+        ("9014", "961a")
+    );
+    let columns: Vec<&str> = raw[0].split(' ').collect();
+    assert_eq!(
+        (columns.len(), columns[0], columns[1]),
+        (18, "192.0.2.1", "192.0.2.250")
+    );
+    // Leap, version, mode, stratum.
+    assert_eq!(columns[6..10], ["0", "4", "4", "2"]);
+    let seconds: Vec<f64> = columns[2..6].iter().map(|word| word.parse().unwrap()).collect();
+    assert!(seconds.is_sorted(), "{raw:?}");
+}
+
+#[test]
+fn an_hour_of_counts_is_one_line() {
+    let mut stage = Stage::new(with_statistics(config(vec![server("192.0.2.1")])), well());
+    stage.run_until(3700.0);
+    let found = lines(&mut stage, StatisticsKind::System);
+    assert_eq!(found.len(), 1);
+    let counts: Vec<u64> = found[0].split(' ').map(|word| word.parse().unwrap()).collect();
+    assert_eq!((counts.len(), counts[0]), (12, 3600));
+    assert!(
+        counts[1] > 0 && counts[1] == counts[3] && counts[2] <= counts[1],
+        "{counts:?}"
+    );
+    stage.run_until(7300.0);
+    let next: Vec<u64> = lines(&mut stage, StatisticsKind::System)[0]
+        .split(' ')
+        .map(|word| word.parse().unwrap())
+        .collect();
+    // Not since the start.
+    assert!(next[1] < counts[1] * 2 && next[1] > 0, "{counts:?} {next:?}");
+}
+
+#[test]
+fn added_variables_are_told_as_they_were_said() {
+    let mut config = config(vec![server("192.0.2.1")]);
+    let variable = |name: &str, is_default| conf::config::SystemVariable {
+        name: name.to_owned(),
+        value: "a b".to_owned(),
+        is_default,
+    };
+    config.variables = vec![
+        variable("site", true),
+        variable("rack", false),
+        variable("leap", true),
+    ];
+    let mut stage = Stage::new(config, silence());
+    stage.run_until(1.0);
+    let usual = text(&ask(&mut stage, 1, Operation::READ_VARIABLES, 0, b"").unwrap());
+    assert!(
+        usual.contains("site=\"a b\"") && !usual.contains("rack") && usual.starts_with("leap=3,"),
+        "{usual}"
+    );
+    let asked = text(&ask(&mut stage, 1, Operation::READ_VARIABLES, 0, b"rack,leap").unwrap());
+    assert_eq!(asked, "leap=3, rack=\"a b\"\r\n");
 }
