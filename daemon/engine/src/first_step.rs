@@ -134,6 +134,27 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_under_way_during_the_step_is_good() {
+        let mut server = well();
+        let slow: Server = Box::new(move |to, bytes, came| server(to, bytes, came.plus_seconds(-0.5)));
+        // The clock goes back by more than the answer of the second takes.
+        let mut stage = play(&["192.0.2.1", "192.0.2.2"], slow, 0.3);
+        stage.late_s = vec![0.0, 0.4];
+        stage.run_until(1.0);
+        let [by_s] = stage.steps_s[..] else {
+            panic!("{:?}", stage.steps_s)
+        };
+        assert!((by_s + 0.5).abs() < 1e-3, "{by_s}");
+        let place =
+            |wanted: &dyn Fn(&Event) -> bool| stage.events.iter().position(|(_, event)| wanted(event));
+        let stepped = place(&|event| matches!(event, Event::Stepped { .. }));
+        let late = place(
+            &|event| matches!(event, Event::Answered { delay_s, .. } if (delay_s - 0.402).abs() < 1e-3),
+        );
+        assert!(late > stepped && stepped.is_some(), "{:?}", stage.events);
+    }
+
+    #[test]
     fn after_fifteen_seconds_the_daemon_goes_on_without() {
         let stage = play(&["192.0.2.1"], silence(), 20.0);
         assert_eq!(stage.steps_s, [] as [f64; 0]);

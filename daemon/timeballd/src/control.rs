@@ -47,7 +47,12 @@ impl ControlSockets {
             let mut udp = |address: IpAddr| {
                 let local = SocketAddr::new(address, config.port);
                 open_udp(local, config.bind_device.as_deref())
-                    .inspect_err(|_| log.warn(&format!("Could not open command socket on {local}")))
+                    .inspect_err(|_| {
+                        // OpenNTPD has no such port, and who runs it needs no right to open one.
+                        if !log.is_openntpd() {
+                            log.warn(&format!("Could not open command socket on {local}"));
+                        }
+                    })
                     .ok()
             };
             sockets.udp4 = udp(IpAddr::V4(config.bind_ipv4));

@@ -120,8 +120,9 @@ impl Identity {
         config_file_named: true,
         socket: "/run/timeballd/timeballd.sock",
         pid_file: None,
-        users: &["openntpd", "_ntp", "ntpd"],
-        needs_user: true,
+        users: &["openntpd", "_ntp", "ntpd", "ntp"],
+        // It needs one for its chroot, and a container has none.
+        needs_user: false,
         observes_unprivileged: false,
     };
 

@@ -29,6 +29,7 @@ mod statistics_files;
 
 use std::env;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::{ArgumentError, Invocation, usage};
@@ -41,6 +42,12 @@ fn main() -> ExitCode {
     let mut arguments = env::args_os().map(|argument| argument.to_string_lossy().into_owned());
     let program = arguments.next().unwrap_or_default();
     let arguments = arguments.collect::<Vec<_>>();
+    if Path::new(&program)
+        .file_name()
+        .is_some_and(|name| name == "ntpctl")
+    {
+        return ExitCode::from(openntpd::ntpctl::main(&program, &arguments));
+    }
     let named = Identity::named_config_file();
     let identity = Identity::of_program(&program, &arguments, named.as_deref(), &ConfigurationFiles);
     if identity == Identity::TIMEBALLD
@@ -67,7 +74,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => {
-            complain(&format!("{program}: {error}\n"));
+            let says_usage_only = matches!(error, ArgumentError::Unexpected(_));
+            if identity.command_line != CommandLine::OpenNtpd || !says_usage_only {
+                complain(&format!("{program}: {error}\n"));
+            }
             match identity.command_line {
                 CommandLine::Chrony => print(&help()),
                 CommandLine::Ntpd | CommandLine::OpenNtpd => complain(&help()),

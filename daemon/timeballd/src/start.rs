@@ -72,6 +72,9 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
     }
     let text = ConfigurationText::find(identity, arguments);
     let (config, problems) = text.parse(arguments);
+    if text.dialect == Dialect::OpenNtpd && openntpd::refuses(&problems) {
+        return 1;
+    }
     let arguments = &with_settings(arguments, &config);
     if let Err(fatal) = check_user(identity, arguments) {
         return refuse(identity, arguments, &fatal);
@@ -163,7 +166,12 @@ fn prepare(
     if arguments.observe {
         log.info("Disabled control of system clock");
     } else {
-        clock.can_steer().map_err(|error| Fatal(error.to_string()))?;
+        clock.can_steer().map_err(|error| {
+            if dialect == Dialect::OpenNtpd {
+                openntpd::cannot_steer(identity, &error, log);
+            }
+            Fatal(error.to_string())
+        })?;
     }
     let (voice, remembered) = (dialect == Dialect::OpenNtpd)
         .then(|| openntpd::begin(identity, arguments.observe, &mut config, log))
@@ -402,6 +410,9 @@ impl Reader for ConfigurationText {
 /// Prints the configuration as it is understood, as far as it is: in chrony's language, whatever it is written in.
 fn print_configuration(identity: &Identity, arguments: &Arguments) -> u8 {
     let text = ConfigurationText::find(identity, arguments);
+    if identity.command_line == CommandLine::OpenNtpd {
+        return openntpd::check(&text.parse(arguments).1);
+    }
     if text.dialect != Dialect::Chrony {
         return print_translation(&text);
     }
@@ -769,7 +780,8 @@ fn known_drift(drift: &DriftFile, log: &mut Log) -> Option<(f64, f64)> {
 
 /// Says on stderr why the program ends at once, and returns its exit status.
 fn refuse(identity: &Identity, arguments: &Arguments, fatal: &Fatal) -> u8 {
-    if arguments.foreground {
+    // OpenNTPD has no log yet when it refuses.
+    if arguments.foreground && identity.command_line != CommandLine::OpenNtpd {
         let log = Log::to_stderr(threshold(arguments.log_level));
         log.like(identity.command_line).write(Severity::Fatal, &fatal.0);
     } else {

@@ -15,6 +15,8 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Invoc
             Part::Letter('d') => {
                 parsed.debug += 1;
                 parsed.foreground = true;
+                // What is said for debugging is seen with -d alone.
+                parsed.log_level = -1;
             }
             Part::Letter('f') => parsed.config_file = Some(letters.value('f')?),
             Part::Letter('n') => {
@@ -25,6 +27,11 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Invoc
             Part::Letter('s') => parsed.step_first = true,
             Part::Letter('S') => parsed.step_first = false,
             Part::Letter('v') => parsed.log_level = -1,
+            // No option of OpenNTPD's, and not in its usage: observe only.
+            Part::Letter('x') => {
+                parsed.observe = true;
+                parsed.any_user = true;
+            }
             Part::Letter(letter) => return Err(ArgumentError::Unknown(letter)),
             Part::Word(..) => return Err(ArgumentError::Unknown('-')),
             Part::Plain(argument) => return Err(ArgumentError::Unexpected(argument)),

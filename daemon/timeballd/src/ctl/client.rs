@@ -63,6 +63,20 @@ impl Client {
         Err(silences)
     }
 
+    /// Opens a conversation with the daemon at a socket in the file system.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn at(socket: &str, patience: Duration) -> io::Result<Self> {
+        Ok(Self {
+            transport: open_unix(Path::new(socket))?,
+            place: socket.to_owned(),
+            random: Random::default(),
+            begun: Instant::now(),
+            patience,
+        })
+    }
+
     /// Opens a conversation with the daemon at an address or a path, if it answers.
     fn open(host: &str, port: u16, patience: Duration) -> Result<Self, Silence> {
         let begun = Instant::now();
@@ -105,7 +119,7 @@ impl Client {
     }
 
     /// Adds to what went wrong where it did.
-    pub(crate) fn located(&self, error: AskError) -> CtlError {
+    pub(super) fn located(&self, error: AskError) -> CtlError {
         match error {
             AskError::NoAnswer(error) => CtlError::Silent(vec![Silence::at(self.place.clone(), error)]),
             error => CtlError::Ask(error),

@@ -18,7 +18,7 @@ use wire::candm::{AskError, Silence};
 use wire::json::Json;
 
 use crate::identity::Identity;
-use client::Client;
+pub(crate) use client::Client;
 use command::{Action, Query};
 
 /// The UDP port of the command protocol.

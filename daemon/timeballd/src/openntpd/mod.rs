@@ -1,12 +1,18 @@
-//! What is OpenNTPD's: how its daemon speaks ([`voice`]), and how it remembers the frequency ([`drift`]).
+//! What is OpenNTPD's: how its daemon speaks ([`voice`]), how it remembers the frequency ([`drift`]), and how it is asked
+//! ([`ntpctl`]).
 
 pub(crate) mod drift;
+pub(crate) mod ntpctl;
 pub(crate) mod voice;
 
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::Path;
 
 use conf::config::{Config, DriftFile, DriftFormat};
+use conf::diagnostic::{Diagnostic, Severity as Weight};
+use engine::io::Severity;
+use os::ClockError;
 
 use crate::identity::Identity;
 use crate::log::Log;
@@ -20,8 +26,7 @@ const TRUST_VALID: u8 = 6;
 const TRUST_FIRST: u8 = 2;
 const TRUST_MAX: u8 = 10;
 
-/// An offset of less than this is corrected without many words, and the clock counts as synchronised, seconds
-/// (`LOG_NEGLIGIBLE_ADJTIME`).
+/// An offset of less than this is corrected without a word, and the clock counts as synchronised, seconds.
 const NEGLIGIBLE_S: f64 = 0.032;
 
 /// OpenNTPD's trust in a source, 1 to 10, by its last eight polls, newest in bit 0: one more for an answer, half of it
@@ -45,6 +50,48 @@ const DRIFT_OWN: &str = "/var/lib/timeballd/ntpd.drift";
 
 /// The time between two writes of it, seconds.
 const DRIFT_INTERVAL_S: f64 = 3600.0;
+
+/// Says everything that is wrong with a configuration and keeps the daemon from starting, as OpenNTPD says it; says whether
+/// there is anything.
+pub(crate) fn refuses(problems: &[Diagnostic]) -> bool {
+    let mut errors = problems
+        .iter()
+        .filter(|problem| problem.severity == Weight::Error)
+        .peekable();
+    let is_wrong = errors.peek().is_some();
+    for error in errors {
+        say(&error.as_original());
+    }
+    is_wrong
+}
+
+/// Checks a configuration (`-n`), and returns the exit status.
+pub(crate) fn check(problems: &[Diagnostic]) -> u8 {
+    for warning in problems.iter().filter(|problem| problem.severity < Weight::Error) {
+        say(&warning.as_original());
+    }
+    if refuses(problems) {
+        return 1;
+    }
+    say("configuration OK");
+    0
+}
+
+/// Says a line on stderr; who does not read it has no use for it.
+fn say(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Says that the clock cannot be set in the words in which OpenNTPD says it, which goes on and does nothing then.
+pub(crate) fn cannot_steer(identity: &Identity, error: &ClockError, log: &mut Log) {
+    let reason = match error {
+        ClockError::NotPermitted => "Operation not permitted".to_owned(),
+        ClockError::Refused(error) => os::reason(error),
+    };
+    log.say(Severity::Error, &format!("reset adjtime failed: {reason}"));
+    Drift::open(Path::new(drift_path(identity, Path::is_dir)), log);
+    log.say(Severity::Error, &format!("adjtimex failed: {reason}"));
+}
 
 /// Begins to speak as OpenNTPD: opens the drift file, which no directive names, and returns also what it remembers, by how
 /// much the oscillator gains and the error of that, ppm.

@@ -16,7 +16,7 @@ use crate::log::Log;
 /// How dates are written.
 const DATE: &std::ffi::CStr = c"%a %b %e %H:%M:%S %Z %Y";
 
-/// A correction of the frequency of less than this is made without many words, ppm.
+/// A correction of the frequency of less than this is only for debugging, ppm.
 const NEGLIGIBLE_PPM: f64 = 0.05;
 
 /// A round trip that is below zero by less than this is rounded, and not wrong, seconds.
@@ -26,8 +26,10 @@ const ROUNDING_S: f64 = 1e-6;
 #[derive(Debug, Default)]
 struct Peer {
     is_valid: bool,
-    /// The last error of its path.
+    /// The last error of its path, until it answers.
     error: String,
+    /// It was told that it could not be sent to, and it has not answered since.
+    is_not_sent: bool,
 }
 
 /// The voice, and what it has said so far.
@@ -96,11 +98,13 @@ impl Voice {
                 self.judge(source, reach, log);
             }
             Event::NotSent { source, next_s } => {
-                let line = format!(
-                    "failed to send query to {}, next query {next_s:.0}s",
-                    shown(source)
-                );
-                log.say(Severity::Debug, &line);
+                // Without a network that would be all there is to read.
+                let peer = self.peers.entry(source).or_default();
+                if !std::mem::replace(&mut peer.is_not_sent, true) {
+                    let source = shown(source);
+                    let line = format!("failed to send query to {source}, next query {next_s:.0}s");
+                    log.say(Severity::Debug, &line);
+                }
             }
             Event::Undelivered { source, reason } => {
                 let peer = self.peers.entry(source).or_default();
@@ -135,7 +139,11 @@ impl Voice {
         let ppm = -gain_ppm;
         let by_ppm = ppm - std::mem::replace(&mut self.frequency_ppm, ppm);
         let unwritten = if is_written { "" } else { " (no drift file)" };
-        let severity = severity(by_ppm.abs() >= NEGLIGIBLE_PPM);
+        let severity = if by_ppm.abs() >= NEGLIGIBLE_PPM {
+            Severity::Info
+        } else {
+            Severity::Debug
+        };
         let line = format!("adjusting clock frequency by {by_ppm:.6} to {ppm:.6}ppm{unwritten}");
         log.say(severity, &line);
     }
@@ -181,6 +189,7 @@ impl Voice {
         self.judge(source, reach, log);
         if let Some(peer) = self.peers.get_mut(&source) {
             peer.error.clear();
+            peer.is_not_sent = false;
         }
         let source = shown(source);
         if delay_s < -ROUNDING_S {
@@ -204,19 +213,17 @@ impl Voice {
         }
     }
 
-    /// The clock follows: small corrections are told when there is a valid source, as OpenNTPD makes none before.
+    /// The clock follows: it is synchronised if a valid source says that there is little to correct.
     fn followed(&mut self, offset_s: f64, log: &mut Log) {
         let is_small = offset_s.abs() < NEGLIGIBLE_S;
-        let has_valid = self.peers.values().any(|peer| peer.is_valid);
-        if !self.observes && (has_valid || !is_small) {
+        if !self.observes && !is_small {
             log.say(
-                severity(!is_small),
+                Severity::Info,
                 &format!("adjusting local clock by {offset_s:.6}s"),
             );
         }
-        if has_valid || !is_small {
-            self.synchronised(is_small, log);
-        }
+        let has_valid = self.peers.values().any(|peer| peer.is_valid);
+        self.synchronised(is_small && has_valid, log);
     }
 
     fn synchronised(&mut self, is_now: bool, log: &mut Log) {
@@ -224,15 +231,6 @@ impl Voice {
             let word = if is_now { "synced" } else { "unsynced" };
             log.say(Severity::Info, &format!("clock is now {word}"));
         }
-    }
-}
-
-/// What is not negligible is information, and the rest is for debugging.
-fn severity(is_worth_telling: bool) -> Severity {
-    if is_worth_telling {
-        Severity::Info
-    } else {
-        Severity::Debug
     }
 }
 
@@ -317,6 +315,15 @@ mod tests {
 
     #[test]
     fn an_error_of_the_path_is_told_once_until_there_is_an_answer() {
+        let unsent = || Event::NotSent {
+            source: source(),
+            next_s: 2.0,
+        };
+        let lines = said([unsent(), unsent(), answered(1, 0.1), unsent()]);
+        let told = "failed to send query to 192.0.2.1, next query 2s";
+        assert_eq!(lines.len(), 3);
+        assert_eq!([&*lines[0], &*lines[2]], [told, told]);
+
         let error = || Event::Undelivered {
             source: source(),
             reason: "Connection refused".to_owned(),
@@ -342,11 +349,9 @@ mod tests {
         assert_eq!(
             lines[2..],
             [
-                "adjusting local clock by 0.020000s",
                 "clock is now synced",
                 "adjusting local clock by -0.064548s",
                 "clock is now unsynced",
-                "adjusting local clock by 0.000000s",
                 "clock is now synced",
                 "clock is now unsynced",
             ]

@@ -15,6 +15,7 @@ mod capture;
 mod client;
 mod ntp_conf;
 mod ntpq;
+mod openntpd;
 mod peer;
 mod programs;
 mod rules;

@@ -1,10 +1,12 @@
-/* What OpenNTPD's ntpd asks of a machine and does not get in a test.
+/* What an ntpd asks of a machine and does not get in a test.
  *
- * Preloaded into it, this library hurries its timers, which are in minutes, and lets it believe that it may set the
- * clock and may leave its groups. The clock is never set; what it measures and serves is the real time. */
+ * Preloaded into it, this library lets it believe that it may set the clock and may leave its groups. The clock is never
+ * set; what it measures and serves is the real time. HURRY in the environment says by how much its timers are hurried,
+ * which OpenNTPD has in minutes. */
 
 #define _GNU_SOURCE
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -12,14 +14,21 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HURRY = 20 };
+static int hurry = 1;
+
+__attribute__((constructor)) static void begin(void)
+{
+    const char *asked = getenv("HURRY");
+    if (asked != NULL)
+        hurry = atoi(asked);
+}
 
 /* Its timers are on this clock, and nothing else of it is. */
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
     int result = (int)syscall(SYS_clock_gettime, clock, now);
     if (result == 0 && clock == CLOCK_MONOTONIC) {
-        long long ns = (now->tv_sec * 1000000000LL + now->tv_nsec) * HURRY;
+        long long ns = (now->tv_sec * 1000000000LL + now->tv_nsec) * hurry;
         now->tv_sec = ns / 1000000000LL;
         now->tv_nsec = ns % 1000000000LL;
     }
@@ -28,7 +37,7 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 
 int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
-    struct timespec wait = { timeout / HURRY / 1000, timeout / HURRY % 1000 * 1000000L + 1000000L };
+    struct timespec wait = { timeout / hurry / 1000, timeout / hurry % 1000 * 1000000L + 1000000L };
     return ppoll(fds, count, timeout < 0 ? NULL : &wait, NULL);
 }
 
@@ -43,6 +52,17 @@ int adjtime(const struct timeval *delta, struct timeval *left)
 int adjtimex(struct timex *settings)
 {
     settings->freq = 0;
+    return TIME_OK;
+}
+
+/* The same under the name that is newer. */
+int clock_adjtime(clockid_t clock, struct timex *change)
+{
+    (void)clock;
+    if ((change->modes & ADJ_FREQUENCY) == 0)
+        change->freq = 0;
+    if ((change->modes & ADJ_TICK) == 0)
+        change->tick = 10000;
     return TIME_OK;
 }
 

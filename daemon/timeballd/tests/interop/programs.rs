@@ -174,6 +174,28 @@ pub(crate) fn ntpsec_tool(world: &World, host: Host, tool: &str, arguments: &[&s
 /// Starts OpenNTPD's ntpd on the other host with these lines of configuration. Its timers are hurried, so that what
 /// takes it minutes takes seconds.
 pub(crate) fn start_openntpd(world: &World, config: &str) {
+    let library = prepare_for_openntpd(world);
+    let file = world.write("openntpd.conf", &format!("{config}\n"));
+    world.start_with(
+        Host::Theirs,
+        "openntpd",
+        &needed(&peers().join("openntpd/usr/sbin/ntpd")),
+        &["-d", "-v", "-f", &file],
+        &[("LD_PRELOAD", &library), ("HURRY", "20")],
+    );
+    world.wait_until("OpenNTPD's ntpd runs", || {
+        let log = world.log("openntpd");
+        if log.contains("ntp engine ready") {
+            Ok(())
+        } else {
+            Err(log)
+        }
+    });
+}
+
+/// Makes what OpenNTPD's ntpd wants to find, and the library that lets it believe that it may set the clock; returns the
+/// path of that.
+pub(crate) fn prepare_for_openntpd(world: &World) -> String {
     let users =
         ["root", "ntpd", "openntpd"].map(|name| format!("{name}:x:0:0::/var/lib/openntpd:/bin/false\n"));
     let users = world.write("passwd", &users.concat());
@@ -198,22 +220,7 @@ pub(crate) fn start_openntpd(world: &World, config: &str) {
             "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, source,
         ],
     );
-    let file = world.write("openntpd.conf", &format!("{config}\n"));
-    world.start_with(
-        Host::Theirs,
-        "openntpd",
-        &needed(&peers().join("openntpd/usr/sbin/ntpd")),
-        &["-d", "-v", "-f", &file],
-        &[("LD_PRELOAD", library)],
-    );
-    world.wait_until("OpenNTPD's ntpd runs", || {
-        let log = world.log("openntpd");
-        if log.contains("ntp engine ready") {
-            Ok(())
-        } else {
-            Err(log)
-        }
-    });
+    library.to_owned()
 }
 
 /// Where libraries are that the machine may not have.
@@ -230,7 +237,7 @@ pub(crate) fn libraries() -> String {
 }
 
 /// Where Debian's packages are unpacked that cannot be installed side by side.
-fn peers() -> PathBuf {
+pub(crate) fn peers() -> PathBuf {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers");
     std::env::var_os("TIMEBALL_PEERS").map_or_else(own, PathBuf::from)
 }

@@ -166,6 +166,24 @@ impl World {
         (text, output.status.success())
     }
 
+    /// Asks a program to end and waits for that; says whether it has succeeded.
+    #[track_caller]
+    pub(crate) fn stop(&self, name: &str) -> bool {
+        let mut programs = self.programs.borrow_mut();
+        let place = programs.iter().position(|(started, _)| started == name).unwrap();
+        let (_, mut program) = programs.remove(place);
+        let pid = program.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = program.try_wait().unwrap() {
+                return status.success();
+            }
+            assert!(begun.elapsed() < PATIENCE, "{name} does not end");
+            sleep(Duration::from_millis(10));
+        }
+    }
+
     /// What a program has printed until now.
     pub(crate) fn log(&self, name: &str) -> String {
         fs::read_to_string(self.log_path(name)).unwrap_or_default()

@@ -10,8 +10,10 @@
     reason = "what a test cannot have is a failed test"
 )]
 
+mod openntpd;
+
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread::sleep;
@@ -40,6 +42,13 @@ struct Clock {
     rtc_ahead_s: Option<f64>,
 }
 
+/// A clock without errors.
+const RIGHT: Clock = Clock {
+    error_s: 0.0,
+    frequency_ppm: 0.0,
+    rtc_ahead_s: None,
+};
+
 /// What became of the client's clock.
 struct Outcome {
     /// Its error each second, positive when it is ahead.
@@ -63,6 +72,18 @@ impl Outcome {
 
 /// Runs a server and a client for some seconds of simulated time.
 fn simulate(seconds: u64, clock: &Clock, arguments: &[&str], configuration: &str) -> Outcome {
+    let folder = new_world(seconds);
+    let server = server(1, 2, folder.path(), &[]);
+    let client = daemon(2, 2, clock, folder.path(), arguments, configuration);
+    for (node, child) in [(1, server), (2, client)] {
+        let (log, has_succeeded) = ended(node, child, folder.path());
+        assert!(has_succeeded, "node {node} has failed: {log}");
+    }
+    outcome(folder.path())
+}
+
+/// Makes a world that ends after some seconds.
+fn new_world(seconds: u64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let world = folder.path().join("world");
     let end_ns = (START_S + seconds) * 1_000_000_000;
@@ -73,38 +94,27 @@ fn simulate(seconds: u64, clock: &Clock, arguments: &[&str], configuration: &str
         .unwrap()
         .set_len(WORLD_LENGTH)
         .unwrap();
-
-    let right = Clock {
-        error_s: 0.0,
-        frequency_ppm: 0.0,
-        rtc_ahead_s: None,
-    };
-    let server = daemon(1, &right, folder.path(), &["-x"], "local stratum 1\nallow\n");
-    let client = daemon(2, clock, folder.path(), arguments, configuration);
-    let before = Instant::now();
-    let logs: Vec<String> = [("server", server), ("client", client)]
-        .into_iter()
-        .map(|(name, mut child)| {
-            let log = folder
-                .path()
-                .join(format!("log.{}", if name == "server" { 1 } else { 2 }));
-            while child.try_wait().unwrap().is_none() {
-                if before.elapsed() > PATIENCE {
-                    child.kill().unwrap();
-                    panic!("the {name} does not end: {}", fs::read_to_string(log).unwrap());
-                }
-                sleep(Duration::from_millis(10));
-            }
-            let text = fs::read_to_string(log).unwrap();
-            assert!(child.wait().unwrap().success(), "the {name} has failed: {text}");
-            text
-        })
-        .collect();
-    outcome(&fs::read(&world).unwrap(), logs[1].clone())
+    folder
 }
 
-/// Reads the beginning of `struct world`.
-fn outcome(world: &[u8], log: String) -> Outcome {
+/// Waits for the end of a node; returns its log, and whether it has succeeded.
+fn ended(node: u32, mut child: Child, folder: &Path) -> (String, bool) {
+    let log = folder.join(format!("log.{node}"));
+    let before = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if before.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!("node {node} does not end: {}", fs::read_to_string(log).unwrap());
+        }
+        sleep(Duration::from_millis(10));
+    }
+    (fs::read_to_string(log).unwrap(), child.wait().unwrap().success())
+}
+
+/// Reads the beginning of `struct world`, and the log of node 2.
+fn outcome(folder: &Path) -> Outcome {
+    let world = fs::read(folder.join("world")).unwrap();
+    let log = fs::read_to_string(folder.join("log.2")).unwrap();
     let word = |index: usize| u64::from_ne_bytes(world[index * 8..index * 8 + 8].try_into().unwrap());
     let traced = usize::try_from(word(1)).unwrap();
     Outcome {
@@ -118,8 +128,28 @@ fn outcome(world: &[u8], log: String) -> Outcome {
     }
 }
 
-/// Starts a daemon as one of the two nodes.
-fn daemon(node: u32, clock: &Clock, folder: &Path, arguments: &[&str], configuration: &str) -> Child {
+/// Starts a server whose clock is right as one of so many nodes.
+fn server(node: u32, nodes: u32, folder: &Path, arguments: &[&str]) -> Child {
+    let arguments = [&["-x"], arguments].concat();
+    daemon(
+        node,
+        nodes,
+        &RIGHT,
+        folder,
+        &arguments,
+        "local stratum 1\nallow\n",
+    )
+}
+
+/// Starts a daemon as one of so many nodes.
+fn daemon(
+    node: u32,
+    nodes: u32,
+    clock: &Clock,
+    folder: &Path,
+    arguments: &[&str],
+    configuration: &str,
+) -> Child {
     let file = folder.join(format!("conf.{node}"));
     let common = "pidfile /\nbindcmdaddress /\ncmdport 0\nuser root\n";
     fs::write(&file, format!("{common}{configuration}")).unwrap();
@@ -130,7 +160,7 @@ fn daemon(node: u32, clock: &Clock, folder: &Path, arguments: &[&str], configura
     Command::new(env!("CARGO_BIN_EXE_timeballd"))
         .args(["-d", "-U", "-f", file.to_str().unwrap()])
         .args(arguments)
-        .env("LD_PRELOAD", library())
+        .env("LD_PRELOAD", library(nodes))
         .env("SIMULATED_WORLD", folder.join("world"))
         .env("SIMULATED_NODE", node.to_string())
         .env("SIMULATED_OFFSET", clock.error_s.to_string())
@@ -144,17 +174,17 @@ fn daemon(node: u32, clock: &Clock, folder: &Path, arguments: &[&str], configura
         .unwrap()
 }
 
-/// The library that is preloaded, compiled once.
-fn library() -> &'static Path {
-    static LIBRARY: OnceLock<(TempDir, std::path::PathBuf)> = OnceLock::new();
-    let (_, path) = LIBRARY.get_or_init(|| {
+/// The library that is preloaded, for a world of two nodes or of three, compiled once.
+fn library(nodes: u32) -> &'static Path {
+    static LIBRARIES: [OnceLock<(TempDir, PathBuf)>; 2] = [OnceLock::new(), OnceLock::new()];
+    let (_, path) = LIBRARIES[usize::from(nodes == 3)].get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("preload.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simulated/preload.c");
         let status = Command::new("cc")
             .args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"])
             .args([&path, &source])
-            .arg("-lpthread")
+            .args([&format!("-DNODES={nodes}"), "-lpthread"])
             .status()
             .unwrap();
         assert!(status.success(), "the C compiler has failed");

@@ -32,7 +32,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NODES = 2, MESSAGES = 64, LENGTH_MAX = 512, FDS = 256, TRACE = 4096 };
+#ifndef NODES
+#define NODES 2
+#endif
+
+enum { MESSAGES = 64, LENGTH_MAX = 512, FDS = 256, TRACE = 4096 };
 
 #define SECOND 1000000000LL
 #define START (1767225600LL * SECOND) /* 2026-01-01 */
@@ -136,12 +140,16 @@ __attribute__((constructor)) static void begin(void)
 	pthread_mutex_unlock(&world->lock);
 }
 
+static void move(void);
+
 __attribute__((destructor)) static void end(void)
 {
 	if (!world)
 		return;
 	pthread_mutex_lock(&world->lock);
 	world->gone[node] = 1;
+	/* The others may be waiting for this one alone. */
+	move();
 	pthread_cond_broadcast(&world->moved);
 	pthread_mutex_unlock(&world->lock);
 }
