@@ -92,8 +92,8 @@ fn the_daemons_called_ntpd_have_their_own_command_lines() {
             "{error}"
         );
     }
-    let (status, _, error) = run("openntpd", &["-x"]);
-    let said = "openntpd: invalid option -- 'x'\nusage: ntpd [-dnSsv] [-f file] [-p file]\n";
+    let (status, _, error) = run("openntpd", &["-Z"]);
+    let said = "openntpd: invalid option -- 'Z'\nusage: ntpd [-dnSsv] [-f file] [-p file]\n";
     assert_eq!((status, error.as_str()), (1, said));
 }
 
