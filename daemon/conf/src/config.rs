@@ -90,6 +90,20 @@ pub struct Config {
     pub process: Process,
     /// Where metrics are served as text over HTTP (`timeball.metrics-address`); default nowhere.
     pub metrics_address: Option<SocketAddr>,
+    /// What is done when somebody else keeps the clock (`timeball.conflict`); default [`Conflict::Observe`] in a container
+    /// and [`Conflict::Ignore`] elsewhere.
+    pub conflict: Option<Conflict>,
+}
+
+/// Says what is done when somebody else keeps the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Conflict {
+    /// The clock is measured and not steered until nobody else keeps it.
+    Observe,
+    /// The same, and the daemon says that it is not ready.
+    Fail,
+    /// The clock is steered; nobody looks.
+    Ignore,
 }
 
 /// Names the language of a file with symmetric keys.

@@ -211,6 +211,10 @@ fn every_error_has_the_text_of_chronyd_and_its_place() {
             "W 1:1 sourcedir directive has no effect at line 1 in file /main",
         ),
         (
+            "timeball.conflict never",
+            "E 1:19 Could not parse timeball.conflict directive at line 1 in file /main",
+        ),
+        (
             "timeball.metrics-address 9123",
             "E 1:26 Could not parse timeball.metrics-address directive at line 1 in file /main",
         ),

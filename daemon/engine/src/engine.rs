@@ -105,6 +105,8 @@ pub struct Engine {
     pub(crate) rtc: Option<RealTimeClock>,
     /// Whether it was said that answers of sources are taken whatever the rules are.
     pub(crate) is_hole_told: bool,
+    /// Whether the sources of the configuration are asked: the first measurement is over.
+    pub(crate) is_begun: bool,
 }
 
 impl Engine {
@@ -142,6 +144,7 @@ impl Engine {
             first_step: None,
             rtc: None,
             is_hole_told: false,
+            is_begun: false,
             options,
             config,
         };
@@ -220,6 +223,8 @@ impl Engine {
                 self.ask(now, |sources, tools| sources.remember(source, text, tools));
             }
             Input::Control { peer, bytes } => self.control(now, peer, bytes),
+            Input::Configuration(config) => self.reconfigure(now, *config),
+            Input::Steering { steers, rate_ppm } => self.set_steering(now, steers, rate_ppm / 1e6),
         }
         self.note_events(now);
     }
@@ -277,6 +282,7 @@ impl Engine {
 
     /// Adds the sources of the configuration, and says that the daemon is ready.
     pub(crate) fn begin_normal_operation(&mut self, now: Now) {
+        self.is_begun = true;
         self.begin_ref_clocks(now);
         let configured = std::mem::take(&mut self.config.sources);
         self.ask(now, |sources, tools| sources.add_configured(configured, tools));

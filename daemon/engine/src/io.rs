@@ -185,6 +185,16 @@ pub enum Input<'a> {
         /// The file has been written; otherwise the program has logged why not.
         is_written: bool,
     },
+    /// The configuration has been read again. Sources, who may ask and how often are as it says from now on; the rest of
+    /// it counts at the next start.
+    Configuration(Box<conf::config::Config>),
+    /// Somebody else keeps the clock from now on, or nobody does any more.
+    Steering {
+        /// Whether the clock is steered; otherwise it is only measured.
+        steers: bool,
+        /// The rate at which the kernel runs the clock now, ppm.
+        rate_ppm: f64,
+    },
     /// The host asks the daemon to end.
     Terminate,
 }

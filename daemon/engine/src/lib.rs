@@ -20,6 +20,7 @@ pub mod io;
 pub mod keyring;
 pub mod outbox;
 pub mod ports;
+mod reconfigure;
 mod ref_clock;
 pub mod rtc;
 pub mod select;

@@ -72,6 +72,34 @@ pub struct Reading {
     pub slept_ns: i64,
 }
 
+/// The kernel's own loops, which only those use who do not steer themselves: ntpd and systemd-timesyncd.
+const LOOPS: libc::c_int = libc::STA_PLL | libc::STA_FLL | libc::STA_PPSFREQ | libc::STA_PPSTIME;
+
+/// What whoever steers the clock leaves behind in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Trace {
+    /// The frequency that was set, 2^-16 ppm.
+    pub frequency: i64,
+    /// The length of the tick that was set, microseconds.
+    pub tick: i64,
+    /// Which of the kernel's own loops run.
+    pub loops: i32,
+    /// Somebody says that the clock is right, not long ago: the kernel takes it back when the error may be 16 s.
+    pub is_synchronised: bool,
+    /// By how much the clock can be wrong, seconds. It grows by 500 ppm from what was said last.
+    pub max_error_s: f64,
+    /// The rate that these mean, ppm; positive is faster than the oscillator by itself.
+    pub rate_ppm: f64,
+}
+
+impl Trace {
+    /// Whether two traces are of one hand: nothing was set between them.
+    #[must_use]
+    pub fn is_same_hand(&self, other: &Self) -> bool {
+        (self.frequency, self.tick, self.loops) == (other.frequency, other.tick, other.loops)
+    }
+}
+
 /// The system clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
@@ -147,6 +175,23 @@ impl Clock {
         let mut state = no_change();
         adjust(&mut state)?;
         Ok(self.rate_ppm(&state))
+    }
+
+    /// Reads what tells who steers the clock.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn trace(&self) -> Result<Trace, ClockError> {
+        let mut state = no_change();
+        adjust(&mut state)?;
+        Ok(Trace {
+            frequency: state.freq,
+            tick: state.tick,
+            loops: state.status & LOOPS,
+            is_synchronised: state.status & libc::STA_UNSYNC == 0,
+            max_error_s: f64_from_i64(state.maxerror) / 1e6,
+            rate_ppm: self.rate_ppm(&state),
+        })
     }
 
     /// Runs the clock faster (positive) or slower than the oscillator does by itself, ppm, and returns the rate that
@@ -372,6 +417,34 @@ mod tests {
     #[test]
     fn the_rate_can_be_read_by_everybody() {
         assert!(Clock::new().frequency_ppm().unwrap().abs() <= FREQUENCY_MAX_PPM + FINE_MAX_PPM);
+    }
+
+    #[test]
+    fn a_trace_tells_one_hand_from_another() {
+        let trace = Clock::new().trace().unwrap();
+        assert_eq!(trace.rate_ppm, Clock::new().frequency_ppm().unwrap());
+        let later = Trace {
+            max_error_s: trace.max_error_s + 1.0,
+            is_synchronised: !trace.is_synchronised,
+            ..trace
+        };
+        assert!(trace.is_same_hand(&later));
+        for other in [
+            Trace {
+                frequency: trace.frequency + 1,
+                ..trace
+            },
+            Trace {
+                tick: trace.tick - 1,
+                ..trace
+            },
+            Trace {
+                loops: trace.loops ^ libc::STA_PLL,
+                ..trace
+            },
+        ] {
+            assert!(!trace.is_same_hand(&other));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 pub mod background;
 mod clock;
+mod directory_watch;
 mod errno;
 pub mod files;
 mod interface;
@@ -31,7 +32,8 @@ mod socket;
 pub mod syslog;
 mod time;
 
-pub use clock::{Clock, ClockError, FREQUENCY_MAX_PPM, Reading};
+pub use clock::{Clock, ClockError, FREQUENCY_MAX_PPM, Reading, Trace};
+pub use directory_watch::DirectoryWatch;
 pub use errno::reason;
 pub use interface::{interface_index, interface_name};
 pub use local_date::local_date;

@@ -1,4 +1,4 @@
-//! The signals that end the daemon.
+//! The signals that end the daemon, and the one that has it read its configuration again.
 //!
 //! A handler only sets a flag; whoever waits is interrupted and looks at it. A signal that arrives between the look
 //! and the wait would be waited over, so the handler also has the alarm clock ring a second later, and again until
@@ -13,10 +13,13 @@ use crate::errno::check;
 /// Set when the daemon was asked to end, until that was taken.
 static END: AtomicBool = AtomicBool::new(false);
 
+/// Set when the daemon was hung up (`HUP`), until that was taken.
+static HANGUP: AtomicBool = AtomicBool::new(false);
+
 /// How long after a signal the alarm rings, seconds: the shortest there is.
 const ALARM_S: libc::c_uint = 1;
 
-/// Takes `TERM`, `INT`, `QUIT` and `HUP` as requests to end from now on, and ignores `PIPE`.
+/// Takes `TERM`, `INT` and `QUIT` as requests to end from now on, notes `HUP`, and ignores `PIPE`.
 ///
 /// # Errors
 /// What the system says.
@@ -39,9 +42,15 @@ pub fn take_end() -> bool {
     END.swap(false, Ordering::Relaxed)
 }
 
+/// Whether the daemon has been hung up; asking takes it.
+#[must_use]
+pub fn take_hangup() -> bool {
+    HANGUP.swap(false, Ordering::Relaxed)
+}
+
 /// Whether there is a request that was not taken yet.
 pub(crate) fn pending() -> bool {
-    END.load(Ordering::Relaxed)
+    END.load(Ordering::Relaxed) || HANGUP.load(Ordering::Relaxed)
 }
 
 /// Has this thread take no signals, so that they interrupt the one that waits.
@@ -68,10 +77,12 @@ fn handle(signal: libc::c_int, handler: libc::sighandler_t) -> io::Result<()> {
 
 /// The handler.
 extern "C" fn note(signal: libc::c_int) {
-    if signal != libc::SIGALRM {
-        END.store(true, Ordering::Relaxed);
+    match signal {
+        libc::SIGALRM => {}
+        libc::SIGHUP => HANGUP.store(true, Ordering::Relaxed),
+        _ => END.store(true, Ordering::Relaxed),
     }
-    if END.load(Ordering::Relaxed) {
+    if pending() {
         // SAFETY: takes no pointers, and is one of the functions that a handler may call.
         unsafe { libc::alarm(ALARM_S) };
     }

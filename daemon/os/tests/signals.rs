@@ -15,7 +15,7 @@ fn main() {
     assert!(!signals::take_end());
 
     // Before waiting.
-    kill("HUP");
+    kill("INT");
     let deadline = now().plus_seconds(30.0);
     assert_eq!(
         waiter.wait(Some(deadline), &mut ready).unwrap_err().kind(),
@@ -23,6 +23,15 @@ fn main() {
     );
     assert!(signals::take_end());
     assert!(!signals::take_end());
+
+    // A hang-up is something else.
+    kill("HUP");
+    assert_eq!(
+        waiter.wait(Some(deadline), &mut ready).unwrap_err().kind(),
+        io::ErrorKind::Interrupted
+    );
+    assert!(!signals::take_end() && signals::take_hangup());
+    assert!(!signals::take_hangup());
 
     // While waiting.
     let mut late = Command::new("sh")

@@ -6,13 +6,15 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use engine::io::{ClockCommand, Input, Output, RefClockReading, Severity, SocketUse};
-use os::{ClockError, SharedMemory, Token, UdpOptions, UdpSocket, Watch, reason};
+use os::{ClockError, SharedMemory, Token, Trace, UdpOptions, UdpSocket, Watch, reason};
+use units::Mono;
 
+use crate::conflict::refusal;
 use crate::files::{SourceFiles, dump_path, take_dumps, write_drift, write_dump, write_rtc};
 use crate::keys;
 use crate::log::Log;
 use crate::log_files::Change;
-use crate::run::{Daemon, Hands};
+use crate::run::{Daemon, Hands, now};
 
 impl Daemon {
     /// Carries out one output; `Some` is the exit status.
@@ -151,6 +153,13 @@ impl Daemon {
     /// Acts upon the clock, and tells the engine how that went.
     fn steer(&mut self, command: ClockCommand) {
         let clock = self.hands.clock;
+        if let Some(finder) = &mut self.hands.conflict {
+            let (trace, mono) = (clock.trace().ok(), now(&clock).mono);
+            if let Err(reason) = finder.before_write(trace.as_ref(), mono) {
+                let reason = reason.to_owned();
+                return self.leave_clock(&reason, trace);
+            }
+        }
         let done = match command {
             ClockCommand::SetFrequency { ppm } => clock.set_frequency(ppm).map(Some),
             ClockCommand::Step { by_s } => clock.step(by_s).map(|()| None),
@@ -164,6 +173,11 @@ impl Daemon {
                 .map(|()| None),
             ClockCommand::SetTai { offset_s } => clock.set_tai(offset_s).map(|()| None),
         };
+        if let Some(finder) = &mut self.hands.conflict
+            && done.is_ok()
+        {
+            finder.written(clock.trace().ok());
+        }
         let hands = &mut self.hands;
         let refused = match done {
             Ok(Some(ppm)) => {
@@ -180,6 +194,51 @@ impl Daemon {
             voice.refused(&command, &refused, &mut hands.log);
         }
         self.tell(Input::ClockRefused { reason: &refused });
+    }
+
+    /// Leaves the clock to its other keeper.
+    fn leave_clock(&mut self, reason: &str, trace: Option<Trace>) {
+        let hands = &mut self.hands;
+        if hands.condition.conflict.is_none() {
+            hands.log.warn(&refusal(reason));
+            hands.condition.conflict = Some(reason.to_owned());
+            hands.condition.steers = false;
+        }
+        // What was to be done is not done; after that nothing is asked for.
+        self.tell(Input::ClockRefused {
+            reason: "it has another keeper",
+        });
+        self.tell(Input::Steering {
+            steers: false,
+            rate_ppm: trace.map_or(0.0, |trace| trace.rate_ppm),
+        });
+    }
+
+    /// Takes the clock over if there has been no sign of another keeper for long enough.
+    pub(crate) fn take_over_if_free(&mut self, now: Mono) {
+        let hands = &mut self.hands;
+        let Some(finder) = hands
+            .conflict
+            .as_mut()
+            .filter(|finder| finder.deadline().is_some_and(|at| at <= now))
+        else {
+            return;
+        };
+        let trace = hands.clock.trace().ok();
+        if finder.look_again(trace.as_ref(), now) {
+            hands
+                .log
+                .info("The clock has no other keeper any more and is steered from now on");
+            hands.condition.conflict = None;
+            hands.condition.steers = true;
+            let rate_ppm = trace.map_or(0.0, |trace| trace.rate_ppm);
+            self.tell(Input::Steering {
+                steers: true,
+                rate_ppm,
+            });
+        } else {
+            hands.condition.conflict = finder.reason().map(str::to_owned);
+        }
     }
 
     /// Takes past measurements, and tells who waits that the daemon is ready.

@@ -51,11 +51,17 @@ pub(crate) struct Identity {
     pub socket: &'static str,
     /// The file with the process's number; `None` if there is none unless it is asked for.
     pub pid_file: Option<&'static str>,
+    /// The directory of what the daemon remembers.
+    pub state_dir: &'static str,
     /// The user the daemon becomes: the first of these that exists.
     pub users: &'static [&'static str],
     /// Whether the daemon starts only if there is such a user. Its own name is also that of a program that nobody
     /// has installed.
     pub needs_user: bool,
+    /// Whether, in a container, it stays the user it is and leaves the clock to whoever else keeps it.
+    pub minds_container: bool,
+    /// Whether a hang-up has the configuration be read again; otherwise it ends the program.
+    pub reloads_on_hangup: bool,
     /// Whether observing needs no privileges. Under another's name it is as the other has it.
     pub observes_unprivileged: bool,
 }
@@ -72,8 +78,11 @@ impl Identity {
         config_file_named: true,
         socket: "/run/timeballd/timeballd.sock",
         pid_file: Some("/run/timeballd/timeballd.pid"),
+        state_dir: "/var/lib/timeballd",
         users: &["_timeball"],
         needs_user: false,
+        minds_container: true,
+        reloads_on_hangup: true,
         observes_unprivileged: true,
     };
 
@@ -88,8 +97,11 @@ impl Identity {
         config_file_named: false,
         socket: "/run/chrony/chronyd.sock",
         pid_file: Some("/run/chrony/chronyd.pid"),
+        state_dir: "/var/lib/chrony",
         users: &["_chrony", "chrony"],
         needs_user: true,
+        minds_container: false,
+        reloads_on_hangup: false,
         observes_unprivileged: false,
     };
 
@@ -104,7 +116,10 @@ impl Identity {
         config_file_named: true,
         socket: "/run/timeballd/timeballd.sock",
         pid_file: None,
+        state_dir: "/var/lib/ntpsec",
         users: &["ntpsec", "ntp"],
+        minds_container: true,
+        reloads_on_hangup: true,
         needs_user: false,
         observes_unprivileged: false,
     };
@@ -120,7 +135,10 @@ impl Identity {
         config_file_named: true,
         socket: "/run/timeballd/timeballd.sock",
         pid_file: None,
+        state_dir: "/var/lib/openntpd",
         users: &["openntpd", "_ntp", "ntpd", "ntp"],
+        minds_container: true,
+        reloads_on_hangup: true,
         // It needs one for its chroot, and a container has none.
         needs_user: false,
         observes_unprivileged: false,

@@ -9,6 +9,7 @@
 mod args;
 mod carry_out;
 mod confinement;
+mod conflict;
 mod control;
 mod ctl;
 mod files;
@@ -22,6 +23,7 @@ mod log_files;
 mod metrics;
 mod openntpd;
 mod ready;
+mod reload;
 mod rtc;
 mod run;
 mod start;

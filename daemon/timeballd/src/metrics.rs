@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use os::{Ready, Token, Waiter, Watch};
 use units::Mono;
+use wire::condition::Condition;
 
 /// How the loop calls the listening socket, and the first of the connections.
 const LISTENER: Token = Token(u32::MAX - 4);
@@ -50,6 +51,32 @@ struct Connection {
     answer: Vec<u8>,
     /// When it is closed, whatever happens.
     until: Mono,
+}
+
+/// The numbers that the engine does not know.
+pub(crate) fn condition_text(condition: &Condition) -> String {
+    let mut text = String::new();
+    for (name, help, value) in [
+        (
+            "timeball_clock_steered",
+            "Whether this daemon steers the clock; otherwise it only measures it.",
+            condition.steers,
+        ),
+        (
+            "timeball_clock_conflict",
+            "Whether the clock is not steered because somebody else keeps it.",
+            condition.conflict.is_some(),
+        ),
+        (
+            "timeball_config_reload_success",
+            "Whether the newest configuration is in force.",
+            condition.configuration_error.is_none(),
+        ),
+    ] {
+        let value = u8::from(value);
+        text += &format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+    }
+    text
 }
 
 /// What becomes of a connection.

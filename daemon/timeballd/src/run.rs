@@ -8,22 +8,25 @@ use std::path::PathBuf;
 use conf::config::Config;
 use engine::Engine;
 use engine::control::report::Following;
-use engine::io::{Input, LookupError, LookupId, Now, Severity, SocketId, Stamp, StampSource};
+use engine::io::{ControlPeer, Input, LookupError, LookupId, Now, Severity, SocketId, Stamp, StampSource};
 use os::{
     Clock, DATAGRAM_LENGTH_MAX, Ready, Resolver, Rtc, SharedMemory, Stamping, Token, UdpSocket, Waiter,
     reason, signals,
 };
 use units::Mono;
+use wire::condition::{Condition, REQUEST};
 
+use crate::conflict::ConflictFinder;
 use crate::control::ControlSockets;
 use crate::interfaces::Interfaces;
 use crate::leap_files::LeapFiles;
 use crate::links::Links;
 use crate::log::Log;
 use crate::log_files::LogFiles;
-use crate::metrics::MetricsServer;
+use crate::metrics::{MetricsServer, condition_text};
 use crate::openntpd::voice::Voice;
 use crate::ready::Announcements;
+use crate::reload::{CONFIGURATION, Reload};
 use crate::statistics_files::StatisticsFiles;
 
 /// How the loop calls the resolver's pipe.
@@ -77,6 +80,12 @@ pub(crate) struct Hands {
     pub reload: bool,
     /// Where dump files are.
     pub dump_dir: Option<PathBuf>,
+    /// What looks for others who keep the clock, where that matters.
+    pub conflict: Option<ConflictFinder>,
+    /// What is told of the daemon beyond its engine.
+    pub condition: Condition,
+    /// What reads the configuration again.
+    pub reloading: Reload,
     /// Where the daemon's numbers are.
     pub metrics: Option<MetricsServer>,
     /// When the daemon ends by itself.
@@ -93,6 +102,10 @@ impl Daemon {
             }
             if signals::take_end() {
                 self.tell(Input::Terminate);
+                continue;
+            }
+            if signals::take_hangup() {
+                self.hang_up();
                 continue;
             }
             let until = self.next_due();
@@ -141,9 +154,18 @@ impl Daemon {
         if self.is_for_rtc(event) {
             return self.act();
         }
+        if event.token == CONFIGURATION {
+            let now = now(&self.hands.clock).mono;
+            self.hands.reloading.changed(now);
+            return None;
+        }
         let mut buffer = [0; DATAGRAM_LENGTH_MAX];
         if let Some((length, peer)) = self.hands.control.receive(event, &mut buffer) {
             let bytes = buffer.get(..length).unwrap_or_default();
+            if bytes == REQUEST && matches!(peer, ControlPeer::Unix(_)) {
+                self.hands.control.reply(peer, &self.hands.condition.encode());
+                return None;
+            }
             self.tell(Input::Control { peer, bytes });
             return self.act();
         }
@@ -167,10 +189,29 @@ impl Daemon {
     fn next_due(&self) -> Option<Mono> {
         let metrics = self.hands.metrics.as_ref().and_then(MetricsServer::deadline);
         let leap_files = self.hands.leap_files.deadline();
-        [self.engine.poll_timeout(), self.hands.end_at, metrics, leap_files]
-            .into_iter()
-            .flatten()
-            .min()
+        let conflict = self.hands.conflict.as_ref().and_then(ConflictFinder::deadline);
+        let reloading = self.hands.reloading.deadline();
+        [
+            self.engine.poll_timeout(),
+            self.hands.end_at,
+            metrics,
+            leap_files,
+            conflict,
+            reloading,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The daemon was hung up: it reads its configuration again, or ends.
+    fn hang_up(&mut self) {
+        if self.hands.reloading.is_on_hangup() {
+            let now = now(&self.hands.clock).mono;
+            self.reload(now);
+        } else {
+            self.tell(Input::Terminate);
+        }
     }
 
     /// Lets those who read the daemon's numbers go on, if the event is theirs.
@@ -180,7 +221,8 @@ impl Daemon {
         };
         let now = now(&self.hands.clock).mono;
         let engine = &self.engine;
-        let page = &mut || engine::control::metrics::text(engine, now);
+        let condition = &self.hands.condition;
+        let page = &mut || engine::control::metrics::text(engine, now) + &condition_text(condition);
         metrics.happened(event, now, &mut self.hands.waiter, page)
     }
 
@@ -290,6 +332,8 @@ impl Daemon {
         if let Some(metrics) = &mut self.hands.metrics {
             metrics.expire(now.mono, &mut self.hands.waiter);
         }
+        self.take_over_if_free(now.mono);
+        self.reload_if_due(now.mono);
         if let Some(table) = self.hands.leap_files.read_again(now, &mut self.hands.log) {
             self.engine.handle_input(now, Input::LeapTable(table.clone()));
         }

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use conf::config::{Config, DriftFile, Family, LogKind, PathSetting, RefClockDriver};
+use conf::config::{Config, Conflict, DriftFile, Family, LogKind, PathSetting, RefClockDriver};
 use conf::diagnostic::{Diagnostic, Severity as Weight};
 use conf::dialect::{Dialect, Reading};
 use conf::include::{ReadError, Reader};
@@ -19,10 +19,12 @@ use os::background::{Detached, detach, inherit};
 use os::pid_file::{PidFile, PidFileError};
 use os::privileges::{self, User};
 use os::{AddressFamily, Clock, Random, Resolver, Rtc, SharedMemory, Stamping, Waiter, reason, signals};
+use wire::condition::Condition;
 use wire::ntp::auth::Key;
 
 use crate::args::{Arguments, Once};
 use crate::confinement;
+use crate::conflict::{self, ConflictFinder};
 use crate::control::ControlSockets;
 use crate::files::{ConfigurationFiles, make_directory, read_drift};
 use crate::identity::{CommandLine, FEATURES, Identity};
@@ -35,6 +37,7 @@ use crate::log_files::LogFiles;
 use crate::metrics::MetricsServer;
 use crate::openntpd::{self, voice::Voice};
 use crate::ready::Announcements;
+use crate::reload::{Reload, fixed_lines};
 use crate::rtc;
 use crate::run::{Daemon, Hands, now};
 use crate::statistics_files::StatisticsFiles;
@@ -49,7 +52,7 @@ const SAID_SKEW_PPM: f64 = 1.0;
 /// Why the daemon cannot run, in the words that are logged.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Fatal(String);
+pub(crate) struct Fatal(String);
 
 /// Runs the daemon as it is asked, and returns the exit status of the program.
 pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
@@ -103,7 +106,7 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
         log.warn(left_out);
     }
     let reported = report(&problems, text.dialect, &mut log);
-    match reported.and_then(|()| prepare(identity, arguments, config, text.dialect, &mut log)) {
+    match reported.and_then(|()| prepare(identity, arguments, config, &text, &mut log)) {
         Ok(prepared) => prepared.run(log, announcements, identity.name),
         Err(fatal) => {
             log.write(Severity::Fatal, &fatal.0);
@@ -141,6 +144,9 @@ struct Prepared {
     rtc: Option<Rtc>,
     leap_files: LeapFiles,
     voice: Option<Voice>,
+    conflict: Option<ConflictFinder>,
+    condition: Condition,
+    reloading: Reload,
     arguments: Arguments,
     /// Removed when the daemon has ended.
     pid_file: Option<PidFile>,
@@ -151,10 +157,11 @@ fn prepare(
     identity: &Identity,
     arguments: &Arguments,
     mut config: Config,
-    dialect: Dialect,
+    text: &ConfigurationText,
     log: &mut Log,
 ) -> Result<Prepared, Fatal> {
     adapt(&mut config, arguments);
+    let fixed = fixed_lines(&config);
     // As long as files can be read.
     let about = about(identity);
     let user = find_user(identity, arguments, &config)?;
@@ -163,20 +170,22 @@ fn prepare(
         None => None,
     };
     let clock = Clock::new();
+    let (conflict, condition) = find_conflict(identity, arguments, &config, &clock, log);
     if arguments.observe {
         log.info("Disabled control of system clock");
-    } else {
+    } else if condition.steers {
         clock.can_steer().map_err(|error| {
-            if dialect == Dialect::OpenNtpd {
+            if text.dialect == Dialect::OpenNtpd {
                 openntpd::cannot_steer(identity, &error, log);
             }
             Fatal(error.to_string())
         })?;
     }
-    let (voice, remembered) = (dialect == Dialect::OpenNtpd)
-        .then(|| openntpd::begin(identity, arguments.observe, &mut config, log))
+    let (voice, remembered) = (text.dialect == Dialect::OpenNtpd)
+        .then(|| openntpd::begin(identity, !condition.steers, &mut config, log))
         .unzip();
-    let (rtc, rtc_start) = set_up_rtc(arguments, &config, &clock, log)?;
+    let sets_from_rtc = arguments.set_from_rtc && condition.steers;
+    let (rtc, rtc_start) = set_up_rtc(sets_from_rtc, &config, &clock, log)?;
     let socket = Identity::path(&config.control.socket, Some(identity.socket));
     make_directories(&config, socket, user, log);
     let mut control = ControlSockets::open(&config.control, log);
@@ -184,6 +193,7 @@ fn prepare(
     let ref_clocks = open_ref_clocks(&config)?;
     let keys = keys::load(&config, log).map_err(Fatal)?;
     set_scheduling(arguments, &config, log);
+    let reloading = Reload::begin(identity, arguments, fixed, &text.path, log);
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
     confinement::enter(user, identity, arguments, &config, log).map_err(Fatal)?;
     if let Some(path) = socket {
@@ -210,7 +220,7 @@ fn prepare(
     let waiter = Waiter::new().map_err(|error| fatal("Could not make a timer", &error))?;
     let leap_files = LeapFiles::read(&config.leap, now(&clock), log);
     let options = Options {
-        observe: arguments.observe,
+        observe: !condition.steers,
         drift,
         precision_s,
         era_start: ERA_START_S,
@@ -221,7 +231,7 @@ fn prepare(
         }),
         rtc: rtc_start,
         tells: voice.is_some(),
-        set_at_once: arguments.step_first && dialect == Dialect::OpenNtpd,
+        set_at_once: arguments.step_first && text.dialect == Dialect::OpenNtpd,
         about,
     };
     Ok(Prepared {
@@ -236,6 +246,9 @@ fn prepare(
         rtc,
         leap_files,
         voice,
+        conflict,
+        condition,
+        reloading,
         arguments: arguments.clone(),
         pid_file,
     })
@@ -257,6 +270,9 @@ impl Prepared {
             ref_clocks: self.ref_clocks,
             rtc: self.rtc,
             leap_files: self.leap_files,
+            conflict: self.conflict,
+            condition: self.condition,
+            reloading: self.reloading,
             resolver: Resolver::new(self.arguments.family),
             links: Links::default(),
             interfaces: Interfaces::new(self.config.server.interfaces.clone(), &mut log),
@@ -278,6 +294,7 @@ impl Prepared {
         if let Some(metrics) = &hands.metrics {
             metrics.watch(&mut hands.waiter);
         }
+        hands.reloading.watch(&mut hands.waiter);
         let engine = Engine::new(self.config, self.options, now, entropy);
         let mut daemon = Daemon { engine, hands };
         daemon.tell(engine::io::Input::Keys(self.keys));
@@ -313,10 +330,11 @@ fn about(identity: &Identity) -> About {
 const COMMAND_LINE: &str = "command line";
 
 /// The configuration before it is read: once, because it may come through a pipe.
-struct ConfigurationText {
-    dialect: Dialect,
+pub(crate) struct ConfigurationText {
+    /// The language.
+    pub dialect: Dialect,
     /// Where it comes from; empty for arguments of the program.
-    path: String,
+    pub path: String,
     content: Result<String, ReadError>,
     /// Lines that count beside those of the file.
     directives: String,
@@ -327,7 +345,7 @@ struct ConfigurationText {
 impl ConfigurationText {
     /// Finds the configuration that is meant, and its language: that which was said, or else that of the name, or else
     /// that of the text.
-    fn find(identity: &Identity, arguments: &Arguments) -> Self {
+    pub(crate) fn find(identity: &Identity, arguments: &Arguments) -> Self {
         let said = arguments.dialect.or(identity.dialect);
         let directives = arguments.directives.join("\n");
         if !arguments.directives.is_empty() && identity.command_line == CommandLine::Chrony {
@@ -368,7 +386,7 @@ impl ConfigurationText {
     }
 
     /// Reads it, from the arguments or from the file.
-    fn parse(&self, arguments: &Arguments) -> (Config, Vec<Diagnostic>) {
+    pub(crate) fn parse(&self, arguments: &Arguments) -> (Config, Vec<Diagnostic>) {
         match self.dialect {
             Dialect::Chrony if self.path.is_empty() => {
                 conf::chrony::parse_arguments(&arguments.directives, self)
@@ -476,7 +494,7 @@ fn with_settings(arguments: &Arguments, config: &Config) -> Arguments {
 
 /// Logs what is wrong with the configuration, and says whether the daemon cannot start with it. chronyd says nothing
 /// after the first error.
-fn report(problems: &[Diagnostic], dialect: Dialect, log: &mut Log) -> Result<(), Fatal> {
+pub(crate) fn report(problems: &[Diagnostic], dialect: Dialect, log: &mut Log) -> Result<(), Fatal> {
     if dialect == Dialect::Ntpd {
         return report_all(problems, log);
     }
@@ -549,7 +567,7 @@ fn open_log(identity: &Identity, arguments: &Arguments) -> Result<Log, Fatal> {
 }
 
 /// Makes the configuration what the arguments want it to be.
-fn adapt(config: &mut Config, arguments: &Arguments) {
+pub(crate) fn adapt(config: &mut Config, arguments: &Arguments) {
     if let Some(path) = &arguments.pid_file {
         config.process.pid_file = PathSetting::Path(path.clone());
     }
@@ -638,6 +656,10 @@ fn find_user(identity: &Identity, arguments: &Arguments, config: &Config) -> Res
         return Ok(None);
     }
     let asked = arguments.user.as_ref().or(config.process.user.as_ref());
+    // There the process has been given what it needs, and as a rule nothing with which it could become somebody else.
+    if asked.is_none() && conflict::is_in_container(identity) {
+        return Ok(None);
+    }
     let user = choose_user(identity, asked.map(String::as_str), find_user_and_group)?;
     Ok(user.filter(|user| user.uid != 0))
 }
@@ -695,15 +717,44 @@ fn open_ref_clocks(config: &Config) -> Result<Vec<SharedMemory>, Fatal> {
     open.collect()
 }
 
-/// Opens the real-time clock, sets the system clock at the start where that is asked for, and finds out what the engine
-/// has to know. The former is returned when it is tracked.
-fn set_up_rtc(
+/// Looks whether somebody else keeps the clock, where that matters here.
+fn find_conflict(
+    identity: &Identity,
     arguments: &Arguments,
     config: &Config,
     clock: &Clock,
     log: &mut Log,
+) -> (Option<ConflictFinder>, Condition) {
+    let policy = conflict::policy(identity, config);
+    let mut condition = Condition {
+        steers: !arguments.observe,
+        conflict_fails: policy == Conflict::Fail,
+        ..Condition::default()
+    };
+    if arguments.observe || arguments.once.is_some() || policy == Conflict::Ignore {
+        return (None, condition);
+    }
+    let drift = config.clock.drift_file.as_ref();
+    let state = drift.map_or(Some(Path::new(identity.state_dir)), |drift| {
+        Path::new(&drift.path).parent()
+    });
+    let finder = ConflictFinder::begin(state, clock, now(clock).mono);
+    if let Some(reason) = finder.reason() {
+        log.warn(&conflict::refusal(reason));
+        condition.steers = false;
+        condition.conflict = Some(reason.to_owned());
+    }
+    (Some(finder), condition)
+}
+
+/// Opens the real-time clock, sets the system clock at the start where that is asked for, and finds out what the engine
+/// has to know. The former is returned when it is tracked.
+fn set_up_rtc(
+    sets_clock: bool,
+    config: &Config,
+    clock: &Clock,
+    log: &mut Log,
 ) -> Result<(Option<Rtc>, Option<RtcStart>), Fatal> {
-    let sets_clock = arguments.set_from_rtc && !arguments.observe;
     let file = config.rtc.file.as_deref();
     if !sets_clock && file.is_none() {
         return Ok((None, None));

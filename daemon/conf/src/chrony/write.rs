@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 use super::options::SourceOptions;
 use super::words::words as words_of;
 use crate::config::{
-    AccessRule, AuthSelectMode, ClientLog, Clock, Config, Control, Family, LeapMode, Local, Logs,
+    AccessRule, AuthSelectMode, ClientLog, Clock, Config, Conflict, Control, Family, LeapMode, Local, Logs,
     OpenCommand, PathSetting, RateLimit, RefClock, RefClockDriver, SelectOptions, Selection, Server,
     SourceConfig, SourceKind, Subnet, Verdict,
 };
@@ -63,6 +63,12 @@ pub fn write(config: &Config) -> String {
     lines.changed("sched_priority", config.process.sched_priority, 0);
     lines.flag("lock_all", config.process.lock_memory);
     lines.given("timeball.metrics-address", config.metrics_address);
+    let conflict = config.conflict.map(|policy| match policy {
+        Conflict::Observe => "observe",
+        Conflict::Fail => "fail",
+        Conflict::Ignore => "ignore",
+    });
+    lines.given("timeball.conflict", conflict);
     lines.text
 }
 
@@ -488,7 +494,7 @@ mod tests {
             "bindaddress 192.0.2.1\nbindaddress ::1\nbindcmdaddress /\nbindcmdaddress 0.0.0.0\ncmdport 0\nopencommands\n",
             "noclientlog\nbroadcast 60 192.0.2.255 123\nlogdir /l\nlog tracking rtc\nlogbanner 0\npidfile /\nuser u\nmanual\n",
             "maxdrift 1e12\nmaxupdateskew 1e-12\nmaxjitter 0.30000000000000004\nlogchange 100000\n",
-            "keyfile /k\ndumpdir /u\nlock_all\nsched_priority 1\ntimeball.metrics-address 127.0.0.1:9123\nacquisitionport 0\n",
+            "keyfile /k\ndumpdir /u\nlock_all\nsched_priority 1\ntimeball.metrics-address 127.0.0.1:9123\ntimeball.conflict fail\nacquisitionport 0\n",
         ] {
             let (config, diagnostics) = parse("/main", &Files::new(&[("/main", text)]));
             assert_eq!(diagnostics, [], "{text}");

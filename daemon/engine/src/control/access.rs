@@ -14,6 +14,9 @@ use crate::timer::Timer;
 /// Questions about the names in rules have numbers from here down; those about sources count up from 0.
 const LAST_LOOKUP: u32 = u32::MAX;
 
+/// So many numbers are used before they are used again.
+const LOOKUPS: u32 = 1 << 24;
+
 /// Whom a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
@@ -79,11 +82,10 @@ impl Engine {
             let (ntp_port, flags) = (rule.ntp_port, rule.flags);
             (&rule.subnet, Waiting::Restriction { ntp_port, flags })
         });
-        let mut number = LAST_LOOKUP;
         for (subnet, rule) in of_clients.chain(of_commanders).chain(restrictions) {
             let Subnet::Name(name) = subnet else { continue };
-            let lookup = LookupId(number);
-            number = number.wrapping_sub(1);
+            let lookup = LookupId(LAST_LOOKUP - self.control.named % LOOKUPS);
+            self.control.named = self.control.named.wrapping_add(1);
             self.out.push(Output::Resolve {
                 lookup,
                 name: name.clone(),

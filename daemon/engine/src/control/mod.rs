@@ -36,6 +36,8 @@ pub struct Control {
     pub(crate) manual: Manual,
     /// Rules whose names have no address yet.
     named_rules: Vec<NamedRule>,
+    /// How many questions about such names there were.
+    named: u32,
 }
 
 impl Control {
@@ -52,7 +54,15 @@ impl Control {
             rate_limit: config.rate_limit,
             manual: Manual::new(config.manual),
             named_rules: Vec::new(),
+            named: 0,
         }
+    }
+
+    /// Takes the rules of a new configuration. Those about names come later.
+    pub(crate) fn take_rules(&mut self, new: Self) {
+        self.access = new.access;
+        self.rate_limit = new.rate_limit;
+        self.named_rules.clear();
     }
 }
 

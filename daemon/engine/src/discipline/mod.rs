@@ -200,6 +200,16 @@ impl Discipline {
         self.command_rate(out);
     }
 
+    /// Touches the clock from now on, or does not. The frequency was measured on a scale that by now is faster by `change`,
+    /// as a part.
+    pub(crate) fn set_observe(&mut self, observe: bool, change: f64) {
+        self.observe = observe;
+        if self.updates > 0 {
+            let limit = self.rules.max_drift_ppm / 1e6;
+            self.frequency = (self.frequency + change).clamp(-limit, limit);
+        }
+    }
+
     /// The rate that makes up for the oscillator, as a part; positive: the oscillator is slow.
     pub fn frequency(&self) -> f64 {
         self.frequency

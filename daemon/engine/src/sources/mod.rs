@@ -42,12 +42,25 @@ pub struct EntryId(u32);
 /// Where an entry comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The configuration.
+    /// The configuration, as it was at the start.
     Configuration,
+    /// The configuration, as it was read again.
+    Reconfiguration,
     /// A file of a source directory.
     Directory,
     /// A command.
     Command,
+}
+
+impl Origin {
+    /// Whether this is the same place, at whatever time.
+    fn is_like(self, other: Self) -> bool {
+        let at_start = |origin| match origin {
+            Self::Reconfiguration => Self::Configuration,
+            origin => origin,
+        };
+        at_start(self) == at_start(other)
+    }
 }
 
 /// A line of a configuration that names one source, or a pool of them.
@@ -287,7 +300,7 @@ impl Sources {
     fn announce(origin: Origin, text: String, out: &mut Outbox) {
         let severity = match origin {
             Origin::Configuration => Severity::Debug,
-            Origin::Directory | Origin::Command => Severity::Info,
+            Origin::Reconfiguration | Origin::Directory | Origin::Command => Severity::Info,
         };
         out.log(severity, text);
     }

@@ -1,10 +1,12 @@
-//! The files of the source directories: what changed in them since they were read last.
+//! The lines of the configuration and of the files of the source directories: what changed in them since they were read
+//! last.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use conf::config::{SourceConfig, SourceKey};
 
 use crate::io::Output;
+use crate::sources::add::AddError;
 use crate::sources::{EntryId, Origin, Sources, Tools};
 
 impl Sources {
@@ -17,13 +19,40 @@ impl Sources {
 
     /// The files have been read, and this is in them.
     ///
-    /// What was there before with all the same settings stays as it is; what is not there any more goes first,
-    /// then what is new comes. What cannot be added is said once, and tried again with the next files.
+    /// What cannot be added is said once, and tried again with the next files.
     pub fn directory_read(&mut self, configs: Vec<SourceConfig>, tools: &mut Tools<'_>) {
         self.is_directory_read = true;
+        let mut failed = BTreeSet::new();
+        for (key, name, error) in self.exchange(Origin::Directory, configs, tools) {
+            if !self.failed.contains(&key) && !failed.contains(&key) {
+                tools.out.warn(not_added(&name, error));
+            }
+            failed.insert(key);
+        }
+        self.failed = failed;
+    }
+
+    /// The configuration has been read again, and these are its sources.
+    pub(crate) fn configured_again(&mut self, configs: Vec<SourceConfig>, tools: &mut Tools<'_>) {
+        for (_, name, error) in self.exchange(Origin::Reconfiguration, configs, tools) {
+            tools.out.warn(not_added(&name, error));
+        }
+    }
+
+    /// Has the sources of one origin be these, and returns those that cannot be added.
+    ///
+    /// What was there before with all the same settings stays as it is; what is not there any more goes first, then what is
+    /// new comes.
+    fn exchange(
+        &mut self,
+        origin: Origin,
+        configs: Vec<SourceConfig>,
+        tools: &mut Tools<'_>,
+    ) -> Vec<(SourceKey, String, AddError)> {
         let mut present: BTreeMap<SourceKey, Vec<EntryId>> = BTreeMap::new();
-        for (id, entry) in &self.entries {
-            if entry.origin == Origin::Directory {
+        for (id, entry) in &mut self.entries {
+            if entry.origin.is_like(origin) {
+                entry.origin = origin;
                 present.entry(entry.key.clone()).or_default().push(*id);
             }
         }
@@ -38,19 +67,17 @@ impl Sources {
         for entry in present.into_values().flatten() {
             self.remove_entry(entry, tools);
         }
-        let mut failed = BTreeSet::new();
+        let mut failed = Vec::new();
         for (key, config) in new {
             let name = config.name.to_string();
-            let Err(error) = self.add(config, Origin::Directory, tools) else {
-                continue;
-            };
-            if !self.failed.contains(&key) && !failed.contains(&key) {
-                tools
-                    .out
-                    .warn(format!("Could not add source {name} : {}", error.reason()));
+            if let Err(error) = self.add(config, origin, tools) {
+                failed.push((key, name, error));
             }
-            failed.insert(key);
         }
-        self.failed = failed;
+        failed
     }
+}
+
+fn not_added(name: &str, error: AddError) -> String {
+    format!("Could not add source {name} : {}", error.reason())
 }

@@ -12,8 +12,12 @@ use std::time::{Duration, Instant};
 use os::{AddressFamily, LookupError, Random, let_everybody_write, look_up};
 use units::rounding::low_u32;
 use wire::candm::{AskError, Channel, PATIENCE, Reply, Request, Silence, ask, patience_within};
+use wire::condition::{ANSWER_LENGTH_MAX, Condition, REQUEST};
 
 use super::CtlError;
+
+/// How long the answer of a daemon is waited for that may not know the question, as chronyd does not.
+const CONDITION_PATIENCE: Duration = Duration::from_millis(300);
 
 /// A conversation.
 pub(crate) struct Client {
@@ -111,6 +115,19 @@ impl Client {
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Reply, AskError> {
         let patience = patience_within(&PATIENCE, self.patience);
         ask(self, request, patience)
+    }
+
+    /// What a daemon tells of itself that chrony's protocol has no words for: timeballd, over its socket.
+    pub(crate) fn condition(&mut self) -> Option<Condition> {
+        let Transport::Unix { socket, .. } = &self.transport else {
+            return None;
+        };
+        socket.set_write_timeout(Some(CONDITION_PATIENCE)).ok()?;
+        socket.set_read_timeout(Some(CONDITION_PATIENCE)).ok()?;
+        socket.send(REQUEST).ok()?;
+        let mut buffer = [0; ANSWER_LENGTH_MAX];
+        let length = socket.recv(&mut buffer).ok()?;
+        Condition::decode(buffer.get(..length)?)
     }
 
     /// Waits no longer than this for an answer from now on.

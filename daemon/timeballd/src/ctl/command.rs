@@ -17,11 +17,19 @@ pub(crate) enum Action {
     WaitSync(SyncCondition),
     /// The clock is waited for until its error is bounded.
     Wait(ErrorCondition),
+    /// Whether the daemon answers.
+    Alive,
+    /// Whether the clock is good enough.
+    Ready {
+        /// The largest bound of its error, seconds; none: that it follows a source.
+        max_error_s: Option<f64>,
+    },
 }
 
 /// What is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Query {
+    Status,
     Tracking,
     Sources,
     SourceStats,
@@ -72,6 +80,9 @@ impl Action {
     pub(crate) fn parse(words: &[String]) -> Result<Self, String> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let request = match words.as_slice() {
+            ["alive"] => return Ok(Self::Alive),
+            ["ready", rest @ ..] => return ready(rest),
+            ["status"] => return Ok(Self::Report(Query::Status)),
             ["tracking"] => return Ok(Self::Report(Query::Tracking)),
             ["sources"] => return Ok(Self::Report(Query::Sources)),
             ["sourcestats"] => return Ok(Self::Report(Query::SourceStats)),
@@ -175,6 +186,17 @@ fn wait_sync(words: &[&str]) -> Result<SyncCondition, String> {
     })
 }
 
+/// Reads the arguments of `ready`.
+fn ready(words: &[&str]) -> Result<Action, String> {
+    let max_error_s = match words {
+        [] => None,
+        ["--max-error", value] => Some(parse_seconds(value).map_err(|error| error.to_string())?),
+        ["--max-error"] => return Err("--max-error needs a value".to_owned()),
+        _ => return Err(format!("ready has no option {}", words.join(" "))),
+    };
+    Ok(Action::Ready { max_error_s })
+}
+
 /// Reads the arguments of `wait`.
 fn wait(words: &[&str]) -> Result<ErrorCondition, String> {
     let mut condition = ErrorCondition {
@@ -247,6 +269,15 @@ mod tests {
     }
 
     #[test]
+    fn readiness_may_have_a_limit() {
+        assert_eq!(parse("ready"), Ok(Action::Ready { max_error_s: None }));
+        let limited = Action::Ready {
+            max_error_s: Some(0.01),
+        };
+        assert_eq!(parse("ready --max-error 10ms"), Ok(limited));
+    }
+
+    #[test]
     fn waitsync_has_chronycs_defaults() {
         let Ok(Action::WaitSync(condition)) = parse("waitsync 0 0.1 0.0 0.01") else {
             panic!("no waitsync")
@@ -267,6 +298,9 @@ mod tests {
             "delete x",
             "burst 4",
             "wait --max-error",
+            "ready --max-error",
+            "ready now",
+            "alive now",
             "wait --x 1",
             "wait --timeout 1e300",
             "wait --timeout 1e19s",

@@ -1,11 +1,13 @@
 //! `timeballd ctl`: asks a running daemon, this one or chronyd, and prints what it says as `chronyc` does.
 //!
 //! [`command`] makes words into an [`Action`]; [`client`] carries requests and replies of the command protocol;
-//! [`report`] and [`source_reports`] make replies into text and JSON; [`wait`] waits for the clock.
+//! [`report`] and [`source_reports`] make replies into text and JSON; [`wait`] waits for the clock, and [`health`] is
+//! for supervisors.
 
 mod client;
 mod command;
 mod format;
+mod health;
 mod report;
 mod source_reports;
 mod wait;
@@ -169,6 +171,7 @@ fn run(options: &Options, action: &Action) -> Result<Report, CtlError> {
     let names = options.names;
     match action {
         Action::Report(query) => asked(options, |client| match query {
+            Query::Status => health::status(client, names),
             Query::Tracking => report::tracking(client, names),
             Query::Activity => report::activity(client),
             Query::ServerStats => report::server_stats(client),
@@ -185,6 +188,8 @@ fn run(options: &Options, action: &Action) -> Result<Report, CtlError> {
         Action::Do(request) => asked(options, |client| report::done(client, request)),
         Action::WaitSync(condition) => wait::wait_sync(options, condition),
         Action::Wait(condition) => wait::wait(options, condition),
+        Action::Alive => health::alive(options),
+        Action::Ready { max_error_s } => health::ready(options, *max_error_s),
     }
 }
 
@@ -214,9 +219,13 @@ Options:
   --json           Print JSON
 
 Reports:
-  tracking  sources  sourcestats  selectdata  activity  authdata
+  status  tracking  sources  sourcestats  selectdata  activity  authdata
   ntpdata [ADDRESS]  serverstats  clients  sourcename ADDRESS
   smoothing  manual list
+
+For supervisors (exit status 0 yes, 1 no):
+  alive                     It answers within a second
+  ready [--max-error 10ms]  The clock follows a source
 
 Waiting:
   wait [--max-error 10ms] [--timeout 60s]

@@ -7,8 +7,8 @@ use super::{Refused, Statement};
 use crate::chrony::directives::NUMBER_MAX;
 use crate::chrony::numbers::{integer_prefix, number_prefix};
 use crate::config::{
-    AuthSelectMode, Broadcast, ClientLog, Config, DriftFile, DriftFormat, FallbackDrift, InitialStep,
-    LeapMode, LogKind, MakeStep, MaxChange, OpenCommand, TimeSmoothing,
+    AuthSelectMode, Broadcast, ClientLog, Config, Conflict, DriftFile, DriftFormat, FallbackDrift,
+    InitialStep, LeapMode, LogKind, MakeStep, MaxChange, OpenCommand, TimeSmoothing,
 };
 
 /// The names that `initstepslew` takes; more are left out.
@@ -101,6 +101,14 @@ pub(super) fn read(statement: &mut Statement<'_, '_>, config: &mut Config) -> Re
         "opencommands" => open_commands(statement, config)?,
         "smoothtime" => smoothing(statement, config)?,
         "tempcomp" => temperature_compensation(statement)?,
+        "timeball.conflict" => {
+            let policies = [
+                ("observe", Conflict::Observe),
+                ("fail", Conflict::Fail),
+                ("ignore", Conflict::Ignore),
+            ];
+            config.conflict = Some(one_of(statement, &policies)?);
+        }
         "timeball.metrics-address" => match statement.word(1).parse() {
             Ok(address) => config.metrics_address = Some(address),
             Err(_) => {

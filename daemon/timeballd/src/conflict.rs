@@ -1,0 +1,513 @@
+//! Who else keeps this host's clock.
+//!
+//! A clock has one keeper. In a container that is easily forgotten: the clock is the host's, and the host may have a daemon of
+//! its own, unseen from inside. What can be seen is looked at before the first write and before every later one: what the
+//! kernel was told, who holds the NTP port, which daemons have left their files, and a lock for daemons of our own kind. As
+//! long as there is a sign of another keeper the clock is only measured.
+
+use std::env;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use conf::config::{Config, Conflict};
+use os::{Clock, Trace};
+use units::Mono;
+
+use crate::identity::Identity;
+
+/// The NTP port, as the kernel's list of sockets has it.
+const NTP_PORT: &str = ":007B";
+
+/// Files that are there while another daemon runs, below a directory of runtime files, and the daemon.
+const FILES: [(&str, &str); 6] = [
+    ("chrony/chronyd.pid", "chronyd"),
+    ("chronyd.pid", "chronyd"),
+    ("ntpd.pid", "ntpd"),
+    ("openntpd.pid", "openntpd"),
+    ("timeballd/timeballd.pid", "timeballd"),
+    ("systemd/timesync/synchronized", "systemd-timesyncd"),
+];
+
+/// Where such directories are: this system's, and the host's, for whoever mounts it.
+const RUNTIME_DIRECTORIES: [&str; 2] = ["/run", "/host/run"];
+
+/// The name of the lock, in the directory of the drift file.
+const LOCK_FILE: &str = "clock.lock";
+
+/// A kernel that was told less than this long ago that its clock is right has a keeper: daemons poll every 1024 s (chronyd,
+/// ntpd) or 2048 s (systemd-timesyncd) at the latest.
+const SILENCE_S: f64 = 3000.0;
+
+/// By how much the kernel lets the bound of the error grow (`MAXFREQ`), so that it tells how long ago it was set.
+const GROWTH: f64 = 500e-6;
+
+/// How often it is looked for signs beside the kernel's, seconds.
+const INTERVAL_S: f64 = 60.0;
+
+/// How long there has to be no sign of anybody else before the clock is taken over, seconds; doubled each time that this
+/// turned out to be too short, up to the second.
+const QUIET_S: f64 = 180.0;
+const QUIET_MAX_S: f64 = 2.0 * 3600.0;
+
+/// Whether the program runs in a container and minds that under this name. Image and engine say it in the environment.
+pub(crate) fn is_in_container(identity: &Identity) -> bool {
+    let mut marks = ["container", "KUBERNETES_SERVICE_HOST"].into_iter();
+    identity.minds_container && marks.any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// What is done about others under this name, here.
+pub(crate) fn policy(identity: &Identity, config: &Config) -> Conflict {
+    let usual = if is_in_container(identity) {
+        Conflict::Observe
+    } else {
+        Conflict::Ignore
+    };
+    config.conflict.unwrap_or(usual)
+}
+
+/// How it is said that the clock is not steered.
+pub(crate) fn refusal(reason: &str) -> String {
+    format!(
+        "The clock is measured and not steered, because it has another keeper : {reason}. Stop that one on the host, or set \
+         `timeball.conflict ignore`"
+    )
+}
+
+/// Looks for others who keep the clock.
+#[derive(Debug)]
+pub(crate) struct ConflictFinder {
+    places: Places,
+    lock: Option<File>,
+    /// What we have written into the kernel.
+    ours: Option<Trace>,
+    /// What others have, when it was looked at last.
+    theirs: Option<Trace>,
+    /// Why the clock is not steered, as long as it is not.
+    reason: Option<String>,
+    /// Since when there is no sign.
+    quiet_since: Option<Mono>,
+    quiet_s: f64,
+    /// When all signs are looked for again.
+    next: Mono,
+}
+
+/// Where signs are looked for.
+#[derive(Debug)]
+struct Places {
+    proc: PathBuf,
+    runtime: Vec<PathBuf>,
+    lock: Option<PathBuf>,
+}
+
+impl ConflictFinder {
+    /// Looks for the first time. `state` is the directory of the daemon's own files.
+    pub(crate) fn begin(state: Option<&Path>, clock: &Clock, now: Mono) -> Self {
+        let places = Places {
+            proc: "/proc".into(),
+            runtime: RUNTIME_DIRECTORIES.map(PathBuf::from).to_vec(),
+            lock: state.map(|directory| directory.join(LOCK_FILE)),
+        };
+        let mut finder = Self::new(places, now);
+        let trace = clock.trace().ok();
+        finder.reason = finder.sign(trace.as_ref());
+        finder
+    }
+
+    fn new(places: Places, now: Mono) -> Self {
+        Self {
+            places,
+            lock: None,
+            ours: None,
+            theirs: None,
+            reason: None,
+            quiet_since: None,
+            quiet_s: QUIET_S,
+            next: now.plus_seconds(INTERVAL_S),
+        }
+    }
+
+    /// Why the clock is not steered; `None` when it is.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// Looks for signs before something is written.
+    ///
+    /// # Errors
+    /// Why nothing is to be written.
+    pub(crate) fn before_write(&mut self, trace: Option<&Trace>, now: Mono) -> Result<(), &str> {
+        if self.reason.is_none() {
+            self.reason = if now >= self.next {
+                self.next = now.plus_seconds(INTERVAL_S);
+                self.sign(trace)
+            } else {
+                trace.and_then(|trace| self.sign_in_kernel(trace))
+            };
+            if self.reason.is_some() {
+                self.ours = None;
+                self.quiet_since = None;
+                self.next = now.plus_seconds(INTERVAL_S);
+            }
+        }
+        self.reason.as_deref().map_or(Ok(()), Err)
+    }
+
+    /// Notes what was written.
+    pub(crate) fn written(&mut self, trace: Option<Trace>) {
+        let Some(trace) = trace else { return };
+        let is_new = !self.ours.is_some_and(|ours| ours.is_same_hand(&trace));
+        self.ours = Some(trace);
+        if is_new && let Some(lock) = &mut self.lock {
+            // A note for a daemon after this one, which can do without.
+            let note = format!("{} {}\n", trace.frequency, trace.tick);
+            let _ = lock
+                .set_len(0)
+                .and_then(|()| lock.seek(SeekFrom::Start(0)))
+                .and_then(|_| lock.write_all(note.as_bytes()));
+        }
+    }
+
+    /// When it is looked again whether the clock may be taken over.
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        self.reason.as_ref().map(|_| self.next)
+    }
+
+    /// Looks again; returns whether the clock may be taken over from now on.
+    pub(crate) fn look_again(&mut self, trace: Option<&Trace>, now: Mono) -> bool {
+        if self.reason.is_none() || now < self.next {
+            return false;
+        }
+        self.next = now.plus_seconds(INTERVAL_S);
+        if let Some(reason) = self.sign(trace) {
+            self.reason = Some(reason);
+            self.quiet_since = None;
+            return false;
+        }
+        let since = *self.quiet_since.get_or_insert(now);
+        if now.seconds_since(since) < self.quiet_s {
+            return false;
+        }
+        self.reason = None;
+        self.quiet_s = (self.quiet_s * 2.0).min(QUIET_MAX_S);
+        // Whatever is there now is what we begin with.
+        self.ours = trace.copied();
+        true
+    }
+
+    /// A sign of somebody else.
+    fn sign(&mut self, trace: Option<&Trace>) -> Option<String> {
+        self.sign_of_lock()
+            .or_else(|| self.sign_of_files())
+            .or_else(|| self.sign_of_port())
+            .or_else(|| self.sign_in_kernel(trace?))
+    }
+
+    /// Another daemon of our kind.
+    fn sign_of_lock(&mut self) -> Option<String> {
+        if self.lock.is_some() {
+            return None;
+        }
+        let path = self.places.lock.as_ref()?;
+        // Where nothing can be written there is no lock, and nobody can hold it.
+        let mut options = OpenOptions::new();
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .ok()?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Some(format!("another timeballd holds {}", path.display())),
+            Err(TryLockError::Error(_)) => None,
+            Ok(()) => {
+                self.lock = Some(file);
+                None
+            }
+        }
+    }
+
+    /// A daemon that has left its files where they can be seen.
+    fn sign_of_files(&self) -> Option<String> {
+        let own = std::process::id().to_string();
+        for directory in &self.places.runtime {
+            for (name, daemon) in FILES {
+                let path = directory.join(name);
+                let is_own = || fs::read_to_string(&path).is_ok_and(|text| text.trim() == own);
+                if path.exists() && !is_own() {
+                    return Some(format!("{daemon} runs on this host: there is {}", path.display()));
+                }
+            }
+        }
+        None
+    }
+
+    /// Somebody else who has the NTP port.
+    fn sign_of_port(&self) -> Option<String> {
+        let mut own = None;
+        for list in ["net/udp", "net/udp6"] {
+            let text = fs::read_to_string(self.places.proc.join(list)).unwrap_or_default();
+            for inode in holders(&text) {
+                let own = own.get_or_insert_with(|| self.own_sockets());
+                if !own.contains(&format!("socket:[{inode}]")) {
+                    return Some("another NTP daemon has UDP port 123 of this host".to_owned());
+                }
+            }
+        }
+        None
+    }
+
+    /// The sockets of this process, as the kernel names them.
+    fn own_sockets(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.places.proc.join("self/fd"));
+        let links = entries.into_iter().flatten().flatten();
+        links
+            .filter_map(|entry| {
+                fs::read_link(entry.path())
+                    .ok()?
+                    .into_os_string()
+                    .into_string()
+                    .ok()
+            })
+            .collect()
+    }
+
+    /// What somebody else has told the kernel.
+    fn sign_in_kernel(&mut self, trace: &Trace) -> Option<String> {
+        if let Some(ours) = &self.ours {
+            return (!ours.is_same_hand(trace)).then(|| {
+                format!(
+                    "somebody else steers it: the rate was set to {:.3} ppm and is {:.3} ppm now",
+                    ours.rate_ppm, trace.rate_ppm
+                )
+            });
+        }
+        let before = self.theirs.replace(*trace);
+        if before.is_some_and(|before| !before.is_same_hand(trace)) {
+            return Some(format!(
+                "somebody else steers it: the rate was set to {:.3} ppm",
+                trace.rate_ppm
+            ));
+        }
+        let silent_s = trace.max_error_s / GROWTH;
+        let is_kept = trace.is_synchronised && silent_s < SILENCE_S && !self.is_left_by_us(trace);
+        is_kept.then(|| {
+            format!(
+                "somebody else has told the kernel within the last {:.0} minutes that it is right",
+                (silent_s / 60.0).ceil()
+            )
+        })
+    }
+
+    /// Whether a daemon before this one, of our kind, has left this in the kernel.
+    fn is_left_by_us(&mut self, trace: &Trace) -> bool {
+        let Some(lock) = &mut self.lock else { return false };
+        let mut note = String::new();
+        let read = lock
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| lock.take(64).read_to_string(&mut note));
+        read.is_ok() && note.trim() == format!("{} {}", trace.frequency, trace.tick)
+    }
+}
+
+/// The inodes of the sockets in a list of the kernel that have the NTP port.
+fn holders(list: &str) -> impl Iterator<Item = &str> {
+    list.lines().filter_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let has_port = fields.nth(1)?.ends_with(NTP_PORT);
+        let inode = fields.nth(7)?;
+        has_port.then_some(inode)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const FREE: Trace = Trace {
+        frequency: 0,
+        tick: 10_000,
+        loops: 0,
+        is_synchronised: false,
+        max_error_s: 16.0,
+        rate_ppm: 0.0,
+    };
+
+    const OURS: Trace = Trace {
+        frequency: 65_536,
+        rate_ppm: 1.0,
+        ..FREE
+    };
+
+    const THEIRS: Trace = Trace {
+        frequency: -131_072,
+        rate_ppm: -2.0,
+        ..FREE
+    };
+
+    struct Host(TempDir);
+
+    impl Host {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for directory in ["proc/net", "proc/self/fd", "run", "state"] {
+                fs::create_dir_all(folder.path().join(directory)).unwrap();
+            }
+            Self(folder)
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            let path = self.0.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+
+        fn finder(&self) -> ConflictFinder {
+            let path = |name: &str| self.0.path().join(name);
+            let places = Places {
+                proc: path("proc"),
+                runtime: vec![path("run")],
+                lock: Some(path("state").join(LOCK_FILE)),
+            };
+            ConflictFinder::new(places, Mono::ZERO)
+        }
+
+        fn sign(&self, trace: &Trace) -> Option<String> {
+            self.finder().sign(Some(trace))
+        }
+    }
+
+    fn at(seconds: f64) -> Mono {
+        Mono::ZERO.plus_seconds(seconds)
+    }
+
+    #[test]
+    fn a_host_without_another_keeper_has_no_sign() {
+        let host = Host::new();
+        assert_eq!(host.sign(&FREE), None);
+        // Since its boot, or since a daemon ended long ago.
+        let once = Trace {
+            is_synchronised: true,
+            max_error_s: 1.6,
+            ..FREE
+        };
+        assert_eq!(host.sign(&once), None);
+    }
+
+    #[test]
+    fn a_kernel_that_was_told_lately_has_a_keeper() {
+        let host = Host::new();
+        let kept = Trace {
+            is_synchronised: true,
+            max_error_s: 0.5,
+            ..OURS
+        };
+        let said = host.sign(&kept).unwrap();
+        assert!(
+            said.ends_with("within the last 17 minutes that it is right"),
+            "{said}"
+        );
+        // Unless that was a daemon of ours that was killed.
+        let mut killed = host.finder();
+        assert_eq!(killed.sign(Some(&FREE)), None);
+        killed.written(Some(OURS));
+        drop(killed);
+        assert_eq!(host.sign(&kept), None);
+        let other = Trace { frequency: 1, ..kept };
+        assert!(host.sign(&other).is_some());
+    }
+
+    #[test]
+    fn daemons_are_known_by_their_files() {
+        for (name, daemon) in FILES {
+            let host = Host::new();
+            host.write(&format!("run/{name}"), "1\n");
+            let said = host.sign(&FREE).unwrap();
+            assert!(
+                said.starts_with(&format!("{daemon} runs on this host: ")),
+                "{said}"
+            );
+            host.write(&format!("run/{name}"), &format!("{}\n", std::process::id()));
+            assert_eq!(host.sign(&FREE), None, "this is us");
+        }
+    }
+
+    #[test]
+    fn the_port_of_others_is_told_from_ours() {
+        let host = Host::new();
+        let list = |port: &str| {
+            format!(
+                "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n \
+                 77: 00000000:{port} 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4711 2 0 0\n"
+            )
+        };
+        host.write("proc/net/udp", &list("0143"));
+        assert_eq!(host.sign(&FREE), None);
+        host.write("proc/net/udp", &list("007B"));
+        assert!(host.sign(&FREE).unwrap().contains("UDP port 123"));
+        std::os::unix::fs::symlink("socket:[4711]", host.0.path().join("proc/self/fd/5")).unwrap();
+        assert_eq!(host.sign(&FREE), None);
+    }
+
+    #[test]
+    fn of_two_daemons_one_steers() {
+        let host = Host::new();
+        let mut first = host.finder();
+        assert_eq!(first.sign(Some(&FREE)), None);
+        let mut second = host.finder();
+        assert!(
+            second
+                .sign(Some(&FREE))
+                .unwrap()
+                .starts_with("another timeballd holds ")
+        );
+        drop(first);
+        assert_eq!(second.sign(Some(&FREE)), None);
+    }
+
+    #[test]
+    fn somebody_who_writes_too_is_noticed_at_the_next_write() {
+        let host = Host::new();
+        let mut finder = host.finder();
+        assert_eq!(finder.before_write(Some(&FREE), at(1.0)), Ok(()));
+        finder.written(Some(OURS));
+        assert_eq!(finder.before_write(Some(&OURS), at(2.0)), Ok(()));
+        assert_eq!(
+            finder.before_write(Some(&THEIRS), at(3.0)),
+            Err("somebody else steers it: the rate was set to 1.000 ppm and is -2.000 ppm now")
+        );
+        // What was queued is not written either, and nothing else as long as there are signs.
+        assert!(finder.before_write(Some(&OURS), at(3.0)).is_err());
+        assert_eq!(finder.deadline(), Some(at(63.0)));
+        assert!(!finder.look_again(Some(&THEIRS), at(62.0)));
+    }
+
+    #[test]
+    fn the_clock_is_taken_over_after_a_quiet_time_that_grows() {
+        let host = Host::new();
+        let mut finder = host.finder();
+        let mut now_s = 1.0;
+        for quiet_s in [180.0, 360.0, 720.0] {
+            finder.written(Some(OURS));
+            assert!(finder.before_write(Some(&THEIRS), at(now_s)).is_err());
+            let begun_s = now_s + 60.0;
+            while !finder.look_again(Some(&THEIRS), at(now_s)) {
+                now_s += 60.0;
+                assert!(now_s < 1e6);
+            }
+            assert_eq!(now_s - begun_s, quiet_s);
+            assert_eq!((finder.reason(), finder.deadline()), (None, None));
+        }
+        // Whoever moves it meanwhile begins that anew.
+        finder.written(Some(OURS));
+        assert!(finder.before_write(Some(&THEIRS), at(now_s)).is_err());
+        for _ in 0..1000 {
+            now_s += 60.0;
+            let frequency = finder.theirs.map_or(0, |theirs| theirs.frequency) + 1;
+            assert!(!finder.look_again(Some(&Trace { frequency, ..THEIRS }), at(now_s)));
+        }
+    }
+}

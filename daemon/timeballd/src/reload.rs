@@ -1,0 +1,239 @@
+//! Reading the configuration again while the daemon runs.
+//!
+//! On a hang-up, and by itself where the file is one of a ConfigMap: there the name is a link through another link, `..data`,
+//! which is made to point to a new directory. A file that is wrong changes nothing.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use conf::config::Config;
+use engine::io::{Input, Severity};
+use os::{DirectoryWatch, Token, Waiter, Watch, reason};
+use units::Mono;
+
+use crate::args::Arguments;
+use crate::identity::Identity;
+use crate::log::Log;
+use crate::run::Daemon;
+use crate::start::{ConfigurationText, adapt, report};
+
+/// How the loop calls the watched directory.
+pub(crate) const CONFIGURATION: Token = Token(u32::MAX - 6);
+
+/// The link in a volume that leads to the newest content.
+const DATA_LINK: &str = "..data";
+
+/// How long it is waited after a change for what else changes, seconds.
+const SETTLE_S: f64 = 0.2;
+
+/// The file is not read again sooner than so long after the last time, seconds, however often it changes.
+const PAUSE_S: f64 = 1.0;
+
+/// What is needed to read the configuration again.
+#[derive(Debug)]
+pub(crate) struct Reload {
+    identity: Identity,
+    arguments: Arguments,
+    /// What counts until the next start.
+    fixed: BTreeSet<String>,
+    watch: Option<DirectoryWatch>,
+    /// When it is to be read again.
+    due: Option<Mono>,
+    /// When it was last.
+    last: Option<Mono>,
+}
+
+impl Reload {
+    /// Begins to watch the file, if it is one of those that are replaced as a whole.
+    pub(crate) fn begin(
+        identity: &Identity,
+        arguments: &Arguments,
+        fixed: BTreeSet<String>,
+        path: &str,
+        log: &mut Log,
+    ) -> Self {
+        let watch = watched_directory(Path::new(path)).and_then(|directory| {
+            DirectoryWatch::new(&directory)
+                .inspect_err(|error| {
+                    let directory = directory.display();
+                    log.warn(&format!("Could not watch {directory} : {}", reason(error)));
+                })
+                .ok()
+        });
+        Self {
+            identity: *identity,
+            arguments: arguments.clone(),
+            fixed,
+            watch,
+            due: None,
+            last: None,
+        }
+    }
+
+    /// Watches from now on.
+    pub(crate) fn watch(&self, waiter: &mut Waiter) {
+        if let Some(watch) = &self.watch {
+            waiter.watch(CONFIGURATION, watch, Watch::Readable);
+        }
+    }
+
+    /// When the configuration is to be read again.
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        self.due
+    }
+
+    /// Whether a hang-up has the configuration be read again; otherwise it ends the daemon.
+    pub(crate) fn is_on_hangup(&self) -> bool {
+        self.identity.reloads_on_hangup
+    }
+
+    /// The directory has changed: it is read soon.
+    pub(crate) fn changed(&mut self, now: Mono) {
+        if self.watch.as_ref().is_some_and(DirectoryWatch::take) && self.due.is_none() {
+            let soon = now.plus_seconds(SETTLE_S);
+            let soonest = self.last.map(|last| last.plus_seconds(PAUSE_S));
+            self.due = Some(soonest.map_or(soon, |soonest| soonest.max(soon)));
+        }
+    }
+}
+
+impl Daemon {
+    /// Reads the configuration again if it is time to.
+    pub(crate) fn reload_if_due(&mut self, now: Mono) {
+        if self.hands.reloading.due.is_some_and(|due| due <= now) {
+            self.reload(now);
+        }
+    }
+
+    /// Reads the configuration again and takes from it what can change. One that is wrong changes nothing.
+    pub(crate) fn reload(&mut self, now: Mono) {
+        self.hands.reloading.due = None;
+        self.hands.reloading.last = Some(now);
+        let Reload {
+            identity, arguments, ..
+        } = &self.hands.reloading;
+        let text = ConfigurationText::find(identity, arguments);
+        let (mut config, problems) = text.parse(arguments);
+        adapt(&mut config, arguments);
+        let log = &mut self.hands.log;
+        let taken = report(&problems, text.dialect, log)
+            .map_err(|fatal| fatal.to_string())
+            .and_then(|()| has_sources(&self.hands.config, &config));
+        let condition = &mut self.hands.condition;
+        if let Err(wrong) = taken {
+            if condition.configuration_error.as_ref() != Some(&wrong) {
+                log.write(
+                    Severity::Error,
+                    &format!("The new configuration is wrong, the old one stays in force : {wrong}"),
+                );
+            }
+            condition.configuration_error = Some(wrong);
+            return;
+        }
+        condition.configuration_error = None;
+        condition.reloads = condition.reloads.saturating_add(1);
+        log.info(&format!("Configuration {} read again", text.path));
+        if let Some(fixed) = changes(&self.hands.reloading.fixed, &fixed_lines(&config)) {
+            log.warn(&format!("In force only after a restart : {fixed}"));
+        }
+        take(&mut self.hands.config, &config);
+        self.tell(Input::Configuration(Box::new(config)));
+    }
+}
+
+/// A file without any source, in the place of one that has some, is one that is being written.
+fn has_sources(old: &Config, new: &Config) -> Result<(), String> {
+    let has_any = |config: &Config| {
+        !(config.sources.is_empty() && config.ref_clocks.is_empty() && config.source_dirs.is_empty())
+    };
+    if has_any(old) && !has_any(new) {
+        return Err("it names no source (a restart takes it as it is)".to_owned());
+    }
+    Ok(())
+}
+
+/// Replaces what can change while the daemon runs.
+fn take(running: &mut Config, new: &Config) {
+    running.sources.clone_from(&new.sources);
+    running.server.access.clone_from(&new.server.access);
+    running.server.restrictions.clone_from(&new.server.restrictions);
+    running.server.rate_limit = new.server.rate_limit;
+    running.control.access.clone_from(&new.control.access);
+    running.control.rate_limit = new.control.rate_limit;
+}
+
+/// The lines of a configuration that count at the start only, in chrony's language.
+pub(crate) fn fixed_lines(config: &Config) -> BTreeSet<String> {
+    let mut fixed = config.clone();
+    take(&mut fixed, &Config::default());
+    let text = conf::chrony::write(&fixed);
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The directives that differ.
+fn changes(old: &BTreeSet<String>, new: &BTreeSet<String>) -> Option<String> {
+    let lines = old.symmetric_difference(new);
+    let changed: BTreeSet<&str> = lines.filter_map(|line| line.split(' ').next()).collect();
+    (!changed.is_empty()).then(|| changed.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// The directory in which a link says what the file is, if it is so.
+fn watched_directory(path: &Path) -> Option<PathBuf> {
+    let directory = path.parent()?;
+    (path.is_symlink() && directory.join(DATA_LINK).is_symlink()).then(|| directory.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn parse(text: &str) -> Config {
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let (config, problems) = conf::chrony::parse_arguments(&lines, &crate::files::ConfigurationFiles);
+        assert!(problems.is_empty(), "{problems:?}");
+        config
+    }
+
+    #[test]
+    fn what_cannot_change_is_named() {
+        let old = parse("server a\nallow 10.0.0.0/8\nmakestep 1 3\nport 123\n");
+        let changes = |text: &str| changes(&fixed_lines(&old), &fixed_lines(&parse(text)));
+        assert_eq!(
+            changes("server b\nserver c\nratelimit\nmakestep 1 3\ncmdallow 10.0.0.1\n"),
+            None
+        );
+        assert_eq!(
+            changes("server b\ndriftfile /d\nport 1123\nmakestep 1 3\n").as_deref(),
+            Some("driftfile, port")
+        );
+        assert_eq!(changes("server a\n").as_deref(), Some("makestep"));
+    }
+
+    #[test]
+    fn a_file_without_sources_is_none_yet() {
+        let (some, none) = (parse("server a\n"), parse("allow\n"));
+        assert!(has_sources(&some, &none).is_err());
+        assert_eq!(has_sources(&none, &none), Ok(()));
+        assert_eq!(has_sources(&none, &some), Ok(()));
+    }
+
+    #[test]
+    fn only_volumes_are_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("..1")).unwrap();
+        fs::write(path("..1/ntpd.conf"), "").unwrap();
+        symlink("..1/ntpd.conf", path("ntpd.conf")).unwrap();
+        assert_eq!(watched_directory(&path("ntpd.conf")), None);
+        symlink("..1", path("..data")).unwrap();
+        assert_eq!(
+            watched_directory(&path("ntpd.conf")),
+            Some(folder.path().to_owned())
+        );
+        assert_eq!(watched_directory(&path("..1/ntpd.conf")), None);
+        assert_eq!(watched_directory(Path::new("")), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! The daemon's condition: what chrony's command protocol has no words for.
+//!
+//! Who asks sends [`REQUEST`] to the command socket in the file system; no request of the command protocol begins so. The
+//! answer is lines of text, a word and the rest; words that are not known are for later versions. Over UDP nobody is
+//! answered.
+
+use std::fmt::Write as _;
+
+use crate::json::Json;
+use crate::object;
+
+/// The request.
+pub const REQUEST: &[u8] = b"timeballd condition\n";
+
+/// The first line of the answer.
+const HEADING: &str = "timeballd condition 1";
+
+/// The longest text in an answer, in characters.
+const TEXT_LENGTH_MAX: usize = 400;
+
+/// The longest answer, bytes.
+pub const ANSWER_LENGTH_MAX: usize = 4096;
+
+/// Says who steers the clock, and how reading the configuration again went.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Condition {
+    /// Whether the daemon steers the clock.
+    pub steers: bool,
+    /// Who else does, in the place of the daemon.
+    pub conflict: Option<String>,
+    /// Whether such a conflict makes the daemon unready (`timeball.conflict fail`).
+    pub conflict_fails: bool,
+    /// How often the configuration was read again and taken.
+    pub reloads: u32,
+    /// Why the newest configuration is not in force.
+    pub configuration_error: Option<String>,
+}
+
+impl Condition {
+    /// Returns the answer.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut text = format!("{HEADING}\n");
+        let mut line = |word: &str, rest: &str| {
+            let rest: String = rest
+                .chars()
+                .map(|character| if character.is_control() { ' ' } else { character })
+                .take(TEXT_LENGTH_MAX)
+                .collect();
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{word} {rest}");
+        };
+        line("steers", yes(self.steers));
+        if let Some(conflict) = &self.conflict {
+            line("conflict", conflict);
+        }
+        line("conflict-fails", yes(self.conflict_fails));
+        line("reloads", &self.reloads.to_string());
+        if let Some(error) = &self.configuration_error {
+            line("configuration-error", error);
+        }
+        text.into_bytes()
+    }
+
+    /// Reads an answer; `None` if it is something else.
+    pub fn decode(answer: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(answer.get(..answer.len().min(ANSWER_LENGTH_MAX))?).ok()?;
+        let mut lines = text.lines();
+        if lines.next() != Some(HEADING) {
+            return None;
+        }
+        let mut condition = Self::default();
+        for line in lines {
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match word {
+                "steers" => condition.steers = rest == "yes",
+                "conflict" => condition.conflict = Some(rest.to_owned()),
+                "conflict-fails" => condition.conflict_fails = rest == "yes",
+                "reloads" => condition.reloads = rest.parse().ok()?,
+                "configuration-error" => condition.configuration_error = Some(rest.to_owned()),
+                _ => {}
+            }
+        }
+        Some(condition)
+    }
+
+    /// Tells it in lines for people.
+    pub fn text(&self) -> String {
+        let clock = match (&self.conflict, self.steers) {
+            (Some(conflict), _) => format!("not steered : {conflict}"),
+            (None, true) => "steered".to_owned(),
+            (None, false) => "not steered : observing only".to_owned(),
+        };
+        let configuration = match (&self.configuration_error, self.reloads) {
+            (Some(error), _) => format!("the newest is not in force : {error}"),
+            (None, 0) => "that of the start".to_owned(),
+            (None, times) => format!("read again, {times} times since the start"),
+        };
+        format!("Clock         : {clock}\nConfiguration : {configuration}\n")
+    }
+
+    /// Tells it to programs.
+    pub fn to_json(&self) -> Json {
+        let text = |text: &Option<String>| text.clone().map_or(Json::Null, Json::Text);
+        object! {
+            "steers": self.steers,
+            "conflict": text(&self.conflict),
+            "reloads": u64::from(self.reloads),
+            "configuration_error": text(&self.configuration_error),
+        }
+    }
+}
+
+const fn yes(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_trouble() -> Condition {
+        Condition {
+            steers: false,
+            conflict: Some("UDP port 123 is taken".to_owned()),
+            conflict_fails: true,
+            reloads: 3,
+            configuration_error: Some("line 1:\nnonsense".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_is_told_is_understood() {
+        let condition = in_trouble();
+        let understood = Condition::decode(&condition.encode()).unwrap();
+        let said = Some("line 1: nonsense".to_owned());
+        assert_eq!(
+            understood,
+            Condition {
+                configuration_error: said,
+                ..condition
+            }
+        );
+        let usual = Condition {
+            steers: true,
+            ..Condition::default()
+        };
+        assert_eq!(Condition::decode(&usual.encode()), Some(usual));
+    }
+
+    #[test]
+    fn no_text_is_too_long_and_no_answer_of_others_is_taken() {
+        let condition = Condition {
+            conflict: Some("ä".repeat(10_000)),
+            configuration_error: Some("x".repeat(10_000)),
+            ..Condition::default()
+        };
+        let answer = condition.encode();
+        assert!(answer.len() < ANSWER_LENGTH_MAX);
+        assert_eq!(
+            Condition::decode(&answer).unwrap().conflict.unwrap().len(),
+            2 * TEXT_LENGTH_MAX
+        );
+        for other in [
+            &b""[..],
+            b"\xff",
+            b"timeballd condition 2\n",
+            b"timeballd condition 1\nreloads x\n",
+        ] {
+            assert_eq!(Condition::decode(other), None);
+        }
+        let newer = b"timeballd condition 1\nsteers yes\nmood good\nreloads 0";
+        assert!(Condition::decode(newer).unwrap().steers);
+    }
+
+    #[test]
+    fn it_is_told_to_people_and_to_programs() {
+        assert_eq!(
+            in_trouble().text(),
+            "Clock         : not steered : UDP port 123 is taken\n\
+             Configuration : the newest is not in force : line 1:\nnonsense\n"
+        );
+        assert_eq!(
+            in_trouble().to_json().to_string(),
+            "{\"steers\":false,\"conflict\":\"UDP port 123 is taken\",\"reloads\":3,\
+             \"configuration_error\":\"line 1:\\u000anonsense\"}"
+        );
+    }
+
+    #[test]
+    fn no_request_of_the_command_protocol_begins_so() {
+        assert!(crate::candm::Request::decode(REQUEST).is_err());
+    }
+}
