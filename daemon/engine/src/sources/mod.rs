@@ -3,7 +3,8 @@
 //! [`Sources`] holds every [`Source`] and the [`Entry`] it comes from: a line of a configuration, which is one
 //! source or, for a pool, several. Names become addresses in [`names`]; files of sources are compared with what
 //! is there in [`reload`]; [`asking`] sends what is due and gives answers to whom they belong; [`switch`] turns
-//! sources on and off; [`told`] tells what happened to them. What the rest of the engine has to know of comes out as an [`Event`].
+//! sources on and off, and `told` tells what happened to them. What the rest of the engine has to know of comes out as an
+//! [`Event`].
 
 pub mod add;
 pub mod asking;

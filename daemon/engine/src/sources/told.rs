@@ -1,25 +1,36 @@
 //! What is told of the sources, where somebody has words of his own for it.
 
+use std::net::IpAddr;
+
 use units::{Leap, Stratum};
 use wire::ntp::Header;
 
 use crate::io::{Event, NoTime};
-use crate::source::SourceId;
 use crate::source::answer::Judgement;
+use crate::source::{Source, SourceId};
 use crate::sources::{Sources, Tools};
 use crate::timer::Timer;
 
 impl Sources {
+    /// A source that something is to be told of, and its address; none where nobody wants to know.
+    fn spoken_of(&self, id: SourceId, tools: &Tools<'_>) -> Option<(&Source, IpAddr)> {
+        let source = self.by_id.get(&id).filter(|_| tools.out.tells())?;
+        Some((source, source.address?))
+    }
+
     /// Tells that the request under way was not answered, unless that was told. Its socket is open until then.
     pub(super) fn tell_unanswered(&self, id: SourceId, tools: &mut Tools<'_>) {
-        let Some(source) = self.by_id.get(&id) else { return };
-        if let Some(address) = source.address.filter(|_| source.socket.is_some()) {
-            tools.out.happened(Event::Unanswered {
-                source: address,
-                reach: source.reach << 1,
-                next_s: next_s(id, tools),
-            });
-        }
+        let Some((source, address)) = self
+            .spoken_of(id, tools)
+            .filter(|(source, _)| source.socket.is_some())
+        else {
+            return;
+        };
+        tools.out.happened(Event::Unanswered {
+            source: address,
+            reach: source.reach << 1,
+            next_s: next_s(id, tools),
+        });
     }
 
     /// Tells what a valid answer says.
@@ -30,12 +41,10 @@ impl Sources {
         judgement: &Judgement,
         tools: &mut Tools<'_>,
     ) {
-        let Some(source) = self.by_id.get(&id).filter(|_| !judgement.ahead) else {
+        let Some((source, address)) = self.spoken_of(id, tools).filter(|_| !judgement.ahead) else {
             return;
         };
-        let (Some(address), next_s) = (source.address, next_s(id, tools)) else {
-            return;
-        };
+        let next_s = next_s(id, tools);
         tools.out.happened(match judgement.measurement {
             Some(measurement) => Event::Answered {
                 source: address,
@@ -58,7 +67,7 @@ impl Sources {
 
     /// Tells that a request could not be sent.
     pub(super) fn tell_not_sent(&self, id: SourceId, tools: &mut Tools<'_>) {
-        if let Some(source) = self.by_id.get(&id).and_then(|source| source.address) {
+        if let Some((_, source)) = self.spoken_of(id, tools) {
             let next_s = next_s(id, tools);
             tools.out.happened(Event::NotSent { source, next_s });
         }
@@ -66,7 +75,7 @@ impl Sources {
 
     /// Tells that a request did not arrive, for which the system has these words.
     pub(super) fn tell_undelivered(&self, id: SourceId, reason: &str, tools: &mut Tools<'_>) {
-        if let Some(source) = self.by_id.get(&id).and_then(|source| source.address) {
+        if let Some((_, source)) = self.spoken_of(id, tools) {
             let reason = reason.to_owned();
             tools.out.happened(Event::Undelivered { source, reason });
         }
@@ -81,8 +90,6 @@ fn next_s(id: SourceId, tools: &Tools<'_>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use super::*;
     use crate::io::Input;
     use crate::stage::{Server, Stage, answering, config, line, silence, well};

@@ -20,7 +20,7 @@ impl Side {
         Self {
             ntpd: program("ntpd"),
             ntpctl: program("ntpctl"),
-            hurry: "20",
+            hurry: "50",
         }
     }
 
@@ -78,7 +78,10 @@ fn lives_as_openntpd_does(world: &World, side: &Side) {
         "{before:?}"
     );
     assert!(!before.1);
-    let file = world.write("ntpd.conf", "server 192.0.2.11\nserver 192.0.2.12\n");
+    let hosts = "192.0.2.12 time.example.net\n192.0.2.13 time.example.net\n";
+    let hosts = world.write("hosts", hosts);
+    world.run(Host::Ours, "mount", &["--bind", &hosts, "/etc/hosts"]);
+    let file = world.write("ntpd.conf", "server 192.0.2.11\nservers time.example.net\n");
     let pid_file = world.path("ntpd.pid");
     let arguments = ["-d", "-s", "-v", "-f", &file, "-p", pid_file.to_str().unwrap()];
     let environment = [
@@ -87,9 +90,9 @@ fn lives_as_openntpd_does(world: &World, side: &Side) {
         ("TZ", "UTC"),
     ];
     world.start_with(Host::Ours, "ntpd", &side.ntpd, &arguments, &environment);
-    let log = world.wait_until("the clock is synchronised and both sources are valid", || {
+    let log = world.wait_until("the clock is synchronised and all sources are valid", || {
         let log = world.log("ntpd");
-        let is_there = log.contains("clock is now synced") && log.matches(" now valid\n").count() == 2;
+        let is_there = log.contains("clock is now synced") && log.matches(" now valid\n").count() == 3;
         if is_there { Ok(log) } else { Err(log) }
     });
     check_log(&log);
@@ -100,7 +103,7 @@ fn lives_as_openntpd_does(world: &World, side: &Side) {
     }
 
     let (status, _) = side.ask(world, &["-s", "status"]);
-    assert_eq!(status, "2/2 peers valid, clock synced, stratum 3\n");
+    assert_eq!(status, "3/3 peers valid, clock synced, stratum 3\n");
     let (table, succeeded) = side.ask(world, &["-s", "peers"]);
     assert!(succeeded);
     let lines = table.lines().collect::<Vec<_>>();
@@ -109,14 +112,17 @@ fn lives_as_openntpd_does(world: &World, side: &Side) {
         "   wt tl st  next  poll          offset       delay      jitter",
     ];
     assert_eq!(lines[..2], heading, "{table}");
-    assert_eq!([lines[2], lines[4]], ["192.0.2.11 ", "192.0.2.12 "], "{table}");
-    for line in [lines[3], lines[5]] {
+    let mut names = [lines[2], lines[4], lines[6]];
+    names.sort_unstable();
+    let pool = ["192.0.2.12", "192.0.2.13"].map(|address| format!("{address} from pool time.example.net"));
+    assert_eq!(names, ["192.0.2.11 ", &pool[0], &pool[1]], "{table}");
+    for line in [lines[3], lines[5], lines[7]] {
         let numbers = line.replacen('*', " ", 1);
-        let pattern = " *  1 10  2    6s   32s         0.003ms     0.034ms     0.013ms".replacen('*', " ", 1);
-        assert_eq!(columns(&numbers), columns(&pattern), "{table}");
+        let pattern = "    1 10  2    6s   32s         0.003ms     0.034ms     0.013ms";
+        assert_eq!(columns(&numbers), columns(pattern), "{table}");
         assert!(numbers.starts_with("    1 "), "{table}");
     }
-    assert_eq!(lines.len(), 6, "{table}");
+    assert_eq!(lines.len(), 8, "{table}");
     let (all, _) = side.ask(world, &["-s", "all"]);
     assert_eq!(columns(&all), columns(&format!("{status}\n{table}")), "{all}");
     let sensors = side.ask(world, &["-s", "Sensors"]);
@@ -152,7 +158,7 @@ fn check_log(log: &str) {
         found.unwrap_or_else(|| panic!("{beginning}: {log}"))
     };
     assert!(place("reply from ") < place("set local clock to "), "{log}");
-    for source in ["192.0.2.11", "192.0.2.12"] {
+    for source in ["192.0.2.11", "192.0.2.12", "192.0.2.13"] {
         let valid = place(&format!("peer {source} now valid"));
         let reply = format!("reply from {source}: offset ");
         let before = lines[..valid].iter().filter(|line| line.starts_with(&reply));
@@ -196,6 +202,47 @@ fn openntpd_lives() {
 #[test]
 fn timeballd_lives_as_openntpd_does() {
     inside(|world| lives_as_openntpd_does(world, &Side::ours(world, "ntpd")));
+}
+
+/// Without `-d` and with `-s` it is in the foreground until the clock is set, and then has gone into the background.
+fn goes_into_the_background_when_the_clock_is_set(world: &World, side: &Side) {
+    start_chronyd(world, "local stratum 2\nallow");
+    let library = prepare_for_openntpd(world);
+    let file = world.write("ntpd.conf", "server 192.0.2.11\n");
+    let pid_file = world.path("ntpd.pid");
+    let arguments = ["-s", "-f", &file, "-p", pid_file.to_str().unwrap()];
+    let environment = [("LD_PRELOAD", library.as_str()), ("HURRY", side.hurry)];
+    let (text, succeeded) = world.attempt(Host::Ours, &side.ntpd, &arguments, &environment);
+    assert!(succeeded, "{text}");
+    let (table, _) = world.wait_until("ntpctl is answered", || {
+        let answer = side.ask(world, &["-s", "peers"]);
+        if answer.1 { Ok(answer) } else { Err(answer.0) }
+    });
+    // The answer that has set the clock counts.
+    let reply = table
+        .lines()
+        .find(|line| line.ends_with(" ---- peer not valid ----"));
+    let trust = reply.and_then(|line| line.split_whitespace().nth(1)?.parse::<u8>().ok());
+    assert!(reply.is_none() || trust >= Some(3), "{table}");
+    let pid = std::fs::read_to_string(&pid_file).unwrap();
+    world.run(Host::Ours, "kill", &[pid.trim_end()]);
+    world.wait_until("it has ended and its file is gone", || {
+        if pid_file.exists() {
+            Err(pid.clone())
+        } else {
+            Ok(())
+        }
+    });
+}
+
+#[test]
+fn openntpd_goes_into_the_background() {
+    inside(|world| goes_into_the_background_when_the_clock_is_set(world, &Side::theirs()));
+}
+
+#[test]
+fn timeballd_goes_into_the_background_as_openntpd_does() {
+    inside(|world| goes_into_the_background_when_the_clock_is_set(world, &Side::ours(world, "ntpd")));
 }
 
 #[test]
