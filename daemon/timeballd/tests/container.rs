@@ -1,0 +1,445 @@
+//! The daemon in its container: the image that `deploy/container/build` makes, under podman, with one capability, a root file
+//! system that is read-only and the 20 MiB of a small pod.
+//!
+//! Containers share the clock of their host, so that every daemon here observes (`-x`) or has no capability. podman wants
+//! root: an ordinary user's tests run it with sudo. [`inside`] gives a test a network of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test cannot have is a failed test"
+)]
+
+use std::any::type_name;
+use std::env;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Says in the environment that the test is root in its network already, and where the image is.
+const INSIDE: &str = "TIMEBALLD_TEST_IMAGE";
+
+/// For how many seconds the daemon is kept busy.
+const SECONDS: &str = "TIMEBALLD_TEST_BUSY_SECONDS";
+
+/// The name of the image.
+const IMAGE: &str = "localhost/timeballd:test";
+
+/// Where the servers answer; nothing listens on loopback addresses of a new network.
+const SERVER_PORT: u16 = 10_123;
+
+/// What is put before a command that only root can run.
+fn as_root() -> Vec<&'static str> {
+    match fs::metadata("/proc/self").unwrap().uid() {
+        0 => Vec::new(),
+        _ => vec!["sudo", "-n"],
+    }
+}
+
+/// Runs a command and returns what it printed.
+#[track_caller]
+fn run(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", told(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// The image, built by the script that people use; the directory holds what podman keeps too, and is root's to remove.
+fn image() -> &'static Path {
+    static IMAGE_FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    IMAGE_FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap().keep();
+        let storage = folder.join("storage.conf");
+        let path = folder.display();
+        fs::write(
+            &storage,
+            format!("[storage]\ndriver = \"vfs\"\ngraphroot = \"{path}/graph\"\nrunroot = \"{path}/run\"\n"),
+        )
+        .unwrap();
+        let storage = format!("CONTAINERS_STORAGE_CONF={}", storage.display());
+        let tool = [as_root(), vec!["env", &storage, "buildah"]].concat().join(" ");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/container/build");
+        let profile = env::var("TIMEBALL_IMAGE_PROFILE").unwrap_or_else(|_| "dev".to_owned());
+        run(Command::new(script).args([
+            "--tool",
+            &tool,
+            "--tag",
+            "test",
+            "--profile",
+            &profile,
+            "timeballd",
+        ]));
+        folder
+    })
+}
+
+/// Runs a test once more, as root and in a network of its own with nothing but a loopback interface. `test` has to be a
+/// closure written in the test itself: the test is found by its name, which is in the type of the closure.
+#[track_caller]
+fn inside<F: FnOnce(&Path)>(test: F) {
+    if let Some(folder) = env::var_os(INSIDE) {
+        run(Command::new("ip").args(["link", "set", "lo", "up"]));
+        return test(Path::new(&folder));
+    }
+    let name = type_name::<F>().trim_end_matches("::{{closure}}");
+    let (_, name) = name.split_once("::").unwrap();
+    let folder = image();
+    let seconds = env::var(SECONDS).unwrap_or_default();
+    let words = [as_root(), vec!["unshare", "--net", "env"]].concat();
+    let output = Command::new(words.first().unwrap())
+        .args(words.get(1..).unwrap())
+        .arg(format!("{INSIDE}={}", folder.display()))
+        .arg(format!("{SECONDS}={seconds}"))
+        .arg(format!(
+            "CONTAINERS_STORAGE_CONF={}",
+            folder.join("storage.conf").display()
+        ))
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--ignored"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    println!("{}", told(&output));
+    // A name that is none would run no test, and succeed.
+    assert!(
+        output.status.success() && told(&output).contains("test result: ok. 1 passed"),
+        "{name}"
+    );
+}
+
+/// podman with what this machine's containers need: an ordinary runtime, and limits that may be set.
+fn podman() -> Command {
+    let mut command = Command::new("podman");
+    command.args(["--runtime", "runc"]);
+    command
+}
+
+/// A container that runs, in the network of the test.
+struct Container {
+    name: String,
+    _folder: TempDir,
+    begun: Instant,
+}
+
+impl Container {
+    /// Starts the image; `options` are podman's and `arguments` those of the daemon.
+    fn start(name: &str, configuration: &str, options: &[&str], arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(folder.path().join("timeballd.conf"), configuration).unwrap();
+        let begun = Instant::now();
+        run(podman()
+            .args([
+                "run",
+                "--detach",
+                "--name",
+                name,
+                "--network",
+                "host",
+                "--read-only",
+            ])
+            .args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"])
+            .args([
+                "--security-opt",
+                "no-new-privileges",
+                "--memory",
+                "20m",
+                "--memory-swap",
+                "20m",
+            ])
+            .args(["--log-driver", "k8s-file", "--cap-drop", "all"])
+            .args(options)
+            .arg("--volume")
+            .arg(format!("{}:/etc/timeball:ro", folder.path().display()))
+            .args(["--env", "NTP_CONF_FILE=/etc/timeball/timeballd.conf"])
+            .args(["--entrypoint", "/timeballd", IMAGE])
+            .args(arguments));
+        Self {
+            name: name.to_owned(),
+            _folder: folder,
+            begun,
+        }
+    }
+
+    /// Runs a command in the container: its exit status, and what it prints.
+    fn exec(&self, words: &[&str]) -> (i32, String) {
+        let output = podman().args(["exec", &self.name]).args(words).output().unwrap();
+        (output.status.code().unwrap(), told(&output))
+    }
+
+    /// Waits until a command in the container succeeds.
+    #[track_caller]
+    fn until(&self, words: &[&str]) {
+        while self.exec(words).0 != 0 {
+            assert!(self.begun.elapsed() < PATIENCE, "{words:?}: {}", self.log());
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn log(&self) -> String {
+        told(&podman().args(["logs", &self.name]).output().unwrap())
+    }
+
+    /// What podman knows of it.
+    fn inspect(&self, field: &str) -> String {
+        let format = format!("{{{{.State.{field}}}}}");
+        let said = run(podman().args(["inspect", "--format", &format, &self.name]));
+        said.trim().to_owned()
+    }
+
+    /// A line of the status of the daemon's process.
+    fn status(&self, name: &str) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.inspect("Pid"))).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = podman()
+            .args(["rm", "--force", "--time", "0", &self.name])
+            .output();
+    }
+}
+
+/// A server in the network of the test, at all its addresses.
+struct Server {
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_timeballd"))
+            .args([
+                "-d",
+                "-x",
+                "-U",
+                "local stratum 2",
+                "allow",
+                "cmdport 0",
+                "pidfile /",
+            ])
+            .arg(format!("port {SERVER_PORT}"))
+            .arg(format!(
+                "bindcmdaddress {}",
+                folder.path().join("socket").display()
+            ))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            _folder: folder,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Capabilities as the kernel prints them: only that to set the clock.
+const ONLY_SYS_TIME: &str = "0000000002000000";
+
+#[test]
+#[ignore = "makes containers, as root: `./test` does it"]
+fn one_capability_is_enough_and_a_name_of_the_network_is_found() {
+    inside(|_| {
+        let _server = Server::start();
+        let container = Container::start(
+            "timeballd-one",
+            &format!("server ntp.test port {SERVER_PORT} iburst\ncmdport 0\n"),
+            &["--cap-add", "sys_time", "--add-host", "ntp.test:127.0.0.1"],
+            &["-d", "-x"],
+        );
+        container.until(&["/timeballd", "ctl", "ready"]);
+        println!(
+            "synchronised {:.1} s after the start",
+            container.begun.elapsed().as_secs_f64()
+        );
+        let (_, said) = container.exec(&["/timeballd", "ctl", "ready", "--max-error", "1s"]);
+        assert!(said.starts_with("ready : synchronised to 127.0.0.1, "), "{said}");
+        assert_eq!(container.exec(&["/timeballd", "ctl", "alive"]).0, 0);
+        assert_eq!(container.status("CapEff:"), ONLY_SYS_TIME);
+        assert_eq!(container.status("NoNewPrivs:"), "1");
+        println!("resident {}", container.status("VmHWM:"));
+        let log = container.log();
+        assert!(log.contains("Selected source 127.0.0.1 (ntp.test)"), "{log}");
+        assert!(!log.contains("Could not"), "{log}");
+
+        // It is process 1 there, for which no signal has an effect unless it says so.
+        run(podman().args(["stop", "--time", "30", &container.name]));
+        assert_eq!(container.inspect("ExitCode"), "0", "{}", container.log());
+        assert!(
+            container.log().ends_with("timeballd exiting\n"),
+            "{}",
+            container.log()
+        );
+    });
+}
+
+#[test]
+#[ignore = "makes containers, as root: `./test` does it"]
+fn no_capability_is_enough_to_observe_and_none_to_steer() {
+    inside(|_| {
+        let _server = Server::start();
+        let source = format!("server 127.0.0.1 port {SERVER_PORT} iburst\ncmdport 0\n");
+        // Nothing can be written anywhere: there is no socket to ask then, and the daemon says so.
+        let container = Container::start(
+            "timeballd-none",
+            &source,
+            &["--read-only-tmpfs=false", "--user", "65532:65532"],
+            &["-d", "-x"],
+        );
+        while !container.log().contains("Selected source 127.0.0.1") {
+            assert!(container.begun.elapsed() < PATIENCE, "{}", container.log());
+            sleep(Duration::from_millis(100));
+        }
+        assert!(container.status("CapEff:").chars().all(|digit| digit == '0'));
+        let log = container.log();
+        assert!(
+            log.contains("Could not open command socket on /run/timeballd/timeballd.sock"),
+            "{log}"
+        );
+        drop(container);
+
+        let container = Container::start(
+            "timeballd-refused",
+            &format!("{source}timeball.conflict ignore\n"),
+            &[],
+            &["-d"],
+        );
+        run(podman().args(["wait", &container.name]));
+        assert_eq!(container.inspect("ExitCode"), "1");
+        let log = container.log();
+        assert!(
+            log.contains("CAP_SYS_TIME is missing (be root; in a container `--cap-add SYS_TIME`"),
+            "{log}"
+        );
+    });
+}
+
+#[test]
+#[ignore = "makes containers, as root: `./test` does it"]
+fn the_name_ntpd_takes_the_seeds_arguments_and_file() {
+    inside(|_| {
+        // No final newline, and no capability.
+        for arguments in [
+            &["-v", "-d", "-s"][..],
+            &["-d", "-f", "/etc/timeball/timeballd.conf"],
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            fs::write(folder.path().join("timeballd.conf"), "servers pool.ntp.org").unwrap();
+            let output = podman()
+                .args([
+                    "run",
+                    "--rm",
+                    "--name",
+                    "timeballd-seed",
+                    "--network",
+                    "none",
+                    "--read-only",
+                ])
+                .args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"])
+                .args([
+                    "--cap-drop",
+                    "all",
+                    "--env",
+                    "NTP_CONF_FILE=/etc/timeball/timeballd.conf",
+                ])
+                .args(["--env", "container="])
+                .arg("--volume")
+                .arg(format!("{}:/etc/timeball:ro", folder.path().display()))
+                .arg(IMAGE)
+                .args(arguments)
+                .output()
+                .unwrap();
+            let said = told(&output);
+            // The arguments and the file are understood; without the capability it goes no further.
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("CAP_SYS_TIME is missing"), "{said}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "makes containers, as root: `./test` does it"]
+fn twenty_mebibytes_are_enough_for_200_sources_and_10_000_clients() {
+    inside(|_| {
+        let _server = Server::start();
+        let mut configuration = "cmdport 0\nport 10124\nallow\n".to_owned();
+        for number in 1..=200 {
+            configuration +=
+                &format!("server 127.0.1.{number} port {SERVER_PORT} iburst minpoll 0 maxpoll 0\n");
+        }
+        let container = Container::start(
+            "timeballd-busy",
+            &configuration,
+            &["--cap-add", "sys_time"],
+            &["-d", "-x"],
+        );
+        container.until(&["/timeballd", "ctl", "ready"]);
+        let seconds = env::var(SECONDS)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(10);
+        let end = Instant::now() + Duration::from_secs(seconds);
+        let mut answered = 0;
+        let mut round = 0;
+        while round == 0 || Instant::now() < end {
+            for number in 0..10_000_u16 {
+                let [high, low] = number.to_be_bytes();
+                answered += usize::from(ask(Ipv4Addr::new(127, 2, high, low)));
+            }
+            round += 1;
+            assert_eq!(container.inspect("Running"), "true", "{}", container.log());
+        }
+        assert_eq!(
+            container.exec(&["/timeballd", "ctl", "ready"]).0,
+            0,
+            "{}",
+            container.log()
+        );
+        let (_, statistics) = container.exec(&["/timeballd", "ctl", "serverstats"]);
+        let peak = container.status("VmHWM:");
+        println!(
+            "{answered} of {} requests answered, {peak} at most\n{statistics}",
+            round * 10_000
+        );
+        assert!(answered > 9_000, "{statistics}");
+        assert_eq!(container.inspect("OOMKilled"), "false");
+    });
+}
+
+/// Asks the daemon in the container from an address; says whether it answered.
+fn ask(from: Ipv4Addr) -> bool {
+    let socket = UdpSocket::bind(SocketAddr::new(IpAddr::V4(from), 0)).unwrap();
+    socket.connect(("127.0.0.1", 10_124)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut packet = [0; 48];
+    packet[0] = 0x23;
+    packet[47] = 1;
+    socket.send(&packet).unwrap();
+    matches!(socket.recv(&mut packet), Ok(48))
+}
