@@ -1,7 +1,9 @@
 //! Sockets: UDP with the kernel's timestamps, and Unix datagrams for the command channel.
 //!
-//! Sockets are made with a plain type and their flags set afterwards, since a simulator of the C library knows
-//! no flags in the type. A socket is read exactly once for every report that it is readable.
+//! A simulator of the C library knows no flags in the type of a socket. Instead of setting them afterwards, call by
+//! call for every request of a client, each receiving and sending says that it does not wait; and since the daemon
+//! executes nothing, there is nothing that a descriptor would have to be closed for. A socket is read exactly once for
+//! every report that it is readable.
 
 mod address;
 mod control;
@@ -18,7 +20,7 @@ pub use udp::{Received, Transmitted, UdpOptions, UdpSocket};
 pub use unix::{SOCKET_PATH_MAX, UnixPeer, UnixSocket, let_everybody_write};
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 
 use crate::errno::check;
 
@@ -26,15 +28,10 @@ use crate::errno::check;
 /// fields and the requests of the command protocol are shorter.
 pub const DATAGRAM_LENGTH_MAX: usize = 2048;
 
-/// Makes a datagram socket that never blocks and does not survive `exec`.
+/// Makes a datagram socket. It would wait: whoever uses it says [`libc::MSG_DONTWAIT`].
 fn datagram_socket(family: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: takes no pointers.
     let raw = check(unsafe { libc::socket(family, libc::SOCK_DGRAM, 0) })?;
     // SAFETY: `socket` has just made this descriptor, and nobody else knows it.
-    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-    // SAFETY: takes no pointers; the descriptor is open.
-    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
-    // SAFETY: as above.
-    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) })?;
-    Ok(fd)
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }

@@ -213,7 +213,7 @@ impl UdpSocket {
     /// What the system says; a full queue is an error like any other, nothing is kept.
     pub fn send(&self, bytes: &[u8], to: SocketAddr, from: Option<IpAddr>) -> io::Result<()> {
         let mut name = RawAddress::from(to);
-        let mut control = ControlBuffer::new();
+        let mut control;
         let mut part = libc::iovec {
             iov_base: bytes.as_ptr().cast_mut().cast(),
             iov_len: bytes.len(),
@@ -225,6 +225,7 @@ impl UdpSocket {
             message.msg_name = name.as_mut_ptr().cast();
             message.msg_namelen = name.length();
             if let Some(from) = from {
+                control = ControlBuffer::new();
                 let length = write_source(&mut control, from);
                 message.msg_control = control.0.as_mut_ptr().cast();
                 message.msg_controllen = length as _;
@@ -232,7 +233,8 @@ impl UdpSocket {
         }
         // SAFETY: every pointer in the message is to something above that lives through the call, with its own
         // length; `sendmsg` writes to none of them, so that the datagram may come from a shared slice.
-        let sent = check(unsafe { libc::sendmsg(self.fd.as_raw_fd(), &raw const message, 0) })?;
+        let sent =
+            check(unsafe { libc::sendmsg(self.fd.as_raw_fd(), &raw const message, libc::MSG_DONTWAIT) })?;
         if moved(sent) == bytes.len() {
             Ok(())
         } else {
@@ -261,7 +263,9 @@ impl UdpSocket {
         message.msg_controllen = CONTROL_LENGTH as _;
         // SAFETY: every pointer in the message is to something that lives through the call and that nothing else
         // uses meanwhile, with its own length.
-        let received = check(unsafe { libc::recvmsg(self.fd.as_raw_fd(), &raw mut message, flags) });
+        let received = check(unsafe {
+            libc::recvmsg(self.fd.as_raw_fd(), &raw mut message, flags | libc::MSG_DONTWAIT)
+        });
         let length = match received {
             Ok(length) => moved(length),
             Err(error) if would_wait(&error) => return Ok(None),
@@ -284,8 +288,8 @@ impl AsFd for UdpSocket {
     }
 }
 
-/// Asks for timestamps, for the best kind that the system has. To be told of a stamp of something sent, one waits
-/// for "priority" data.
+/// Asks for timestamps, for the best kind that the system has. `poll` tells of a stamp of something sent as of an
+/// error, so that the queue with the stamps need not be made "priority" data (`SO_SELECT_ERR_QUEUE`).
 fn ask_for_stamps(fd: &OwnedFd, received: bool, sent: bool) {
     if !received && !sent {
         return;
@@ -298,8 +302,6 @@ fn ask_for_stamps(fd: &OwnedFd, received: bool, sent: bool) {
     if !stamping::ask(fd, STAMP_RECEIVED | sending) {
         // Without any, the caller takes the time itself.
         let _ = set(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1);
-    } else if sent {
-        let _ = set(fd, libc::SOL_SOCKET, libc::SO_SELECT_ERR_QUEUE, 1);
     }
 }
 

@@ -77,7 +77,8 @@ impl UnixSocket {
         message.msg_iovlen = 1;
         // SAFETY: every pointer in the message is to something that lives through the call and that nothing else
         // uses meanwhile, with its own length.
-        let received = check(unsafe { libc::recvmsg(self.fd.as_raw_fd(), &raw mut message, 0) });
+        let received =
+            check(unsafe { libc::recvmsg(self.fd.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) });
         let received = match received {
             Ok(received) => moved(received).min(buffer.len()),
             Err(error) if would_wait(&error) => return Ok(None),
@@ -106,7 +107,7 @@ impl UnixSocket {
                 self.fd.as_raw_fd(),
                 bytes.as_ptr().cast(),
                 bytes.len(),
-                0,
+                libc::MSG_DONTWAIT,
                 (&raw const address).cast(),
                 size,
             )
