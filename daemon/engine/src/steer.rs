@@ -88,17 +88,7 @@ impl Engine {
             sample.map_or(0.0, |sample| at.seconds_since(sample.at))
         };
         // The sample that is the least uncertain now stands for the path.
-        let best = source
-            .estimator
-            .samples()
-            .map(|sample| {
-                (
-                    sample.root_distance_s() + drift * at.seconds_since(sample.at),
-                    sample,
-                )
-            })
-            .min_by(|(a, _), (b, _)| a.total_cmp(b))
-            .map(|(_, sample)| sample);
+        let best = source.estimator.least_uncertain(at, drift);
         let root_delay_s = best.map_or(0.0, |sample| sample.delay_s + sample.root_delay_s);
         let root_dispersion_s = best.map_or(0.0, |sample| {
             sample.dispersion_s

@@ -43,6 +43,9 @@ const UNTHOUGHT_DEVIATIONS: f64 = 3.0;
 pub struct Estimator {
     prior: Prior,
     window: VecDeque<Entry>,
+    /// Those samples of the window that no newer one is as near to the primary reference as, oldest first. They are few,
+    /// and every source is asked for the best of them whenever any of the sources has a sample.
+    nearest: VecDeque<Sample>,
     samples_max: usize,
     bank: Bank,
     chance: Chance,
@@ -68,6 +71,7 @@ impl Estimator {
         Self {
             prior,
             window: VecDeque::new(),
+            nearest: VecDeque::new(),
             samples_max,
             bank: Bank::new(),
             chance: Chance::of_right(),
@@ -89,9 +93,18 @@ impl Estimator {
             self.doubts.clear();
             self.doubted = 0.0;
             if let Some(leaving) = self.window.pop_front() {
+                self.nearest
+                    .pop_front_if(|nearest| nearest.at == leaving.sample.at);
                 self.bank.absorb(&leaving, &self.prior);
             }
         }
+        let distance_s = sample.root_distance_s();
+        while self
+            .nearest
+            .pop_back_if(|older| older.root_distance_s() >= distance_s)
+            .is_some()
+        {}
+        self.nearest.push_back(sample);
         let route = self.take_route(sample.delay_s);
         self.window.push_back(Entry {
             sample,
@@ -141,6 +154,9 @@ impl Estimator {
     pub fn shift(&mut self, by_s: f64) {
         for entry in &mut self.window {
             entry.sample.phase_s += by_s;
+        }
+        for sample in &mut self.nearest {
+            sample.phase_s += by_s;
         }
         self.bank.shift(by_s);
         if let Some(opinion) = &mut self.opinion {
@@ -208,6 +224,15 @@ impl Estimator {
     /// The samples held, oldest first.
     pub fn samples(&self) -> impl DoubleEndedIterator<Item = &Sample> + Clone {
         self.window.iter().map(|entry| &entry.sample)
+    }
+
+    /// The sample held that is the least uncertain at some time, if the oscillator may drift by this part; `None`
+    /// without samples.
+    pub fn least_uncertain(&self, at: Mono, drift: f64) -> Option<&Sample> {
+        let distance_s = |sample: &Sample| sample.root_distance_s() + drift * at.seconds_since(sample.at);
+        self.nearest
+            .iter()
+            .min_by(|a, b| distance_s(a).total_cmp(&distance_s(b)))
     }
 
     /// How many samples are held.
@@ -337,6 +362,35 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_least_uncertain_sample_is_found_among_few() {
+        let mut estimator = Estimator::new(seen(&[]).prior, 0);
+        let mut random = 1_u32;
+        for n in 0..200 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            estimator.add(Sample {
+                at: Mono::ZERO.plus_seconds(64.0 * f64::from(n)),
+                phase_s: 0.0,
+                delay_s: 1e-4 + 1e-3 * f64::from(random >> 16) / 65_536.0,
+                dispersion_s: 1e-7,
+                root_delay_s: 0.0,
+                root_dispersion_s: 1e-5,
+            });
+            let at = Mono::ZERO.plus_seconds(64.0 * f64::from(n) + 10.0);
+            for drift in [1e-8, 1e-7, 1e-6, 1e-4] {
+                let distance_s =
+                    |sample: &Sample| sample.root_distance_s() + drift * at.seconds_since(sample.at);
+                let of_all = estimator.samples().map(distance_s).min_by(f64::total_cmp);
+                assert_eq!(
+                    estimator.least_uncertain(at, drift).map(distance_s),
+                    of_all,
+                    "{n} {drift}"
+                );
+            }
+        }
+        assert!(estimator.nearest.len() < 16, "{}", estimator.nearest.len());
     }
 
     #[test]
