@@ -273,7 +273,8 @@ impl Discipline {
                 stage: self.stage(now),
                 ratio: self.rules.correction_time_ratio,
             };
-            self.slew = Slew::plan(now, &plan);
+            // A clock that is only observed is not slewed, and nobody has to wake up at the end of it.
+            self.slew = Slew::plan(now, &plan).filter(|_| !self.observe);
             match self.slew {
                 Some(slew) => timers.set(Timer::SlewEnd, slew.until),
                 None => timers.stop(Timer::SlewEnd),
