@@ -16,6 +16,7 @@ mod engine;
 mod files;
 #[cfg(feature = "fleet")]
 mod frame;
+mod http;
 mod keys;
 mod leap;
 mod mode6;
@@ -53,6 +54,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     ntp::TARGET,
     mode6::TARGET,
+    http::TARGET,
     request::TARGET,
     reply::TARGET,
     config::TARGET,

@@ -137,6 +137,24 @@ impl UnixTime {
     }
 
     /// `units`: 2^-32 s since NTP's first epoch, any era.
+    /// Returns the beginning of a second of UTC, by year, month (1…12), day (1…31), hour, minute and second; the
+    /// second 60 of a leap second is the one after it. `None` if there is no such date or time, or it is before year 1
+    /// or after 9999.
+    #[must_use]
+    pub fn from_date_time(date: (i64, i64, i64), time: (i64, i64, i64)) -> Option<Self> {
+        let ((year, month, day), (hour, minute, second)) = (date, time);
+        let is_time = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..61).contains(&second);
+        if !is_time || !(1..10_000).contains(&year) || !(1..13).contains(&month) {
+            return None;
+        }
+        let days = Civil::days(year, month, day);
+        let midnight = days * SECS_PER_DAY;
+        // A day that its month does not have is another day.
+        let civil = Civil::of(midnight);
+        let is_date = (civil.year, civil.month, civil.day) == (year, month, day);
+        is_date.then(|| Self::from_seconds(midnight + hour * 3_600 + minute * 60 + second))
+    }
+
     fn from_units(units: i128) -> Self {
         let [.., f0, f1, f2, f3] = units.to_be_bytes();
         let seconds = (units >> 32) + i128::from(NTP_EPOCH_UNIX_SECONDS);
@@ -181,12 +199,26 @@ struct Civil {
     second_of_day: i64,
 }
 
+/// From 1 March of year 0 to 1970-01-01.
+const DAYS_FROM_MARCH_OF_YEAR_0: i64 = 719_468;
+
 impl Civil {
+    /// The days from 1970-01-01 to a date, which is not checked.
+    fn days(year: i64, month: i64, day: i64) -> i64 {
+        let (year_from_march, month_from_march) = if month > 2 {
+            (year, month - 3)
+        } else {
+            (year - 1, month + 9)
+        };
+        let leap_days = year_from_march / 4 - year_from_march / 100 + year_from_march / 400;
+        let days_of_months = (153 * month_from_march + 2) / 5;
+        365 * year_from_march + leap_days + days_of_months + day - 1 - DAYS_FROM_MARCH_OF_YEAR_0
+    }
+
     /// Counts in years that begin on 1 March, so that the leap day is the last of its year, and in cycles of
     /// 400 years, which all have the same number of days.
     fn of(unix_seconds: i64) -> Self {
         const DAYS_PER_CYCLE: i64 = 146_097;
-        const DAYS_FROM_MARCH_OF_YEAR_0: i64 = 719_468;
         let second_of_day = unix_seconds.rem_euclid(SECS_PER_DAY);
         let days = unix_seconds.div_euclid(SECS_PER_DAY) + DAYS_FROM_MARCH_OF_YEAR_0;
         let (cycle, day_of_cycle) = (days.div_euclid(DAYS_PER_CYCLE), days.rem_euclid(DAYS_PER_CYCLE));
@@ -227,6 +259,38 @@ mod tests {
 
     /// 1850-01-01 and 2250-01-01.
     const RANGE: std::ops::Range<i64> = -3_786_825_600..8_835_955_200;
+
+    proptest! {
+        #[test]
+        fn a_date_and_a_time_are_the_second_that_prints_so(seconds in -62_135_596_800..253_402_300_800_i64) {
+            let civil = Civil::of(seconds);
+            let time = (civil.second_of_day / 3600, civil.second_of_day / 60 % 60, civil.second_of_day % 60);
+            let date = (civil.year, civil.month, civil.day);
+            prop_assert_eq!(UnixTime::from_date_time(date, time), Some(UnixTime::from_seconds(seconds)));
+        }
+    }
+
+    #[test]
+    fn there_are_dates_and_times_that_do_not_exist() {
+        let at = |date, time| UnixTime::from_date_time(date, time).map(UnixTime::seconds);
+        assert_eq!(at((2016, 12, 31), (23, 59, 60)), Some(1_483_228_800));
+        assert_eq!(at((2024, 2, 29), (0, 0, 0)), Some(1_709_164_800));
+        for (date, time) in [
+            ((2023, 2, 29), (0, 0, 0)),
+            ((2023, 4, 31), (0, 0, 0)),
+            ((2023, 0, 1), (0, 0, 0)),
+            ((2023, 13, 1), (0, 0, 0)),
+            ((2023, 1, 0), (0, 0, 0)),
+            ((0, 1, 1), (0, 0, 0)),
+            ((10_000, 1, 1), (0, 0, 0)),
+            ((2023, 1, 1), (24, 0, 0)),
+            ((2023, 1, 1), (0, 60, 0)),
+            ((2023, 1, 1), (0, 0, 61)),
+            ((2023, 1, 1), (-1, 0, 0)),
+        ] {
+            assert_eq!(at(date, time), None, "{date:?} {time:?}");
+        }
+    }
 
     #[test]
     fn well_known_times_print() {
