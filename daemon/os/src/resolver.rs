@@ -1,7 +1,6 @@
 //! Names to addresses, on a helper thread, since looking a name up waits for the network.
 //!
-//! The thread lives as long as there is something to look up. When it has an answer it writes a byte into a pipe;
-//! the pipe is to be watched only while [`Resolver::waiting`] returns it.
+//! The thread is a [`Helper`]; its pipe is to be watched only while [`Resolver::waiting`] returns it.
 
 #[cfg(any(target_feature = "crt-static", test))]
 mod stub;
@@ -9,11 +8,9 @@ mod stub;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::thread::{Builder, JoinHandle};
+use std::os::fd::BorrowedFd;
 
-use crate::errno::check;
-use crate::signals;
+use crate::helper::Helper;
 
 /// The stack of the helper thread, bytes: name services are libraries with habits of their own.
 const STACK_LENGTH: usize = 512 * 1024;
@@ -61,8 +58,7 @@ pub struct Resolver {
 struct Running {
     id: u32,
     name: String,
-    done: OwnedFd,
-    thread: JoinHandle<Answer>,
+    helper: Helper<Answer>,
 }
 
 impl Resolver {
@@ -91,62 +87,26 @@ impl Resolver {
         let Some((id, name)) = self.waiting.front().cloned() else {
             return Ok(None);
         };
-        let (done, tell) = pipe()?;
         let family = self.family;
         let wanted = name.clone();
-        let thread = Builder::new()
-            .name("resolver".to_owned())
-            .stack_size(STACK_LENGTH)
-            .spawn(move || {
-                signals::leave_to_others();
-                let answer = look_up(&wanted, family);
-                // SAFETY: the pointer is to one byte, as given. The other end is read until this byte or the end, so
-                // that nothing is lost if it cannot be written.
-                let _ = unsafe { libc::write(tell.as_raw_fd(), [0u8].as_ptr().cast(), 1) };
-                answer
-            })?;
+        let helper = Helper::start("resolver", STACK_LENGTH, move || look_up(&wanted, family))?;
         self.waiting.pop_front();
-        let running = self.running.insert(Running {
-            id,
-            name,
-            done,
-            thread,
-        });
-        Ok(Some(running.done.as_fd()))
+        let running = self.running.insert(Running { id, name, helper });
+        Ok(Some(running.helper.done()))
     }
 
     /// What has to be watched, while a lookup is under way.
     #[must_use]
     pub fn waiting(&self) -> Option<BorrowedFd<'_>> {
-        self.running.as_ref().map(|running| running.done.as_fd())
+        self.running.as_ref().map(|running| running.helper.done())
     }
 
     /// Waits for the answer to the lookup under way and takes it, with the number and the name; its descriptor is
     /// closed. `None` when there is no lookup under way.
     pub fn finish(&mut self) -> Option<(u32, String, Answer)> {
-        let Running {
-            id,
-            name,
-            done,
-            thread,
-        } = self.running.take()?;
-        let mut byte = 0u8;
-        // SAFETY: the pointer is to one byte, as given. It returns when the thread has written or ended.
-        let _ = unsafe { libc::read(done.as_raw_fd(), (&raw mut byte).cast(), 1) };
-        Some((id, name, thread.join().unwrap_or(Err(LookupError::TryAgain))))
+        let Running { id, name, helper } = self.running.take()?;
+        Some((id, name, helper.finish().unwrap_or(Err(LookupError::TryAgain))))
     }
-}
-
-/// A pipe that does not survive `exec`: where to read, where to write.
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [0; 2];
-    // SAFETY: the pointer is to two integers, as the call wants it.
-    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
-    // SAFETY: `pipe2` has just made this descriptor, and nobody else knows it.
-    let read = unsafe { OwnedFd::from_raw_fd(ends[0]) };
-    // SAFETY: as above.
-    let write = unsafe { OwnedFd::from_raw_fd(ends[1]) };
-    Ok((read, write))
 }
 
 /// Looks a name up; waits as long as the name service does.
