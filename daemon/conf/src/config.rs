@@ -16,6 +16,7 @@
 
 mod access;
 mod clock;
+mod constraint;
 mod control;
 mod interface;
 mod ntp;
@@ -33,6 +34,7 @@ pub use clock::{
     AuthSelectMode, Clock, DriftFile, DriftFormat, FallbackDrift, InitialStep, Leap, LeapMode, Local,
     MakeStep, MaxChange, Rtc, Selection, TimeSmoothing,
 };
+pub use constraint::{Constraint, ConstraintUrl, ConstraintUrlError, Constraints};
 pub use control::{Control, OpenCommand};
 pub use interface::{InterfaceRule, InterfaceTarget};
 pub use ntp::{Statistics, StatisticsFile, StatisticsKind, SystemVariable};
@@ -54,6 +56,8 @@ pub struct Config {
     pub source_dirs: Vec<Vec<String>>,
     /// The first measurement, made before anything else; default none.
     pub initial_step: Option<InitialStep>,
+    /// HTTPS servers that bound the time of sources that are not trusted; default none.
+    pub constraints: Constraints,
     /// How sources are chosen and combined.
     pub selection: Selection,
     /// How the clock is corrected.

@@ -218,6 +218,14 @@ fn every_error_has_the_text_of_chronyd_and_its_place() {
             "timeball.metrics-address 9123",
             "E 1:26 Could not parse timeball.metrics-address directive at line 1 in file /main",
         ),
+        (
+            "timeball.constraint http://a/",
+            "E 1:21 Could not parse timeball.constraint directive at line 1 in file /main",
+        ),
+        (
+            "timeball.constraint https://a/ b",
+            "E 1:32 Could not parse timeball.constraint directive at line 1 in file /main",
+        ),
         // Files.
         (
             "include /none",

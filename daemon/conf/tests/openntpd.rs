@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -127,28 +128,43 @@ fn a_pool_of_a_name_has_eight_members_and_one_of_an_address_is_a_server() {
 }
 
 #[test]
-fn a_constraint_can_be_left_out_only_where_it_guards_nobody() {
-    for (text, starts) in [
-        ("constraint from \"a\"\nserver b\n", false),
-        ("server b\nserver c trusted\nconstraints from \"a\"\n", false),
-        (
-            "server b trusted\nservers c trusted\nconstraints from \"a\"\n",
-            true,
-        ),
-        ("constraints from \"a\"\n", true),
+fn a_constraint_is_asked_at_the_addresses_that_are_said_or_those_of_its_name() {
+    // What OpenNTPD installs, but for its comments.
+    let shipped = "servers pool.ntp.org\nserver time.cloudflare.com\nsensor *\n\nconstraint from \"9.9.9.9\"\n\
+                   constraint from \"2620:fe::fe\"\nconstraints from \"www.google.com\"\n";
+    let reading = read_text(shipped);
+    assert_eq!(reading.diagnostics, []);
+    let lines = reading.lines.iter().flat_map(|line| line.chrony.clone());
+    assert_eq!(
+        lines.skip(2).collect::<Vec<_>>(),
+        [
+            "timeball.constraint https://9.9.9.9/",
+            "timeball.constraint https://[2620:fe::fe]/",
+            "timeball.constraints https://www.google.com/"
+        ]
+    );
+    let reading = read_text("constraint from \"https://a/b\" 192.0.2.1 ::1\nserver c trusted\n");
+    assert_eq!(reading.diagnostics, []);
+    let [constraint] = &reading.config.constraints.from[..] else {
+        panic!("one constraint")
+    };
+    assert_eq!((constraint.url.host(), constraint.url.path()), ("a", "/b"));
+    assert_eq!(
+        constraint.addresses,
+        ["192.0.2.1", "::1"].map(|text| text.parse::<IpAddr>().unwrap())
+    );
+}
+
+#[test]
+fn a_constraint_that_cannot_be_asked_is_never_left_out() {
+    for text in [
+        "constraint from \"\"\nserver a\n",
+        "constraint from \"http://a/\"\nserver b trusted\n",
+        "constraints from \"https://a/b c\"\n",
     ] {
         let reading = read_text(text);
-        assert_eq!(originals(&reading, Severity::Error).is_empty(), starts, "{text}");
-        assert_eq!(
-            originals(&reading, Severity::Warning).is_empty(),
-            !starts,
-            "{text}"
-        );
-        let fates = reading.lines.iter().map(|line| line.fate);
-        assert_eq!(
-            fates.filter(|fate| *fate == Fate::Refused).count(),
-            usize::from(!starts)
-        );
+        assert_eq!(originals(&reading, Severity::Error).len(), 1, "{text}");
+        assert_eq!(reading.lines[0].fate, Fate::Refused);
     }
 }
 
@@ -284,7 +300,7 @@ const CORPUS: &[(&str, Differs)] = &[
     ("sensor a stratum 16|", No),
     ("sensor a foo|", No),
     ("constraint from \"https://a/\"|", No),
-    ("constraint from \"\"|", No),
+    ("constraint from \"\"|", Refused),
     ("constraint from *|", No),
     ("constraint from https://a/|", No),
     ("constraint \"a\"|", No),
@@ -292,7 +308,9 @@ const CORPUS: &[(&str, Differs)] = &[
     ("constraint from \"a\" b|", Later),
     ("constraints from \"a\"|", No),
     ("constraints from \"a\" 192.0.2.1|", No),
-    ("constraint from \"a\"|server b|", Refused),
+    ("constraint from \"a\"|server b|", No),
+    ("constraint from \"https://a:8443/\"|server b|", No),
+    ("constraint from \"http://a/\"|", Refused),
 ];
 
 #[test]

@@ -23,6 +23,7 @@ impl Engine {
             era_start: self.options.era_start,
             announced: self.announced(now.mono),
             own_port: self.ports.answering_port(),
+            constrained: self.constraints.constrained(now),
         };
         let prior = self.prior();
         let mut tools = Tools {
@@ -117,6 +118,7 @@ impl Engine {
                     self.consider(now.mono, Some(id));
                 }
                 Event::Changed(_) => self.consider(now.mono, None),
+                Event::Refused => self.refused_by_constraint(now),
                 Event::Removed(id) | Event::Replaced(id) => {
                     self.verdicts.remove(&id);
                     self.selector.forget(id.0);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use conf::config::Config;
 use units::{Leap, Mono};
 
+use crate::constraint::Constraints;
 use crate::control::Control;
 use crate::control::mode6::{About, Mode6};
 use crate::discipline::fallback::FallbackFrequencies;
@@ -79,6 +80,7 @@ pub struct Engine {
     pub(crate) timeline: Timeline,
     pub(crate) timers: Timers,
     pub(crate) sources: Sources,
+    pub(crate) constraints: Constraints,
     pub(crate) ports: Ports,
     pub(crate) keys: Keyring,
     pub(crate) server: Server,
@@ -125,6 +127,7 @@ impl Engine {
             timeline: Timeline::new(now, 0.0),
             timers: Timers::default(),
             sources: Sources::new(&config, now.mono),
+            constraints: Constraints::new(&config.constraints.from),
             ports: Ports::new(config.server.port),
             keys: Keyring::default(),
             server: serve::server(&config, entropy()),
@@ -206,10 +209,13 @@ impl Engine {
             Input::RtcFileWritten { is_written } => self.rtc_file_written(is_written),
             Input::Terminate => self.terminate(now),
             Input::Resolved { lookup, answer } => {
-                if !self.rule_resolved(now.mono, lookup, &answer) {
+                if !self.rule_resolved(now.mono, lookup, &answer)
+                    && !self.constraint_resolved(now, lookup, &answer)
+                {
                     self.ask(now, |sources, tools| sources.resolved(lookup, answer, tools));
                 }
             }
+            Input::Constraint { request, answer } => self.constraint_answered(now, request, &answer),
             Input::SourceFiles(configs) => {
                 self.ask(now, |sources, tools| sources.directory_read(configs, tools));
             }
@@ -226,6 +232,7 @@ impl Engine {
             Input::Configuration(config) => self.reconfigure(now, *config),
             Input::Steering { steers, rate_ppm } => self.set_steering(now, steers, rate_ppm / 1e6),
         }
+        self.watch_constraints(now);
         self.note_events(now);
     }
 
@@ -238,6 +245,7 @@ impl Engine {
                 Timer::GiveUp(id) => self.ask(now, |sources, tools| sources.give_up(id, tools)),
                 Timer::Resolve => self.ask(now, Sources::resolve_due),
                 Timer::Rules => self.look_up_rules_again(),
+                Timer::Constraint => self.retry_constraints(now),
                 Timer::Initial => self.initial_due(now),
                 Timer::FirstStep => self.first_step_due(now.mono),
                 Timer::SlewEnd => self
@@ -254,6 +262,7 @@ impl Engine {
                 Timer::Local => {}
             }
         }
+        self.watch_constraints(now);
         self.note_events(now);
     }
 
@@ -274,6 +283,7 @@ impl Engine {
         self.begin_events(now);
         self.open_for_clients();
         self.look_up_rules();
+        self.fetch_constraints(now);
         if !self.begin_rtc(now.mono) {
             self.begin(now);
         }

@@ -7,7 +7,7 @@ use units::Mono;
 
 use crate::engine::Engine;
 use crate::io::{Now, Output};
-use crate::source::Source;
+use crate::source::{Source, SourceId};
 use crate::timer::Timer;
 
 /// The polling interval of the servers after their burst, log2 s.
@@ -108,14 +108,15 @@ impl Engine {
             .initial
             .as_ref()
             .is_some_and(|initial| initial.is_naming_over);
-        let is_settled = |source: &Source| match source.address {
+        let is_settled = |(id, source): (&SourceId, &Source)| match source.address {
+            Some(_) if self.sources.is_refused(*id) => true,
             Some(_) => {
                 let is_silent = source.reach == 0 && source.polls >= POLLS_UNANSWERED;
                 is_silent || source.polls >= POLLS_TO_SETTLE
             }
             None => is_naming_over,
         };
-        if !self.sources.values().all(is_settled) {
+        if !self.sources.iter().all(is_settled) {
             return;
         }
         if self.options.once.is_some() {

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use conf::config::ConstraintUrl;
 use conf::rtc::RtcError;
 use units::{Leap, Mono, UnixTime};
 
@@ -52,6 +53,36 @@ pub struct SocketId(pub u32);
 /// A question to the resolver, by the number under which the engine asked it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LookupId(pub u32);
+
+/// A request to a constraint, by the number under which the engine asked for it; numbers are not used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConstraintId(pub u32);
+
+/// How long a constraint may take to answer, from the first packet on, seconds.
+pub const CONSTRAINT_TIME_OUT_S: u8 = 10;
+
+/// What a constraint says, or why it does not.
+pub type ConstraintAnswer = Result<ConstraintReply, ConstraintError>;
+
+/// What a constraint says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConstraintReply {
+    /// The date of the answer, a whole second that had begun not long before.
+    pub date: UnixTime,
+    /// When it came.
+    pub at: Now,
+    /// How its certificate was checked although the clock is too wrong for that, for the log.
+    pub remark: Option<String>,
+}
+
+/// Why a constraint does not tell the time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConstraintError {
+    /// For the log.
+    pub text: String,
+    /// Somebody answered who could not prove to be the one who was asked.
+    pub is_unproven: bool,
+}
 
 /// Why a name has no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +163,13 @@ pub enum Input<'a> {
         lookup: LookupId,
         /// All addresses in the order of the resolver, or why there are none.
         answer: Result<Vec<IpAddr>, LookupError>,
+    },
+    /// A constraint was asked, as told by [`Output::AskConstraint`].
+    Constraint {
+        /// The request.
+        request: ConstraintId,
+        /// What came of it.
+        answer: ConstraintAnswer,
     },
     /// A request of the command protocol arrived.
     Control {
@@ -374,6 +412,13 @@ pub enum Event {
     },
     /// No source can be followed any more.
     Lost,
+    /// Something for which there is one way to say it, told here and not with [`Output::Log`].
+    Said {
+        /// How much it matters.
+        severity: Severity,
+        /// The line.
+        text: String,
+    },
 }
 
 /// Something the engine wants done. The program carries them out in the order in which they come.
@@ -417,6 +462,18 @@ pub enum Output {
         lookup: LookupId,
         /// The name.
         name: String,
+    },
+    /// Ask an HTTPS server for its date, within [`CONSTRAINT_TIME_OUT_S`], and answer with [`Input::Constraint`].
+    AskConstraint {
+        /// The number under which the answer comes.
+        request: ConstraintId,
+        /// Where the server is.
+        address: SocketAddr,
+        /// What is asked for, and to whom the certificate must belong.
+        url: ConstraintUrl,
+        /// The time at which the certificate must be valid; `None` while the clock is not synchronised: the date that
+        /// the server tells.
+        true_time: Option<UnixTime>,
     },
     /// Write a line to the daemon's log.
     Log {

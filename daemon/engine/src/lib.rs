@@ -10,6 +10,7 @@
 
 mod ask;
 mod broadcast;
+pub mod constraint;
 pub mod control;
 pub mod discipline;
 mod engine;

@@ -58,18 +58,35 @@ impl Outbox {
         self.log(Severity::Warning, text);
     }
 
+    /// Says something of which OpenNTPD's words are the only ones: as an event where events are told, in the log
+    /// otherwise.
+    pub fn say(&mut self, severity: Severity, text: impl Into<String>) {
+        let text = printable(text.into());
+        self.push(if self.tells {
+            Output::Happened(Event::Said { severity, text })
+        } else {
+            Output::Log { severity, text }
+        });
+    }
+
     /// Logs a line. Names in it can come from anywhere: what a terminal would obey is not passed on.
     pub fn log(&mut self, severity: Severity, text: impl Into<String>) {
-        let mut text = text.into();
-        if text.contains(char::is_control) {
-            text = text.replace(char::is_control, "?");
-        }
+        let text = printable(text.into());
         self.push(Output::Log { severity, text });
     }
 
     /// Writes a line to a log file.
     pub fn line(&mut self, file: LogFile, line: String) {
         self.push(Output::LogFile { file, line });
+    }
+}
+
+/// A line in which nothing is left that a terminal would obey.
+fn printable(text: String) -> String {
+    if text.contains(char::is_control) {
+        text.replace(char::is_control, "?")
+    } else {
+        text
     }
 }
 

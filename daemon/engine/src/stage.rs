@@ -9,8 +9,8 @@ use wire::ntp::{Datagram, Header, Packet};
 
 use crate::control::mode6::About;
 use crate::io::{
-    ClockCommand, Event, Input, LogFile, LookupError, LookupId, Now, Output, Severity, SocketId, SocketUse,
-    Stamp, StampSource,
+    ClockCommand, ConstraintId, Event, Input, LogFile, LookupError, LookupId, Now, Output, Severity,
+    SocketId, SocketUse, Stamp, StampSource,
 };
 use crate::source::{Source, SourceId};
 use crate::sources::{Sources, Tools};
@@ -44,8 +44,12 @@ pub(crate) struct Stage {
     /// Lines of the files of statistics.
     pub(crate) statistics: Vec<(conf::config::StatisticsKind, String)>,
     pub(crate) lookups: VecDeque<(f64, LookupId, String)>,
+    /// Requests to constraints: when, the request, where, and whether the clock was good for certificates.
+    pub(crate) constraints: Vec<(f64, ConstraintId, String, bool)>,
     pub(crate) dumps: Vec<(String, String)>,
     pub(crate) asked_for_files: usize,
+    /// The status with which the program is to end.
+    pub(crate) ended: Option<u8>,
     pub(crate) ref_clocks_asked: Vec<u32>,
     pub(crate) sockets: BTreeMap<SocketId, SocketUse>,
     /// Control messages that were sent, in the order in which they left.
@@ -98,8 +102,10 @@ impl Stage {
             lines: Vec::new(),
             statistics: Vec::new(),
             lookups: VecDeque::new(),
+            constraints: Vec::new(),
             dumps: Vec::new(),
             asked_for_files: 0,
+            ended: None,
             ref_clocks_asked: Vec::new(),
             sockets: BTreeMap::new(),
             sent_to_clients: Vec::new(),
@@ -142,7 +148,7 @@ impl Stage {
     }
 
     /// Both clocks now: the system clock was right at the beginning.
-    fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let true_time = at(self.now_ns);
         Now {
             wall: true_time.wall.plus_seconds(self.steps_s.iter().sum()),
@@ -246,8 +252,18 @@ impl Stage {
                 Output::LogFile { file, line } => self.lines.push((file, line)),
                 Output::Statistics { kind, line, .. } => self.statistics.push((kind, line)),
                 Output::Resolve { lookup, name } => self.lookups.push_back((at_s, lookup, name)),
+                Output::AskConstraint {
+                    request,
+                    address,
+                    url,
+                    true_time,
+                } => {
+                    let asked = format!("{address} {url}");
+                    self.constraints.push((at_s, request, asked, true_time.is_some()));
+                }
                 Output::WriteDump { source, text } => self.dumps.push((source, text)),
                 Output::ReadRefClock { ref_clock } => self.ref_clocks_asked.push(ref_clock),
+                Output::Exit { status } => self.ended = Some(status),
                 Output::ReadSourceFiles => self.asked_for_files += 1,
                 Output::Clock(ClockCommand::Step { by_s }) => self.steps_s.push(by_s),
                 Output::Happened(event) => self.events.push((at_s, event)),

@@ -17,6 +17,8 @@ pub enum Timer {
     Resolve,
     /// Names in rules without an address are looked up again.
     Rules,
+    /// Constraints that did not answer are asked again.
+    Constraint,
     /// The leap second of this UTC day is close enough to prepare for.
     Leap,
     /// The drift file is written, if the clock was updated since.

@@ -10,6 +10,7 @@ use os::{ClockError, SharedMemory, Token, Trace, UdpOptions, UdpSocket, Watch, r
 use units::Mono;
 
 use crate::conflict::refusal;
+use crate::constraint::Request;
 use crate::files::{SourceFiles, dump_path, take_dumps, write_drift, write_dump, write_rtc};
 use crate::keys;
 use crate::log::Log;
@@ -70,6 +71,25 @@ impl Daemon {
             Output::Resolve { lookup, name } => {
                 hands.resolver.ask(lookup.0, name);
                 hands.look_up();
+            }
+            Output::AskConstraint {
+                request,
+                address,
+                url,
+                true_time,
+            } => {
+                let asked = Request {
+                    address,
+                    url,
+                    true_time,
+                };
+                match hands.constraints.ask(request, asked) {
+                    Ok(()) => hands.ask_constraints(),
+                    Err(error) => {
+                        let answer = Err(error);
+                        self.tell(Input::Constraint { request, answer });
+                    }
+                }
             }
             Output::Log { severity, text } => hands.log.write(severity, &text),
             Output::LogFile { file, line } => match hands.log_files.write(file, &line) {

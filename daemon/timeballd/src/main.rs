@@ -10,6 +10,7 @@ mod args;
 mod carry_out;
 mod confinement;
 mod conflict;
+mod constraint;
 mod control;
 mod ctl;
 mod files;

@@ -17,6 +17,7 @@ use units::Mono;
 use wire::condition::{Condition, REQUEST};
 
 use crate::conflict::ConflictFinder;
+use crate::constraint::ConstraintClient;
 use crate::control::ControlSockets;
 use crate::interfaces::Interfaces;
 use crate::leap_files::LeapFiles;
@@ -60,6 +61,8 @@ pub(crate) struct Hands {
     pub leap_files: LeapFiles,
     /// What looks names up.
     pub resolver: Resolver,
+    /// What asks constraints.
+    pub constraints: ConstraintClient,
     /// Where link-local addresses are.
     pub links: Links,
     /// The daemon's log.
@@ -149,6 +152,11 @@ impl Daemon {
     fn happened(&mut self, event: Ready) -> Option<u8> {
         if event.token == RESOLVER {
             self.answer();
+            return self.act();
+        }
+        if let Some((request, answer)) = self.hands.constraints.happened(event, &mut self.hands.waiter) {
+            self.tell(Input::Constraint { request, answer });
+            self.hands.ask_constraints();
             return self.act();
         }
         if self.is_for_rtc(event) {
@@ -356,6 +364,17 @@ impl Hands {
             Ok(None) => {}
             // It is kept, and tried again after the next question.
             Err(error) => self.log.warn(&format!("Could not start resolver : {error}")),
+        }
+    }
+}
+
+impl Hands {
+    /// Has those constraints be asked whose turn it is.
+    pub(crate) fn ask_constraints(&mut self) {
+        if let Err(error) = self.constraints.start(&mut self.waiter) {
+            // It is kept, and tried again after the next question or answer.
+            self.log
+                .warn(&format!("Could not ask constraint : {}", reason(&error)));
         }
     }
 }

@@ -25,6 +25,7 @@ use wire::ntp::auth::Key;
 use crate::args::{Arguments, Once};
 use crate::confinement;
 use crate::conflict::{self, ConflictFinder};
+use crate::constraint::{Authorities, ConstraintClient};
 use crate::control::ControlSockets;
 use crate::files::{ConfigurationFiles, make_directory, read_drift};
 use crate::identity::{CommandLine, FEATURES, Identity};
@@ -140,6 +141,7 @@ struct Prepared {
     control: ControlSockets,
     metrics: Option<MetricsServer>,
     keys: Vec<Key>,
+    constraints: ConstraintClient,
     ref_clocks: Vec<SharedMemory>,
     rtc: Option<Rtc>,
     leap_files: LeapFiles,
@@ -192,6 +194,7 @@ fn prepare(
     let metrics = open_metrics(&config, log);
     let ref_clocks = open_ref_clocks(&config)?;
     let keys = keys::load(&config, log).map_err(Fatal)?;
+    let constraints = ConstraintClient::new(clock, load_authorities(&config, log));
     set_scheduling(arguments, &config, log);
     let reloading = Reload::begin(identity, arguments, fixed, &text.path, log);
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
@@ -242,6 +245,7 @@ fn prepare(
         control,
         metrics,
         keys,
+        constraints,
         ref_clocks,
         rtc,
         leap_files,
@@ -274,6 +278,7 @@ impl Prepared {
             condition: self.condition,
             reloading: self.reloading,
             resolver: Resolver::new(self.arguments.family),
+            constraints: self.constraints,
             links: Links::default(),
             interfaces: Interfaces::new(self.config.server.interfaces.clone(), &mut log),
             log,
@@ -705,6 +710,16 @@ fn make_directories(config: &Config, socket: Option<&Path>, user: Option<User>, 
             ));
         }
     }
+}
+
+/// Reads the certificates of the authorities that are believed, if constraints are to be asked.
+fn load_authorities(config: &Config, log: &mut Log) -> Option<Authorities> {
+    if config.constraints.from.is_empty() {
+        return None;
+    }
+    Authorities::load(&config.constraints)
+        .inspect_err(|error| log.write(Severity::Error, error))
+        .ok()
 }
 
 /// Opens what reference clocks write into.

@@ -10,6 +10,8 @@
     reason = "what a test cannot have is a failed test"
 )]
 
+mod https;
+
 use std::any::type_name;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -223,5 +225,28 @@ fn memory_is_locked_without_a_limit_or_not_at_all() {
         check(&[]);
         check(&limited);
         check(&[&unprivileged[..], &limited].concat());
+    });
+}
+
+#[test]
+fn constraints_are_asked_by_a_confined_daemon() {
+    inside(|| {
+        let authority = https::Authority::new("known");
+        let server = https::TimeServer::start("127.0.0.1:0", authority.certify("localhost", 2020, 2400), 0);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("authority.pem");
+        fs::write(&file, &authority.pem).unwrap();
+        let config = format!(
+            "port 0\ncmdport 0\nbindcmdaddress /\npidfile /\nserver 127.0.0.1 port 9\ntimeball.constraint-ca {}\n\
+             timeball.constraints https://localhost:{}/\n",
+            file.display(),
+            server.address.port(),
+        );
+        let mut daemon = Daemon::start(somebody().0, &config);
+        // Its name is looked up, and its addresses are asked, by helpers that inherit what the daemon may do.
+        daemon.wait_until("the constraint has answered", |daemon| {
+            daemon.log().contains("constraint reply from 127.0.0.1: offset ")
+        });
+        daemon.end();
     });
 }

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use conf::config::{SourceConfig, SourceName};
 use engine::discipline::leap::LeapTable;
 use engine::io::{
-    ClockCommand, ControlPeer, Input, LookupError, LookupId, Now, Output, RefClockReading, RtcCommand,
-    SocketId, SocketUse, Stamp, StampSource,
+    ClockCommand, ConstraintId, ControlPeer, Input, LookupError, LookupId, Now, Output, RefClockReading,
+    RtcCommand, SocketId, SocketUse, Stamp, StampSource,
 };
 use engine::rtc::RtcStart;
 use engine::{Engine, Options};
@@ -106,6 +106,8 @@ pub(crate) struct Host {
     /// When servers sent their last answers.
     answered: BTreeMap<SocketAddr, NtpTimestamp>,
     pub(crate) lookups: VecDeque<LookupId>,
+    /// Requests to constraints that are not answered yet.
+    pub(crate) constraints: VecDeque<ConstraintId>,
     pub(crate) dumps: Vec<(String, String)>,
     pub(crate) files_asked_for: bool,
     /// The real-time clock tells when its seconds begin.
@@ -187,6 +189,7 @@ impl Host {
             heard: VecDeque::new(),
             answered: BTreeMap::new(),
             lookups: VecDeque::new(),
+            constraints: VecDeque::new(),
             dumps: Vec::new(),
             files_asked_for: false,
             rtc_interrupts: false,
@@ -454,6 +457,7 @@ impl Host {
                 );
                 remember(&mut self.lookups, lookup);
             }
+            Output::AskConstraint { request, .. } => remember(&mut self.constraints, request),
             Output::Log { text, .. } => {
                 assert!(!text.contains(char::is_control), "{text:?}");
                 if self.log.len() < REMEMBERED {
@@ -630,6 +634,10 @@ fn time(ns: i128) -> UnixTime {
 fn check_told(event: &engine::io::Event) {
     use engine::io::Event;
     let numbers_s = match event {
+        Event::Said { text, .. } => {
+            assert!(!text.contains(char::is_control), "{text:?}");
+            vec![]
+        }
         Event::Answered {
             offset_s,
             delay_s,

@@ -28,7 +28,7 @@ const fn steering(text: &'static str) -> Setting {
     }
 }
 
-pub(crate) const SETTINGS: [Setting; 20] = [
+pub(crate) const SETTINGS: [Setting; 21] = [
     steering("server 192.0.2.1\n"),
     steering(
         "server 192.0.2.1 iburst\nserver 192.0.2.2 iburst\nserver 192.0.2.3 iburst\nmakestep 1 3\nmaxslewrate 500\n\
@@ -97,6 +97,11 @@ pub(crate) const SETTINGS: [Setting; 20] = [
         observe: true,
         once: None,
     },
+    steering(
+        "server 192.0.2.1 iburst\nserver 192.0.2.2 iburst xleave\nserver 192.0.2.3 trust\npeer 192.0.2.4\nallow\n\
+         timeball.constraint 198.51.100.1\ntimeball.constraint https://name.example/ 198.51.100.2 2001:db8::3\n\
+         timeball.constraints pool.example\nmakestep 1 -1\n",
+    ),
 ];
 
 impl Setting {

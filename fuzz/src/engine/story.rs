@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use conf::chrony::parse_source_file;
-use engine::io::{ControlPeer, Input, LookupError, SocketId, SocketUse};
+use engine::io::{ConstraintError, ConstraintReply, ControlPeer, Input, LookupError, SocketId, SocketUse};
 use units::{Leap, Mode};
 use wire::candm::{
     AddSource, Address, AddressMask, Command, ManualMode, NewSourceKind, Request, SourceName, Timespec,
@@ -42,7 +42,8 @@ const TERMINATE: u8 = 19;
 const TICK: u8 = 20;
 const RTC_FAILED: u8 = 21;
 const DRIVER: u8 = 22;
-const KINDS: u8 = 23;
+const CONSTRAINT: u8 = 23;
+const KINDS: u8 = 24;
 
 /// Plays until the bytes are used up or the engine ends.
 pub(crate) fn play(host: &mut Host, bytes: &mut Bytes<'_>) {
@@ -113,6 +114,7 @@ pub(crate) fn play(host: &mut Host, bytes: &mut Bytes<'_>) {
                 }
             }
             DRIVER => driver(host, bytes),
+            CONSTRAINT => constraint(host, bytes),
             _ => {
                 if bytes.u8() == u8::MAX {
                     host.tell(Input::Terminate);
@@ -218,6 +220,28 @@ fn client(host: &mut Host, bytes: &mut Bytes<'_>) {
     let key_id = Some(u32::from(bytes.u8() % 5)).filter(|id| *id != 0);
     let stamp = host.stamp(0.0);
     host.receive(socket, from, stamp, &sealed(&header, key_id, false), false);
+}
+
+/// A constraint answers, by a clock of its own, or does not.
+fn constraint(host: &mut Host, bytes: &mut Bytes<'_>) {
+    let ahead_s = bytes.seconds();
+    let is_unproven = bytes.bool();
+    let answer = if bytes.bool() {
+        let at = host.now();
+        Ok(ConstraintReply {
+            date: at.wall.plus_seconds(ahead_s),
+            at,
+            remark: is_unproven.then(|| "clock too wrong".to_owned()),
+        })
+    } else {
+        Err(ConstraintError {
+            text: format!("tls connect failed: {ahead_s}"),
+            is_unproven,
+        })
+    };
+    if let Some(request) = host.constraints.pop_front() {
+        host.tell(Input::Constraint { request, answer });
+    }
 }
 
 /// The kernel says when something was sent.

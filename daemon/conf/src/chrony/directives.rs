@@ -286,6 +286,9 @@ pub const DIRECTIVES: &[Directive] = &[
 /// The directives that only timeballd has. Their names have a dot, which no directive of chrony has.
 pub const EXTENSIONS: &[Directive] = &[
     exactly("timeball.conflict", 1),
+    at_least("timeball.constraint", 1),
+    text("timeball.constraint-ca"),
+    exactly("timeball.constraints", 1),
     exactly("timeball.metrics-address", 1),
     integer("timeball.server-threads", 0, 1024, "0").support(Support::Refused),
 ];

@@ -39,5 +39,5 @@ pub use print::{print, print_arguments};
 pub use render::render_sources;
 pub use scan::{ChronyConf, CommandSocket, ConfiguredSource, Directory, Origin, OtherDirective, Via, scan};
 pub use source::{Source, SourceError, SourceKind};
-pub(crate) use write::source_line;
 pub use write::write;
+pub(crate) use write::{constraint_line, source_line};

@@ -5,9 +5,9 @@ use std::fmt::{Display, Write as _};
 use super::options::SourceOptions;
 use super::words::words as words_of;
 use crate::config::{
-    AccessRule, AuthSelectMode, ClientLog, Clock, Config, Conflict, Control, Family, LeapMode, Local, Logs,
-    OpenCommand, PathSetting, RateLimit, RefClock, RefClockDriver, SelectOptions, Selection, Server,
-    SourceConfig, SourceKind, Subnet, Verdict,
+    AccessRule, AuthSelectMode, ClientLog, Clock, Config, Conflict, Constraint, Control, Family, LeapMode,
+    Local, Logs, OpenCommand, PathSetting, RateLimit, RefClock, RefClockDriver, SelectOptions, Selection,
+    Server, SourceConfig, SourceKind, Subnet, Verdict,
 };
 
 /// The longest number that is written without an exponent where that would be shorter.
@@ -40,6 +40,14 @@ pub fn write(config: &Config) -> String {
             .collect::<Vec<_>>();
         lines.words("initstepslew", &words);
     }
+    for constraint in &config.constraints.from {
+        let line = constraint_line(constraint);
+        lines.line_of_words(&line);
+    }
+    lines.text(
+        "timeball.constraint-ca",
+        config.constraints.authority_file.as_deref(),
+    );
     lines.selection(&config.selection, &default.selection);
     lines.clock(&config.clock, &default.clock);
     lines.rest_of_clock(config);
@@ -81,6 +89,21 @@ pub(crate) fn source_line(source: &SourceConfig) -> String {
     };
     let mut line = format!("{word} {}", source.name);
     options(source).render(&mut line);
+    line
+}
+
+/// Returns a constraint as a line.
+pub(crate) fn constraint_line(constraint: &Constraint) -> String {
+    let word = if constraint.is_pool {
+        "timeball.constraints"
+    } else {
+        "timeball.constraint"
+    };
+    let mut line = format!("{word} {}", constraint.url);
+    for address in &constraint.addresses {
+        // Writing to a string cannot fail.
+        let _ = write!(line, " {address}");
+    }
     line
 }
 
@@ -204,7 +227,11 @@ impl Lines {
     }
 
     fn source(&mut self, source: &SourceConfig) {
-        let line = source_line(source);
+        self.line_of_words(&source_line(source));
+    }
+
+    /// Adds a line if all words of it can be said.
+    fn line_of_words(&mut self, line: &str) {
         let words = line.split(' ').collect::<Vec<_>>();
         if let [directive, words @ ..] = words.as_slice() {
             self.words(directive, words);
@@ -495,6 +522,7 @@ mod tests {
             "noclientlog\nbroadcast 60 192.0.2.255 123\nlogdir /l\nlog tracking rtc\nlogbanner 0\npidfile /\nuser u\nmanual\n",
             "maxdrift 1e12\nmaxupdateskew 1e-12\nmaxjitter 0.30000000000000004\nlogchange 100000\n",
             "keyfile /k\ndumpdir /u\nlock_all\nsched_priority 1\ntimeball.metrics-address 127.0.0.1:9123\ntimeball.conflict fail\nacquisitionport 0\n",
+            "timeball.constraint https://a:8443/b?c=%20 192.0.2.1 ::1\ntimeball.constraints https://[::1]/\ntimeball.constraint-ca /c\n",
         ] {
             let (config, diagnostics) = parse("/main", &Files::new(&[("/main", text)]));
             assert_eq!(diagnostics, [], "{text}");

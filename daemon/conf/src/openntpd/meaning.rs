@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use super::lexer::{Lexer, Place, Token};
 use super::statement::{self, Options, Statement};
-use crate::chrony::{HostName, source_line};
-use crate::config::{AccessRule, Config, RateLimit, SourceConfig, SourceKind, SourceName, Subnet, Verdict};
+use crate::chrony::{HostName, constraint_line, source_line};
+use crate::config::{
+    AccessRule, Config, Constraint, ConstraintUrl, RateLimit, SourceConfig, SourceKind, SourceName, Subnet,
+    Verdict,
+};
 use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::dialect::Reading;
 use crate::explain::{Explanation, Fate};
@@ -62,10 +65,6 @@ struct Meaning {
     config: Config,
     diagnostics: Vec<Diagnostic>,
     lines: Vec<Explanation>,
-    /// A warning for each constraint, which is an error if there is a server that it guards.
-    constraints: Vec<Diagnostic>,
-    /// Whether there is a server that needs a constraint.
-    has_untrusted: bool,
 }
 
 /// One line while it is read, with those that are joined to it.
@@ -86,8 +85,6 @@ impl Meaning {
             config,
             diagnostics: Vec::new(),
             lines: Vec::new(),
-            constraints: Vec::new(),
-            has_untrusted: false,
         }
     }
 
@@ -138,10 +135,8 @@ impl Meaning {
             let found = line.diagnostic(Severity::Error, mistake.place, mistake.message, mistake.help);
             line.push(found);
         }
-        match statement {
-            Some(statement) => line.take(statement, first.place),
-            // Whatever it is, it may be a server.
-            None => line.meaning.has_untrusted = true,
+        if let Some(statement) = statement {
+            line.take(statement);
         }
         let explanation = line.explanation;
         self.lines.push(explanation);
@@ -158,19 +153,6 @@ impl Meaning {
 
     /// Adds what only the whole configuration can tell.
     fn finish(mut self) -> Reading {
-        if self.has_untrusted {
-            for constraint in &mut self.constraints {
-                constraint.severity = Severity::Error;
-                constraint.help = Some(
-                    "to start without, remove the line, and so trust the servers as they are; or mark every server as trusted"
-                        .to_owned(),
-                );
-            }
-        }
-        for line in &mut self.lines {
-            line.heed(&self.constraints);
-        }
-        self.diagnostics.append(&mut self.constraints);
         self.diagnostics
             .sort_by_key(|found| (found.span.line == 0, found.span.line, found.span.column));
         Reading {
@@ -182,7 +164,7 @@ impl Meaning {
 }
 
 impl Line<'_> {
-    fn take(&mut self, statement: Statement, place: Place) {
+    fn take(&mut self, statement: Statement) {
         match statement {
             Statement::Listen {
                 address,
@@ -214,13 +196,12 @@ impl Line<'_> {
                     );
                 }
             }
-            Statement::Constraint => {
-                let message = "constraints are not supported".to_owned();
-                let help = "timeballd goes on without: every server is trusted";
-                let found = self.diagnostic(Severity::Warning, place, message, Some(help.to_owned()));
-                self.meaning.constraints.push(found);
-                self.explanation.fate = Fate::Ignored;
-            }
+            Statement::Constraint {
+                url,
+                place,
+                addresses,
+                is_pool,
+            } => self.constraint(&url, place, addresses, is_pool),
         }
     }
 
@@ -318,7 +299,6 @@ impl Line<'_> {
     }
 
     fn server(&mut self, name: String, is_pool: bool, options: Options, place: Place) {
-        self.meaning.has_untrusted |= !options.is_trusted;
         if let Some(place) = options.weight_place
             && options.weight != 1
         {
@@ -352,6 +332,28 @@ impl Line<'_> {
         }
         self.explanation.chrony.push(source_line(&source));
         self.meaning.config.sources.push(source);
+    }
+
+    /// Bounds the time of servers. One that can never be asked is no constraint, and to go on without would be to trust
+    /// whom it guards.
+    fn constraint(&mut self, url: &str, place: Place, addresses: Vec<IpAddr>, is_pool: bool) {
+        let url = match ConstraintUrl::parse(url) {
+            Ok(url) => url,
+            Err(error) => {
+                return self.error(
+                    place,
+                    &format!("\"{url}\" cannot be asked: {error}"),
+                    "write a host name, an address, or \"https://HOST/PATH\"",
+                );
+            }
+        };
+        let constraint = Constraint {
+            url,
+            addresses,
+            is_pool,
+        };
+        self.explanation.chrony.push(constraint_line(&constraint));
+        self.meaning.config.constraints.from.push(constraint);
     }
 
     fn warn(&mut self, place: Place, message: &str, help: &str) {

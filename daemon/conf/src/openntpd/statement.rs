@@ -42,7 +42,15 @@ pub(super) enum Statement {
         place: Place,
     },
     /// `constraint from` and `constraints from`
-    Constraint,
+    Constraint {
+        url: String,
+        /// Where that is said.
+        place: Place,
+        /// Where the host is asked; empty: at the addresses of its name.
+        addresses: Vec<IpAddr>,
+        /// Whether each address of the name is a constraint of its own.
+        is_pool: bool,
+    },
 }
 
 /// What follows the name of a server.
@@ -234,15 +242,23 @@ impl Reading<'_> {
             None => &url,
         };
         self.check_host(host, place)?;
+        let mut addresses = Vec::new();
         while !is_pool && self.at < self.tokens.len() {
             let (address, place) = self.word("after the URL only addresses may follow")?;
-            if address.parse::<IpAddr>().is_err() {
+            if let Ok(address) = address.parse() {
+                addresses.push(address);
+            } else {
                 let help = "these are the addresses at which the URL's host is asked";
                 self.mistake::<()>(place, "url can only be followed by IP addresses".to_owned(), help);
             }
         }
         self.finish("after the URL nothing may follow; constraint from, without s, takes addresses")?;
-        Some(Statement::Constraint)
+        Some(Statement::Constraint {
+            url,
+            place,
+            addresses,
+            is_pool,
+        })
     }
 
     /// Refuses what stands for every address where one host is meant.

@@ -28,6 +28,19 @@ pub fn write(config: &Config) -> String {
     if let Some(address) = config.client.bind_ipv6 {
         let _ = writeln!(text, "query from {address}");
     }
+    for constraint in &config.constraints.from {
+        let word = if constraint.is_pool {
+            "constraints"
+        } else {
+            "constraint"
+        };
+        // Nothing in a URL that was read ends a text in quotes.
+        let _ = write!(text, "{word} from \"{}\"", constraint.url);
+        for address in &constraint.addresses {
+            let _ = write!(text, " {address}");
+        }
+        text.push('\n');
+    }
     for source in sources() {
         let word = match source.kind {
             SourceKind::Server => "server",
@@ -143,6 +156,10 @@ mod tests {
             ("allow\nport 124\n", ""),
             ("server a\\\nserver a\"b\n", ""),
             ("allow\nbinddevice eth0\n", ""),
+            (
+                "timeball.constraint https://a:8443/b%20 192.0.2.1 ::1\ntimeball.constraints a\n",
+                "constraint from \"https://a:8443/b%20\" 192.0.2.1 ::1\nconstraints from \"https://a/\"\n",
+            ),
         ] {
             assert_eq!(write(&of_chrony(chrony)), openntpd, "{chrony}");
         }
@@ -154,6 +171,7 @@ mod tests {
             "",
             "listen on *\nserver a\nservers b trusted\n",
             "listen on 127.0.0.1\nlisten on ::1\nquery from 192.0.2.1\nserver \"on\"\nserver \"10\"\n",
+            "constraint from '9.9.9.9'\nconstraint from \"https://a:8443/b\" 192.0.2.1 ::1\nconstraints from a\nserver b",
             "listen on ::\nserver 192.0.2.1 weight 3\nservers ::1\nserver fe80::1%eth0\n",
         ] {
             let of = |text: &str| read("/main", &Files::new(&[("/main", text)]));

@@ -60,6 +60,8 @@ pub struct Judgement {
     pub measurement: Option<Measurement>,
     /// The server does not want to be asked like this.
     pub kiss: Option<KissCode>,
+    /// It contradicts the constraints, and nothing of it is used.
+    pub refused: bool,
     /// Our packet was only to go ahead of the one that measures.
     pub ahead: bool,
     /// A sample was taken in.
@@ -95,6 +97,7 @@ impl Source {
             interleaved,
             measurement: None,
             kiss: None,
+            refused: false,
             ahead: false,
             sampled: false,
         };
@@ -114,6 +117,14 @@ impl Source {
         self.heard_at = Some(now);
         self.is_tentative = false;
         self.is_route_in_doubt = false;
+        let constrained = local.constrained;
+        judgement.refused = judgement.tests.synchronised()
+            && self.is_constrained()
+            && !constrained.allows(header, judgement.interleaved, local.era_start);
+        if judgement.refused {
+            self.past = None;
+            return Some(judgement);
+        }
         if judgement.tests.synchronised() {
             self.measure(arrival, received, &pending, &mut judgement, now, local, timeline);
         } else if !pending.ahead {

@@ -4,6 +4,7 @@ use conf::config::SourceKind;
 use units::{Leap, Mono, NtpShort, NtpTimestamp, ReferenceId, Stratum, UnixTime};
 use wire::ntp::{Header, Version};
 
+use crate::constraint::Constrained;
 use crate::estimate::Prior;
 use crate::io::{Now, Stamp, StampSource};
 use crate::keyring::Keyring;
@@ -60,6 +61,7 @@ impl Side {
                 ..Header::default()
             },
             own_port: Some(123),
+            constrained: Constrained::Not,
         }
     }
 

@@ -26,6 +26,7 @@ use conf::config::{SourceConfig, SourceKind, SourceName};
 use units::{Leap, Mono, PollInterval, ReferenceId, Stratum};
 use wire::ntp::Header;
 
+use crate::constraint::Constrained;
 use crate::estimate::{Estimator, Prior, Sample};
 use crate::io::{SocketId, StampSource};
 use crate::select::Origin;
@@ -171,6 +172,8 @@ pub struct Local {
     pub announced: Header,
     /// The port on which we answer others, if we do: at one of our addresses that is ourselves.
     pub own_port: Option<u16>,
+    /// What constraints say about the time of others.
+    pub constrained: Constrained,
 }
 
 impl Source {
@@ -237,6 +240,11 @@ impl Source {
             (None, Some(_)) => Origin::Authenticated,
             (None, None) => Origin::Unauthenticated,
         }
+    }
+
+    /// Whether constraints are about it: nobody vouches for what it says, and it is asked over the network.
+    pub(crate) fn is_constrained(&self) -> bool {
+        !self.config.select.trust && self.ref_clock.is_none()
     }
 
     /// What others call it as a reference.

@@ -61,6 +61,10 @@ impl Sources {
             tools.timers.set(Timer::Poll(id), at);
             return;
         }
+        if self.waits_for_constraint(source, tools) {
+            return;
+        }
+        self.refused.remove(&id);
         let ahead = self.goes_ahead(id);
         self.tell_unanswered(id, tools);
         self.close(id, tools);
@@ -112,6 +116,12 @@ impl Sources {
         self.log(id, header, &judgement, incoming.received, tools);
         if judgement.tests.valid() {
             self.settle(id, &judgement, tools);
+        }
+        if judgement.refused {
+            self.refuse(id, tools);
+            return true;
+        }
+        if judgement.tests.valid() {
             self.tell_answer(id, header, &judgement, tools);
         }
         if judgement.sampled {

@@ -3,11 +3,12 @@
 //! [`Sources`] holds every [`Source`] and the [`Entry`] it comes from: a line of a configuration, which is one
 //! source or, for a pool, several. Names become addresses in [`names`]; files of sources are compared with what
 //! is there in [`reload`]; [`asking`] sends what is due and gives answers to whom they belong; [`switch`] turns
-//! sources on and off, and `told` tells what happened to them. What the rest of the engine has to know of comes out as an
-//! [`Event`].
+//! sources on and off; `told` tells what happened to them, and `constrained` leaves those alone that wait for a
+//! constraint or contradict it. What the rest of the engine has to know of comes out as an [`Event`].
 
 pub mod add;
 pub mod asking;
+mod constrained;
 mod history;
 pub mod names;
 pub mod reload;
@@ -80,6 +81,8 @@ pub enum Event {
     Sampled(SourceId),
     /// A poll of a source brought no sample.
     Changed(SourceId),
+    /// An answer of a source was refused because of a constraint.
+    Refused,
     /// A source is gone.
     Removed(SourceId),
     /// A source has another address, and nothing of what was known of it is true any more.
@@ -141,6 +144,8 @@ pub struct Sources {
     ahead: BTreeMap<SourceId, u8>,
     /// Keys of which it was said that they are missing.
     missing_keys: BTreeSet<u32>,
+    /// Sources that are left alone for a while, because their answers contradict the constraints.
+    refused: BTreeSet<SourceId>,
     /// Past measurements that wait for the source with that address.
     histories: BTreeMap<String, String>,
 }
@@ -184,6 +189,7 @@ impl Sources {
             failed: BTreeSet::new(),
             ahead: BTreeMap::new(),
             missing_keys: BTreeSet::new(),
+            refused: BTreeSet::new(),
             histories: BTreeMap::new(),
         }
     }
@@ -287,6 +293,7 @@ impl Sources {
         }
         self.entry_of.remove(&id);
         self.refreshed.remove(&id);
+        self.refused.remove(&id);
         self.ahead.remove(&id);
         self.events.push_back(Event::Removed(id));
     }

@@ -130,6 +130,7 @@ impl Voice {
             }
             Event::Followed { offset_s } => self.followed(offset_s, log),
             Event::Lost => self.synchronised(false, log),
+            Event::Said { severity, text } => log.say(severity, &text),
         }
     }
 

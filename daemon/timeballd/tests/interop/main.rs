@@ -13,6 +13,9 @@
 
 mod capture;
 mod client;
+mod constraint;
+#[path = "../https/mod.rs"]
+mod https;
 mod ntp_conf;
 mod ntpq;
 mod openntpd;

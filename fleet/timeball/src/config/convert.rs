@@ -62,7 +62,7 @@ struct Difference {
 }
 
 /// Directives that protect the clock or its clients, so that it matters when they are lost.
-const PROTECTING: [&str; 20] = [
+const PROTECTING: [&str; 22] = [
     "authselectmode",
     "bindaddress",
     "bindcmdaddress",
@@ -82,6 +82,8 @@ const PROTECTING: [&str; 20] = [
     "opencommands",
     "port",
     "ratelimit",
+    "timeball.constraint",
+    "timeball.constraints",
     "user",
 ];
 
@@ -383,6 +385,11 @@ mod tests {
                 &["-! server a iburst key 1", "-! keyfile /k", "+ server a iburst"],
             ),
             ("peer a\nrtcsync\n", "", &["- peer a"]),
+            (
+                "server a iburst\ntimeball.constraint https://b/ 192.0.2.1\nrtcsync\n",
+                "constraint from \"https://b/\" 192.0.2.1\nserver a\n",
+                &[],
+            ),
             ("allow\nratelimit\nrtcsync\n", "listen on *\n", &[]),
             ("allow\nrtcsync\n", "listen on *\n", &["+ ratelimit"]),
             (
@@ -415,6 +422,18 @@ mod tests {
     fn chrony_conf_says_everything_of_itself() {
         let text = "server a iburst\npool b key 3\nallow 192.0.2.0/24\nkeyfile /k\nlocal stratum 8\nrtcsync\nmakestep 1 3\n";
         assert_eq!(between(text, Dialect::Chrony).1, [""; 0]);
+    }
+
+    #[test]
+    fn a_constraint_is_not_lost_without_a_word() {
+        let (_, told) = between(
+            "server a iburst\ntimeball.constraints https://b/\n",
+            Dialect::Ntpd,
+        );
+        assert!(
+            told.contains(&"-! timeball.constraints https://b/".to_owned()),
+            "{told:?}"
+        );
     }
 
     #[test]

@@ -7,8 +7,9 @@ use super::{Refused, Statement};
 use crate::chrony::directives::NUMBER_MAX;
 use crate::chrony::numbers::{integer_prefix, number_prefix};
 use crate::config::{
-    AuthSelectMode, Broadcast, ClientLog, Config, Conflict, DriftFile, DriftFormat, FallbackDrift,
-    InitialStep, LeapMode, LogKind, MakeStep, MaxChange, OpenCommand, TimeSmoothing,
+    AuthSelectMode, Broadcast, ClientLog, Config, Conflict, Constraint, ConstraintUrl, DriftFile,
+    DriftFormat, FallbackDrift, InitialStep, LeapMode, LogKind, MakeStep, MaxChange, OpenCommand,
+    TimeSmoothing,
 };
 
 /// The names that `initstepslew` takes; more are left out.
@@ -109,6 +110,7 @@ pub(super) fn read(statement: &mut Statement<'_, '_>, config: &mut Config) -> Re
             ];
             config.conflict = Some(one_of(statement, &policies)?);
         }
+        "timeball.constraint" | "timeball.constraints" => constraint(statement, config)?,
         "timeball.metrics-address" => match statement.word(1).parse() {
             Ok(address) => config.metrics_address = Some(address),
             Err(_) => {
@@ -118,6 +120,24 @@ pub(super) fn read(statement: &mut Statement<'_, '_>, config: &mut Config) -> Re
         // include and confdir are followed elsewhere; the others are not supported or do nothing.
         _ => {}
     }
+    Ok(())
+}
+
+/// Reads a URL, and the addresses at which its host is asked.
+fn constraint(statement: &mut Statement<'_, '_>, config: &mut Config) -> Result<(), Refused> {
+    let url = match ConstraintUrl::parse(statement.word(1)) {
+        Ok(url) => url,
+        Err(error) => return statement.unparsable(1, &error.to_string()),
+    };
+    let mut addresses = Vec::new();
+    for word in 2..statement.line.words.len() {
+        addresses.push(address(statement, word)?);
+    }
+    config.constraints.from.push(Constraint {
+        url,
+        addresses,
+        is_pool: statement.directive.name == "timeball.constraints",
+    });
     Ok(())
 }
 

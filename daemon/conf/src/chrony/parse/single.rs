@@ -67,6 +67,7 @@ pub(super) fn set_text(config: &mut Config, name: &str, value: String) {
         "rtcfile" => config.rtc.file = Some(value),
         "rtconutc" => config.rtc.on_utc = true,
         "rtcsync" => config.rtc.kernel_sync = true,
+        "timeball.constraint-ca" => config.constraints.authority_file = Some(value),
         "user" => config.process.user = Some(value),
         _ => {}
     }
