@@ -18,7 +18,10 @@ use engine::{Engine, Options};
 use os::background::{Detached, detach, inherit};
 use os::pid_file::{PidFile, PidFileError};
 use os::privileges::{self, User};
-use os::{AddressFamily, Clock, Random, Resolver, Rtc, SharedMemory, Stamping, Waiter, reason, signals};
+use os::{
+    AddressFamily, Clock, Random, Resolver, Rtc, SharedMemory, Stamping, Waiter, give_back_start, reason,
+    signals,
+};
 use wire::condition::Condition;
 use wire::ntp::auth::Key;
 
@@ -303,6 +306,7 @@ impl Prepared {
         let engine = Engine::new(self.config, self.options, now, entropy);
         let mut daemon = Daemon { engine, hands };
         daemon.tell(engine::io::Input::Keys(self.keys));
+        give_back_start();
         let status = daemon.run();
         daemon.hands.announcements.stopping();
         daemon.hands.control = ControlSockets::default();
