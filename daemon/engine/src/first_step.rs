@@ -57,9 +57,15 @@ impl Engine {
             .collect();
         match median(offsets_s) {
             Some(by_s) => {
-                self.discipline
-                    .step_quietly(now, by_s, &mut self.timeline, &mut self.timers, &mut self.out);
-                self.out.happened(Event::Stepped { by_s });
+                if self.discipline.step_quietly(
+                    now,
+                    by_s,
+                    &mut self.timeline,
+                    &mut self.timers,
+                    &mut self.out,
+                ) {
+                    self.out.happened(Event::Stepped { by_s });
+                }
                 self.move_origin();
             }
             None => self.out.happened(Event::NotSet),
@@ -81,6 +87,7 @@ mod tests {
     use conf::config::Config;
 
     use super::*;
+    use crate::io::Input;
     use crate::stage::{Server, Stage, server, silence, well};
 
     /// Servers of which the one whose address ends in `.3` is wrong by ten seconds.
@@ -164,6 +171,21 @@ mod tests {
             "{:?}",
             stage.ready_at_s
         );
+    }
+
+    #[test]
+    fn a_clock_that_has_another_keeper_is_not_set_and_nobody_says_so() {
+        let mut stage = play(&["192.0.2.1"], one_is_wrong(), 0.1);
+        let steering = Input::Steering {
+            steers: false,
+            rate_ppm: 0.0,
+        };
+        stage.tell(steering);
+        stage.run_until(20.0);
+        assert_eq!(stage.steps_s, [] as [f64; 0]);
+        let is_told = |(_, event): &(f64, Event)| matches!(event, Event::Stepped { .. } | Event::NotSet);
+        assert!(!stage.events.iter().any(is_told), "{:?}", stage.events);
+        assert!(stage.ready_at_s.is_some_and(|at_s| at_s < 1.0));
     }
 
     #[test]

@@ -177,7 +177,7 @@ impl Daemon {
             let (trace, mono) = (clock.trace().ok(), now(&clock).mono);
             if let Err(reason) = finder.before_write(trace.as_ref(), mono) {
                 let reason = reason.to_owned();
-                return self.leave_clock(&reason, trace);
+                return self.leave_clock(&command, &reason, trace);
             }
         }
         let done = match command {
@@ -217,8 +217,11 @@ impl Daemon {
     }
 
     /// Leaves the clock to its other keeper.
-    fn leave_clock(&mut self, reason: &str, trace: Option<Trace>) {
+    fn leave_clock(&mut self, command: &ClockCommand, reason: &str, trace: Option<Trace>) {
         let hands = &mut self.hands;
+        if let Some(voice) = &mut hands.voice {
+            voice.steers(false, Some(command));
+        }
         if hands.condition.conflict.is_none() {
             hands.log.warn(&refusal(reason));
             hands.condition.conflict = Some(reason.to_owned());
@@ -251,6 +254,9 @@ impl Daemon {
                 .info("The clock has no other keeper any more and is steered from now on");
             hands.condition.conflict = None;
             hands.condition.steers = true;
+            if let Some(voice) = &mut hands.voice {
+                voice.steers(true, None);
+            }
             let rate_ppm = trace.map_or(0.0, |trace| trace.rate_ppm);
             self.tell(Input::Steering {
                 steers: true,

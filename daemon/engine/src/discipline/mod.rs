@@ -618,8 +618,7 @@ impl Discipline {
     }
 
     fn step(&mut self, now: Mono, by_s: f64, timeline: &mut Timeline, timers: &mut Timers, out: &mut Outbox) {
-        self.step_quietly(now, by_s, timeline, timers, out);
-        if self.observe || by_s == 0.0 {
+        if !self.step_quietly(now, by_s, timeline, timers, out) {
             return;
         }
         if out.tells() {
@@ -629,7 +628,7 @@ impl Discipline {
         }
     }
 
-    /// Steps the clock, which somebody else says.
+    /// Steps the clock, which somebody else says; says whether it is stepped.
     pub(crate) fn step_quietly(
         &mut self,
         now: Mono,
@@ -637,12 +636,12 @@ impl Discipline {
         timeline: &mut Timeline,
         timers: &mut Timers,
         out: &mut Outbox,
-    ) {
+    ) -> bool {
         self.slew = None;
         timers.stop(Timer::SlewEnd);
         self.command_rate(out);
         if self.observe || by_s == 0.0 {
-            return;
+            return false;
         }
         self.reset_smoothing(now, timeline, out);
         out.clock(ClockCommand::Step { by_s });
@@ -652,6 +651,7 @@ impl Discipline {
         if let Some(reference) = &mut self.reference {
             reference.time = reference.time.plus_seconds(by_s);
         }
+        true
     }
 
     fn command_rate(&self, out: &mut Outbox) {

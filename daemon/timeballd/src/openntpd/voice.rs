@@ -172,6 +172,12 @@ impl Voice {
         log.say(Severity::Error, &format!("{what} {reason}"));
     }
 
+    /// The clock is steered from now on, or only observed; `instead_of` is what is not done for that.
+    pub(crate) fn steers(&mut self, is_steered: bool, instead_of: Option<&ClockCommand>) {
+        self.observes = !is_steered;
+        self.is_step_refused |= matches!(instead_of, Some(ClockCommand::Step { .. }));
+    }
+
     /// The daemon ends.
     pub(crate) fn ended(log: &mut Log) {
         log.say(Severity::Info, "ntp engine exiting");
@@ -333,6 +339,34 @@ mod tests {
         let told = "recvmsg 192.0.2.1: Connection refused";
         assert_eq!(lines.len(), 3);
         assert_eq!([&*lines[0], &*lines[2]], [told, told]);
+    }
+
+    #[test]
+    fn a_step_that_is_not_made_is_not_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = Log::to_file(path.to_str().unwrap(), Severity::Debug)
+            .unwrap()
+            .like(CommandLine::OpenNtpd);
+        let (drift, known) = Drift::open(&folder.path().join("missing/drift"), &mut log);
+        let mut voice = Voice::new(false, drift, known);
+        let stepped = || Event::Stepped { by_s: 1.5 };
+        let step = ClockCommand::Step { by_s: 1.5 };
+        voice.refused(&step, "Operation not permitted", &mut log);
+        voice.tell(stepped(), &mut log);
+        voice.steers(false, Some(&step));
+        voice.tell(stepped(), &mut log);
+        voice.tell(Event::Followed { offset_s: 1.5 }, &mut log);
+        voice.steers(true, None);
+        voice.tell(stepped(), &mut log);
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!(lines[0], "settimeofday: Operation not permitted");
+        assert!(
+            lines[1].starts_with("set local clock to ") && lines[1].ends_with(" (offset 1.500000s)"),
+            "{text}"
+        );
     }
 
     #[test]
