@@ -301,6 +301,41 @@ fn files_of_statistics_are_those_that_are_named() {
 }
 
 #[test]
+fn a_rule_that_cannot_be_read_is_the_strictest_that_it_can_have_meant() {
+    let flags = |text: &str, from: &str| {
+        let rules = read(&format!("server 192.0.2.1\n{text}"))
+            .config
+            .server
+            .restrictions
+            .unwrap();
+        let flags = rules.flags(from.parse().unwrap(), 1024, false);
+        (flags.ignore, flags.noquery)
+    };
+    let (stranger, named) = ("198.51.100.1", "10.1.2.3");
+    for (text, expected) in [
+        ("restrict 10.0.0.0/8 nopee", [(false, true), (true, false)]),
+        (
+            "restrict 10.0.0.0/8\nrestrict ${net} nomodify",
+            [(true, true), (false, false)],
+        ),
+        (
+            "restrict 10.0.0.0/8\nrestrict nomodify notrap",
+            [(true, true), (false, false)],
+        ),
+        (
+            "restrict default noquer\nrestrict 10.0.0.0/8",
+            [(true, true), (false, false)],
+        ),
+        (
+            "restrict 10.0.0.0/8 noquery\nunrestrict 10.0.0.0/8 noquer",
+            [(false, true), (false, true)],
+        ),
+    ] {
+        assert_eq!([flags(text, stranger), flags(text, named)], expected, "{text}");
+    }
+}
+
+#[test]
 fn variables_are_kept_with_the_last_value() {
     let found = config("setvar a=b\nsetvar c = \"d e\" default\nsetvar a = f\n").variables;
     let found = found

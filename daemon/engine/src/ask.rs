@@ -120,6 +120,10 @@ impl Engine {
                 Event::Changed(_) => self.consider(now.mono, None),
                 Event::Refused => self.refused_by_constraint(now),
                 Event::Removed(id) | Event::Replaced(id) => {
+                    // A source that has moved has rules that have to.
+                    if let Some(name) = self.source_name(id) {
+                        self.look_up_rules_of(&name);
+                    }
                     self.verdicts.remove(&id);
                     self.selector.forget(id.0);
                     self.consider(now.mono, None);

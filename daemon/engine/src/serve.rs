@@ -112,6 +112,7 @@ impl Engine {
         if !self.ports.is_server(socket) {
             return;
         }
+        self.count_received(from, to);
         let packet = match Datagram::decode(bytes) {
             Ok(Datagram::Packet(packet)) => packet,
             Ok(Datagram::Control(bytes)) => return self.answer_query(now, socket, from, to, bytes),
@@ -141,6 +142,7 @@ impl Engine {
             return;
         };
         let bytes = buffer.get(..length).unwrap_or_default().to_vec();
+        self.count_answered(to);
         self.out.push(Output::Datagram {
             socket,
             to: from,

@@ -1,6 +1,7 @@
-//! The names of network interfaces.
+//! The names and addresses of network interfaces.
 
 use std::ffi::{CStr, CString};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Returns the name of the interface with this index; `None` if there is none.
 #[must_use]
@@ -25,9 +26,64 @@ pub fn interface_index(name: &str) -> Option<u32> {
     (index > 0).then_some(index)
 }
 
+/// Returns the addresses of this host, each with the name of its interface; none where the system does not say.
+#[must_use]
+pub fn local_addresses() -> Vec<(String, IpAddr)> {
+    let mut first = std::ptr::null_mut();
+    // SAFETY: the pointer is to a place for a pointer, which lives through the call.
+    if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut next = first;
+    // SAFETY: null, or an entry of the list that the call above has made and nothing has freed yet.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        next = entry.ifa_next;
+        // SAFETY: the name of an entry is a text with its end marked.
+        let name = unsafe { CStr::from_ptr(entry.ifa_name) };
+        // SAFETY: the address of an entry, which may be null.
+        let address = unsafe { address_at(entry.ifa_addr) };
+        if let Some(address) = address {
+            found.push((name.to_string_lossy().into_owned(), address));
+        }
+    }
+    // SAFETY: the list that was made above, freed once; nothing that was kept points into it.
+    unsafe { libc::freeifaddrs(first) };
+    found
+}
+
+/// Returns the address at a pointer, if it is one of the Internet's.
+///
+/// # Safety
+/// The pointer is null, or to an address with the length of its family.
+unsafe fn address_at(pointer: *const libc::sockaddr) -> Option<IpAddr> {
+    // SAFETY: see above; every address begins with its family.
+    let family = i32::from(unsafe { pointer.as_ref() }?.sa_family);
+    if family == libc::AF_INET {
+        // SAFETY: an address of this family is a whole one of this kind; it may stand anywhere.
+        let address = unsafe { pointer.cast::<libc::sockaddr_in>().read_unaligned() };
+        return Some(Ipv4Addr::from_bits(u32::from_be(address.sin_addr.s_addr)).into());
+    }
+    if family == libc::AF_INET6 {
+        // SAFETY: likewise.
+        let address = unsafe { pointer.cast::<libc::sockaddr_in6>().read_unaligned() };
+        return Some(Ipv6Addr::from(address.sin6_addr.s6_addr).into());
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_host_has_the_loopback_address() {
+        let found = local_addresses();
+        assert!(
+            found.contains(&("lo".to_owned(), Ipv4Addr::LOCALHOST.into())),
+            "{found:?}"
+        );
+    }
 
     #[test]
     fn the_loopback_interface_has_a_name_and_an_index() {

@@ -39,7 +39,7 @@ pub use clock::{Clock, ClockError, FREQUENCY_MAX_PPM, Reading, Trace};
 pub use directory_watch::DirectoryWatch;
 pub use errno::reason;
 pub use helper::Helper;
-pub use interface::{interface_index, interface_name};
+pub use interface::{interface_index, interface_name, local_addresses};
 pub use local_date::local_date;
 pub use memory::give_back_start;
 pub use poll::{Ready, Token, Waiter, Watch};

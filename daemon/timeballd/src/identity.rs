@@ -121,7 +121,7 @@ impl Identity {
         minds_container: true,
         reloads_on_hangup: true,
         needs_user: false,
-        observes_unprivileged: false,
+        observes_unprivileged: true,
     };
 
     /// The program in the place of OpenNTPD's ntpd, with the files of Debian's package, or else the original ones.

@@ -116,7 +116,7 @@ impl Daemon {
         let (mut config, problems) = text.parse(arguments);
         adapt(&mut config, arguments);
         let log = &mut self.hands.log;
-        let taken = report(&problems, text.dialect, log)
+        let taken = report(&problems, text.dialect, arguments, log)
             .map_err(|fatal| fatal.to_string())
             .and_then(|()| has_sources(&self.hands.config, &config));
         let condition = &mut self.hands.condition;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use conf::config::{Config, Conflict, DriftFile, Family, LogKind, PathSetting, RefClockDriver};
 use conf::diagnostic::{Diagnostic, Severity as Weight};
 use conf::dialect::{Dialect, Reading};
-use conf::include::{ReadError, Reader};
-use engine::control::mode6::About;
+use conf::include::{ReadError, Reader, search};
+use engine::control::mode6::{About, LocalAddress};
 use engine::io::Severity;
 use engine::rtc::RtcStart;
 use engine::{Engine, Options};
@@ -109,7 +109,7 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
     for left_out in arguments.left_out.iter().chain(&text.missing) {
         log.warn(left_out);
     }
-    let reported = report(&problems, text.dialect, &mut log);
+    let reported = report(&problems, text.dialect, arguments, &mut log);
     match reported.and_then(|()| prepare(identity, arguments, config, &text, &mut log)) {
         Ok(prepared) => prepared.run(log, announcements, identity.name),
         Err(fatal) => {
@@ -332,8 +332,15 @@ fn about(identity: &Identity) -> About {
             release => format!("Linux/{release}"),
         },
         version: format!("{} {}", identity.name, identity.version),
+        addresses: os::local_addresses()
+            .into_iter()
+            .map(|(interface, address)| LocalAddress { interface, address })
+            .collect(),
     }
 }
+
+/// The directory with further files of ntp.conf's language, beside the file.
+const FURTHER_FILES: &str = "ntp.d";
 
 /// The name of the lines that the arguments of ntpd become, as a file.
 const COMMAND_LINE: &str = "command line";
@@ -411,6 +418,13 @@ impl ConfigurationText {
     /// Reads it in its language, which is not chrony's, with what becomes of each line.
     fn read(&self) -> Reading {
         let mut further = Vec::new();
+        if self.dialect == Dialect::Ntpd
+            && let Some(directory) = Path::new(&self.path).parent()
+        {
+            // As NTPsec does, whatever the file is called.
+            let directory = directory.join(FURTHER_FILES);
+            further = search(&[&directory.to_string_lossy()], ".conf", self);
+        }
         if !self.directives.is_empty() {
             further.push(COMMAND_LINE.to_owned());
         }
@@ -451,7 +465,7 @@ fn print_configuration(identity: &Identity, arguments: &Arguments) -> u8 {
     // Whoever stops reading has seen enough.
     let _ = io::stdout().write_all(text.as_bytes());
     let mut log = Log::to_stderr(threshold(arguments.log_level));
-    match report(&problems, Dialect::Chrony, &mut log) {
+    match report(&problems, Dialect::Chrony, arguments, &mut log) {
         Ok(()) => 0,
         Err(fatal) => refuse(identity, arguments, &fatal),
     }
@@ -503,9 +517,14 @@ fn with_settings(arguments: &Arguments, config: &Config) -> Arguments {
 
 /// Logs what is wrong with the configuration, and says whether the daemon cannot start with it. chronyd says nothing
 /// after the first error.
-pub(crate) fn report(problems: &[Diagnostic], dialect: Dialect, log: &mut Log) -> Result<(), Fatal> {
+pub(crate) fn report(
+    problems: &[Diagnostic],
+    dialect: Dialect,
+    arguments: &Arguments,
+    log: &mut Log,
+) -> Result<(), Fatal> {
     if dialect == Dialect::Ntpd {
-        return report_all(problems, log);
+        return report_all(problems, arguments.tolerant, log);
     }
     for problem in problems {
         match problem.severity {
@@ -517,8 +536,9 @@ pub(crate) fn report(problems: &[Diagnostic], dialect: Dialect, log: &mut Log) -
 }
 
 /// Logs everything that is wrong, with its place and what to do about it.
-fn report_all(problems: &[Diagnostic], log: &mut Log) -> Result<(), Fatal> {
+fn report_all(problems: &[Diagnostic], tolerant: bool, log: &mut Log) -> Result<(), Fatal> {
     let mut errors = 0;
+    let is_rule = |problem: &Diagnostic| problem.line_text.trim_start().starts_with("restrict");
     for problem in problems {
         let Diagnostic {
             severity,
@@ -533,7 +553,8 @@ fn report_all(problems: &[Diagnostic], log: &mut Log) -> Result<(), Fatal> {
             Weight::Warning => log.warn(&line),
             Weight::Skipped => log.write(Severity::Error, &line),
             Weight::Error => {
-                errors += 1;
+                // Such a rule is there as the strictest that it can have meant.
+                errors += u32::from(!(tolerant && is_rule(problem)));
                 log.write(Severity::Error, &line);
             }
         }

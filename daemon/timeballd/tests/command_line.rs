@@ -6,6 +6,7 @@ use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Somebody who owns nothing.
@@ -116,6 +117,83 @@ fn what_ntpd_is_asked_on_its_command_line_counts_after_its_file() {
     let (status, _, error) = run("ntpd", &["--check-config", "-c", path, "-t", "many"]);
     assert_eq!(status, 1);
     assert!(error.starts_with("command line:1:12: error: "), "{error}");
+}
+
+#[test]
+fn the_directory_beside_ntp_conf_is_read_in_the_order_of_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ntp.conf");
+    fs::write(&file, "server 192.0.2.7\nend\n").unwrap();
+    fs::create_dir(folder.path().join("ntp.d")).unwrap();
+    for (name, line) in [
+        ("b.conf", "server 192.0.2.9"),
+        ("a.conf", "server 192.0.2.8"),
+        ("c", "bad"),
+    ] {
+        fs::write(folder.path().join("ntp.d").join(name), line).unwrap();
+    }
+    let path = file.to_str().unwrap();
+    for (name, arguments) in [
+        ("ntpd", &["--check-config", "-c", path][..]),
+        ("timeballd", &["-p", "--dialect", "ntpd", "-f", path]),
+    ] {
+        let (status, text, error) = run(name, arguments);
+        assert_eq!((status, error.as_str()), (0, ""), "{name}");
+        assert!(
+            text.ends_with("server 192.0.2.7\nserver 192.0.2.8\nserver 192.0.2.9\n"),
+            "{name}: {text}"
+        );
+    }
+}
+
+#[test]
+fn the_seeds_files_as_printed_do_not_start_and_say_why() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/tests/ntp");
+    for name in ["client.conf", "server.conf"] {
+        let file = folder.join(name);
+        let (status, _, error) = run("timeballd", &["-d", "-x", "-f", file.to_str().unwrap()]);
+        assert_eq!(status, 1, "{name}: {error}");
+        // Every diagnostic that is a golden text of the language is said by the program, with its place and its help.
+        let golden = fs::read_to_string(file.with_extension("said")).unwrap();
+        let mut count = 0;
+        for (first, help) in golden.lines().zip(golden.lines().skip(3)) {
+            let Some((severity, rest)) = first.split_once(": /etc/ntp.conf:") else {
+                continue;
+            };
+            if !matches!(severity, "error" | "warning" | "skipped") {
+                continue;
+            }
+            let (place, message) = rest.split_once(": ").unwrap();
+            let said = format!("{}:{place}: ", file.display());
+            let line = error
+                .lines()
+                .find(|line| line.contains(&said) && line.contains(message));
+            let line = line.unwrap_or_else(|| panic!("{first} is not in:\n{error}"));
+            let help = help.trim().strip_prefix("help: ").unwrap_or_default();
+            assert!(line.contains(help), "{help}: {line}");
+            count += 1;
+        }
+        assert!(count >= 2, "{golden}");
+        assert!(error.contains("Fatal error : Not started : "), "{error}");
+    }
+}
+
+#[test]
+fn a_tolerant_daemon_starts_with_rules_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ntp.conf");
+    fs::write(&file, "disable ntp\nrestrict 10.0.0.0/8 nopee\nkeys\n").unwrap();
+    let path = file.to_str().unwrap();
+    let refused = |arguments: &[&str]| {
+        let (status, _, error) = run("ntpd", &[&["-n", "-c", path], arguments].concat());
+        assert_eq!(status, 1, "{error}");
+        let count = error.split("Not started : ").nth(1).unwrap();
+        count.split(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(
+        (refused(&[]).as_str(), refused(&["--tolerant"]).as_str()),
+        ("2", "1")
+    );
 }
 
 #[test]

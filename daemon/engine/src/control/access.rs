@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use conf::config::{AccessRule, RestrictFlags, Subnet};
+use conf::config::{AccessRule, RestrictFlags, Restriction, Subnet};
 use units::Mono;
 
 use crate::Engine;
@@ -16,6 +16,9 @@ const LAST_LOOKUP: u32 = u32::MAX;
 
 /// So many numbers are used before they are used again.
 const LOOKUPS: u32 = 1 << 24;
+
+/// How often names in rules with flags are looked up again, seconds: hosts move.
+const FOLLOWED_EVERY_S: f64 = 3600.0;
 
 /// Whom a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub(super) struct NamedRule {
     lookup: LookupId,
     name: String,
     rule: Waiting,
+    /// The addresses that a rule with flags counts for now.
+    addresses: Vec<IpAddr>,
     /// How often its name could not be looked up.
     failures: i32,
     is_under_way: bool,
@@ -94,15 +99,31 @@ impl Engine {
                 lookup,
                 name: name.clone(),
                 rule,
+                addresses: Vec::new(),
                 failures: 0,
                 is_under_way: true,
             });
         }
     }
 
-    /// Asks again for the addresses of names in rules that have none yet.
+    /// Asks again for the addresses of names in rules: of those that have none yet, and of those that may have others by
+    /// now.
     pub(crate) fn look_up_rules_again(&mut self) {
-        for named in &mut self.control.named_rules {
+        self.look_up_rules_about(&|_| true);
+    }
+
+    /// Asks again for the addresses of a name in rules, because there is reason to think that it has others.
+    pub(crate) fn look_up_rules_of(&mut self, name: &str) {
+        self.look_up_rules_about(&|named| named.name == name);
+    }
+
+    fn look_up_rules_about(&mut self, is_meant: &dyn Fn(&NamedRule) -> bool) {
+        for named in self
+            .control
+            .named_rules
+            .iter_mut()
+            .filter(|named| is_meant(named))
+        {
             if !named.is_under_way {
                 named.is_under_way = true;
                 self.out.push(Output::Resolve {
@@ -129,8 +150,23 @@ impl Engine {
         let NamedRule { name, rule, .. } = named.clone();
         let addresses = answer.as_deref().unwrap_or_default();
         if !addresses.is_empty() {
-            self.control.named_rules.retain(|named| named.lookup != lookup);
-            self.set_named(&rule, addresses);
+            let before = std::mem::replace(&mut named.addresses, addresses.to_vec());
+            named.failures = 0;
+            if matches!(rule, Waiting::Access(..)) {
+                self.control.named_rules.retain(|named| named.lookup != lookup);
+                self.set_named(&rule, addresses);
+                return true;
+            }
+            if before != addresses {
+                self.set_named(&rule, addresses);
+                self.clear_named(&before);
+            }
+            self.plan_rules(now.plus_seconds(FOLLOWED_EVERY_S));
+            return true;
+        }
+        if !named.addresses.is_empty() {
+            // It keeps those that it had.
+            self.plan_rules(now.plus_seconds(FOLLOWED_EVERY_S));
             return true;
         }
         if named.failures == 0 {
@@ -140,12 +176,54 @@ impl Engine {
         }
         let at = now.plus_seconds(retry_wait_s(named.failures));
         named.failures = named.failures.saturating_add(1);
-        let at = self
-            .timers
-            .get(Timer::Rules)
-            .map_or(at, |planned| planned.min(at));
-        self.timers.set(Timer::Rules, at);
+        self.plan_rules(at);
         true
+    }
+
+    /// Looks names in rules up then, or before.
+    fn plan_rules(&mut self, at: Mono) {
+        let planned = self.timers.get(Timer::Rules);
+        self.timers
+            .set(Timer::Rules, planned.map_or(at, |planned| planned.min(at)));
+    }
+
+    /// Takes back what rules about a name said of addresses that it has no longer. What others say of one stays.
+    fn clear_named(&mut self, before: &[IpAddr]) {
+        let configured = self.config.server.restrictions.clone().unwrap_or_default().rules;
+        let Some(restrictions) = &mut self.server.restrictions else {
+            return;
+        };
+        for address in before {
+            let subnet = Subnet::Prefix {
+                address: *address,
+                length: Subnet::length_max(*address),
+            };
+            for ntp_port in [false, true] {
+                let is_this = |rule: &Restriction| rule.subnet == subnet && rule.ntp_port == ntp_port;
+                let of_names = self
+                    .control
+                    .named_rules
+                    .iter()
+                    .filter_map(|named| match &named.rule {
+                        Waiting::Restriction {
+                            ntp_port: port,
+                            flags,
+                        } if *port == ntp_port => named.addresses.contains(address).then_some(*flags),
+                        _ => None,
+                    });
+                let of_file = configured
+                    .iter()
+                    .filter(|rule| is_this(rule))
+                    .map(|rule| rule.flags);
+                let left = of_file.chain(of_names).collect::<Vec<_>>();
+                restrictions.rules.retain(|rule| !is_this(rule));
+                if !left.is_empty() {
+                    let entry = restrictions.entry(&subnet, ntp_port);
+                    left.into_iter().for_each(|flags| entry.set_all(flags, true));
+                }
+            }
+        }
+        self.open_for_clients();
     }
 
     /// Takes a rule about a name whose addresses are known.

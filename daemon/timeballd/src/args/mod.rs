@@ -75,6 +75,8 @@ pub(crate) struct Arguments {
     pub any_first_offset: bool,
     /// The first correction is a step, however small (ntpd's `-G`, OpenNTPD's `-s`).
     pub step_first: bool,
+    /// Start although lines on who may do what have errors (`--tolerant`).
+    pub tolerant: bool,
     /// Options that are accepted and do nothing here, each with what is to be known about it.
     pub left_out: Vec<String>,
 }

@@ -248,6 +248,12 @@ const OPTIONS: &[Known] = &[
         "Not supported: save the configuration",
     ),
     word(
+        "tolerant",
+        None,
+        set(tolerant),
+        "Start although lines on who may do what have errors; such a rule is then the strictest that it can have meant",
+    ),
+    word(
         "check-config",
         None,
         set(check),
@@ -408,6 +414,11 @@ fn step_first(parsed: &mut Arguments, _: String) -> Result<(), ArgumentError> {
 fn quit(parsed: &mut Arguments, _: String) -> Result<(), ArgumentError> {
     parsed.once = Some(Once::Set);
     parsed.foreground = true;
+    Ok(())
+}
+
+fn tolerant(parsed: &mut Arguments, _: String) -> Result<(), ArgumentError> {
+    parsed.tolerant = true;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod constraint;
 mod https;
 mod ntp_conf;
 mod ntpq;
+mod ntpsec;
 mod openntpd;
 mod peer;
 mod programs;

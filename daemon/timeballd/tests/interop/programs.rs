@@ -136,7 +136,7 @@ pub(crate) fn start_ntpsec(world: &World, config: &str) {
     world.start_with(
         Host::Theirs,
         "ntpsec",
-        &needed(&peers().join("ntpsec/usr/sbin/ntpd")),
+        &ntpsec_program(),
         &["-n", "-c", &file],
         &[("LD_LIBRARY_PATH", &libraries)],
     );
@@ -155,8 +155,25 @@ pub(crate) fn ntpdig(world: &World, arguments: &[&str]) -> String {
     ntpsec_tool(world, Host::Theirs, "ntpdig", arguments)
 }
 
-/// Runs a tool of NTPsec's; returns what it prints.
+/// NTPsec's ntpd.
+pub(crate) fn ntpsec_program() -> String {
+    needed(&peers().join("ntpsec/usr/sbin/ntpd"))
+}
+
+/// Runs a tool of NTPsec's, which has to succeed; returns what it prints.
 pub(crate) fn ntpsec_tool(world: &World, host: Host, tool: &str, arguments: &[&str]) -> String {
+    let (text, succeeded) = attempt_ntpsec_tool(world, host, tool, arguments);
+    assert!(succeeded, "{tool} {arguments:?}: {text}");
+    text
+}
+
+/// Runs a tool of NTPsec's; returns what it prints, and whether it succeeds.
+pub(crate) fn attempt_ntpsec_tool(
+    world: &World,
+    host: Host,
+    tool: &str,
+    arguments: &[&str],
+) -> (String, bool) {
     let program = needed(&peers().join("ntpsec/usr/bin").join(tool));
     let modules = needed(&peers().join("ntpsec/usr/lib/python3/dist-packages"));
     let libraries = libraries();
@@ -166,9 +183,7 @@ pub(crate) fn ntpsec_tool(world: &World, host: Host, tool: &str, arguments: &[&s
         ("PYTHONPATH", modules.as_str()),
         ("LD_LIBRARY_PATH", libraries.as_str()),
     ];
-    let (text, succeeded) = world.attempt(host, "python3", &all, &environment);
-    assert!(succeeded, "{tool} {arguments:?}: {text}");
-    text
+    world.attempt(host, "python3", &all, &environment)
 }
 
 /// Starts OpenNTPD's ntpd on the other host with these lines of configuration. Its timers are hurried, so that what

@@ -258,7 +258,9 @@ impl Parser {
             chrony: Vec::new(),
             note: None,
         };
-        let read = check_templates(&mut statement).and_then(|()| self.directive(&mut statement));
+        let read = check_templates(&mut statement)
+            .inspect_err(|_| restrict::fail_closed(directive.name, None, &mut self.rules))
+            .and_then(|()| self.directive(&mut statement));
         let Statement {
             mut fate,
             mut chrony,

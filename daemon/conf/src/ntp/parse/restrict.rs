@@ -55,17 +55,38 @@ struct OfAll {
 
 /// Whom a line is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Whom {
+pub(super) enum Whom {
     Everyone { ipv4: bool, ipv6: bool },
     Sources,
     Some(Subnet),
 }
 
+/// Takes a line that cannot be read as the strictest that it can have meant: of a `restrict` whose flags are not known, that
+/// nobody there may do anything, and of one about nobody knows whom, that nobody may whom no other line names. An
+/// `unrestrict` that is left out only leaves things stricter.
+pub(super) fn fail_closed(directive: &str, whom: Option<Whom>, rules: &mut Rules) {
+    if directive != "restrict" {
+        return;
+    }
+    match whom {
+        None => rules.of_all.iter_mut().for_each(|all| all.added.ignore = true),
+        Some(Whom::Everyone { ipv4, ipv6 }) => {
+            let families = rules.of_all.iter_mut().zip([ipv4, ipv6]);
+            let meant = families.filter(|(_, is_meant)| *is_meant);
+            meant.for_each(|(all, _)| all.added.ignore = true);
+        }
+        Some(Whom::Sources) => rules.given.of_sources.get_or_insert_default().ignore = true,
+        Some(Whom::Some(subnet)) => rules.given.entry(&subnet, false).ignore = true,
+    }
+}
+
 /// Reads a line.
 pub(super) fn read(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Refused> {
-    let takes_away = statement.directive.name == "unrestrict";
-    let (whom, from) = whom(statement)?;
-    let (flags, ntp_port) = flags(statement, from)?;
+    let name = statement.directive.name;
+    let takes_away = name == "unrestrict";
+    let (whom, from) = whom(statement).inspect_err(|_| fail_closed(name, None, &mut parser.rules))?;
+    let (flags, ntp_port) =
+        flags(statement, from).inspect_err(|_| fail_closed(name, Some(whom.clone()), &mut parser.rules))?;
     let has_flags = flags != RestrictFlags::default();
     if flags.kod && !flags.limited && !takes_away {
         let place = Place::of(statement, parser, from);

@@ -1,24 +1,28 @@
 //! NTP control messages: what `ntpq` is told, in the words of ntpd.
 //!
 //! `answer` takes one request and returns the datagrams of its answer. Only reading is answered: nothing can be
-//! changed in this way. `system` has the variables of the daemon as a whole, `association` those of one source, `mru` who
+//! changed in this way, and some lists are only for whoever has a key (`ordered`). `system` has the variables of the daemon as a whole, `association` those of one source, `mru` who
 //! asked lately. Offsets have the same sign here as everywhere in this crate, frequencies the opposite one: ntpd tells the
 //! correction of an oscillator, not its error.
 
 mod association;
 mod events;
 mod mru;
+mod ordered;
 mod system;
 #[cfg(test)]
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use ordered::LocalAddress;
+
 use conf::config::RateLimit;
 use units::Mono;
 use wire::mode6::{
     ErrorCode, FRAGMENTS_MAX, Header, NameError, Operation, Refusal, Request, Variable, names,
 };
+use wire::ntp::Version;
 
 use crate::Engine;
 use crate::io::{Now, Output, SocketId};
@@ -49,6 +53,8 @@ pub struct About {
     pub system: String,
     /// The program and its version, such as `timeballd 0.3.0`.
     pub version: String,
+    /// The addresses of the host when the daemon started.
+    pub addresses: Vec<LocalAddress>,
 }
 
 /// What this protocol depends on beside the engine's parts.
@@ -64,6 +70,8 @@ pub struct Mode6 {
     secret: Option<[u64; 2]>,
     /// What happened.
     events: events::Events,
+    /// What is counted for whoever has the key.
+    traffic: ordered::Traffic,
 }
 
 impl Mode6 {
@@ -75,6 +83,7 @@ impl Mode6 {
             requests: 0,
             secret: None,
             events: events::Events::default(),
+            traffic: ordered::Traffic::default(),
         }
     }
 }
@@ -104,10 +113,15 @@ impl Engine {
         to: Option<IpAddr>,
         bytes: &[u8],
     ) {
-        let Some(rights) = self.rights(now, from, to) else {
+        let version = bytes.first().map_or(0, |first| first >> 3 & 7);
+        let Some(rights) = self.rights(now, from, to, version) else {
             return;
         };
-        for bytes in answer(self, now, from, rights, bytes) {
+        let answers = answer(self, now, from, rights, bytes);
+        if !answers.is_empty() {
+            self.count_answered(to);
+        }
+        for bytes in answers {
             self.out.push(Output::Datagram {
                 socket,
                 to: from,
@@ -118,7 +132,7 @@ impl Engine {
     }
 
     /// What the sender of a request may ask; `None`: nothing.
-    fn rights(&mut self, now: Now, from: SocketAddr, to: Option<IpAddr>) -> Option<Rights> {
+    fn rights(&mut self, now: Now, from: SocketAddr, to: Option<IpAddr>, version: u8) -> Option<Rights> {
         let is_source = self.is_source_of_rule(from.ip());
         let flags = self
             .server
@@ -132,7 +146,8 @@ impl Engine {
             IpAddr::V6(address) => address.is_multicast() || address.is_unspecified(),
         };
         let is_senseless = from.port() == 0 || is_nobody(from.ip()) || to.is_some_and(is_nobody);
-        if flags.ignore || flags.noquery || is_senseless {
+        let is_of_this_version = version == Version::V4.number();
+        if flags.ignore || flags.noquery || is_senseless || (flags.version && !is_of_this_version) {
             return None;
         }
         let is_here = from.ip().is_loopback();
@@ -157,7 +172,16 @@ fn answer(engine: &mut Engine, now: Now, from: SocketAddr, rights: Rights, bytes
     let entropy = &mut engine.entropy;
     engine.mode6.secret.get_or_insert_with(|| [entropy(), entropy()]);
     let leap = engine.served(now.mono).leap;
+    let mut key = None;
     let (header, outcome) = match Request::decode(bytes) {
+        Ok((request, tail)) if request.header.operation == Operation::READ_ORDERED_LIST => {
+            key = engine.proven(tail).cloned();
+            let outcome = match key {
+                Some(_) => engine.ordered_list(now, &request),
+                None => Err(ErrorCode::Permission),
+            };
+            (request.header, outcome)
+        }
         Ok((request, _)) => match engine.carry_out(now, from, rights, &request) {
             Some(outcome) => (request.header, outcome),
             None => return Vec::new(),
@@ -166,18 +190,24 @@ fn answer(engine: &mut Engine, now: Now, from: SocketAddr, rights: Rights, bytes
         Err(Refusal::Silent) => return Vec::new(),
     };
     engine.mode6.requests += 1;
-    // The list of clients is sent to those who proved that it comes to them.
+    // Some lists are sent to those who proved that it comes to them, or who they are.
     let datagrams_max = match header.operation {
-        Operation::READ_MRU => FRAGMENTS_MAX,
+        Operation::READ_MRU | Operation::READ_ORDERED_LIST => FRAGMENTS_MAX,
         _ => rights.datagrams_max,
     };
-    match outcome {
+    let mut datagrams = match outcome {
         Ok(answer) => header
             .answer(leap, answer.status, &answer.data)
             .take(datagrams_max)
             .collect(),
         Err(code) => vec![header.error(leap, code)],
+    };
+    if let Some(key) = key {
+        for datagram in &mut datagrams {
+            ordered::sign(datagram, &key);
+        }
     }
+    datagrams
 }
 
 impl Engine {
@@ -220,7 +250,7 @@ impl Engine {
             }
             // A reference clock has no variables of its own here.
             Operation::READ_CLOCK => Err(ErrorCode::UnknownAssociation),
-            Operation::CONFIGURE | Operation::READ_ORDERED_LIST => Err(ErrorCode::Permission),
+            Operation::CONFIGURE => Err(ErrorCode::Permission),
             _ => Err(ErrorCode::BadOperation),
         }
     }

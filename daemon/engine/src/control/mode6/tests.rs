@@ -8,6 +8,7 @@ use conf::config::StatisticsKind;
 
 use super::*;
 use crate::stage::{self, Stage, at, config, server, silence, well};
+use wire::ntp::auth::Key;
 
 /// Everything may be asked.
 const ALL: Rights = Rights {
@@ -498,4 +499,142 @@ fn added_variables_are_told_as_they_were_said() {
     );
     let asked = text(&ask(&mut stage, 1, Operation::READ_VARIABLES, 0, b"rack,leap").unwrap());
     assert_eq!(asked, "leap=3, rack=\"a b\"\r\n");
+}
+
+/// The text of a list that is asked for with a proof made with this key, and how many datagrams it has.
+fn ordered(stage: &mut Stage, list: &[u8], proof: Option<&Key>) -> Result<(String, usize), AssemblyError> {
+    let request = Request::new(Operation::READ_ORDERED_LIST, 1, 0, list);
+    let mut bytes = request.encode();
+    if let Some(key) = proof {
+        // As `ntpq` of NTPsec 1.2.2 does it.
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        ordered::sign(&mut bytes, key);
+    }
+    let datagrams = answer(&mut stage.engine, at(5_000_000_000), client(), ALL, &bytes);
+    let mut assembly = Assembly::new(request.header);
+    let mut whole = None;
+    for datagram in &datagrams {
+        if let Some(key) = proof.filter(|_| datagram.len() > 12) {
+            let (signed, code) = datagram.split_at(datagram.len() - 20);
+            let mut again = signed.to_vec();
+            ordered::sign(&mut again, key);
+            assert_eq!(
+                again[signed.len()..],
+                *code,
+                "an answer is signed as the question"
+            );
+        }
+        whole = assembly.push(&Fragment::decode(datagram).unwrap())?;
+    }
+    Ok((text(&whole.expect("an answer comes whole")), datagrams.len()))
+}
+
+#[test]
+fn whoever_has_the_key_is_told_of_addresses_and_rules() {
+    let mut config = config(vec![server("192.0.2.1")]);
+    config.control_key = Some(7);
+    let mut restrictions = conf::config::Restrictions::default();
+    for (network, length) in [
+        ("0.0.0.0", 0),
+        ("10.0.0.0", 8),
+        ("2001:db8::", 32),
+        ("10.1.0.0", 16),
+    ] {
+        let subnet = conf::config::Subnet::prefix(network.parse().unwrap(), length).unwrap();
+        let flags = restrictions.entry(&subnet, length == 16);
+        flags.limited = length == 0;
+        flags.nomodify = length == 16;
+    }
+    config.server.restrictions = Some(restrictions);
+    let mut stage = Stage::new(config, well());
+    stage.engine.mode6.about.addresses = vec![LocalAddress {
+        interface: "eth0".to_owned(),
+        address: "192.0.2.250".parse().unwrap(),
+    }];
+    let key = |id, secret: &[u8; 16]| Key::new(id, wire::ntp::auth::Algorithm::Aes128Cmac, secret).unwrap();
+    let (right, wrong, other) = (
+        key(7, b"the key of seven"),
+        key(7, b"not the same key"),
+        key(8, b"the key of eight"),
+    );
+    let keys = vec![right.clone(), other.clone()];
+    stage
+        .engine
+        .handle_input(at(1_000_000), crate::io::Input::Keys(keys));
+    stage.run_until(5.0);
+    for proof in [None, Some(&wrong), Some(&other)] {
+        let refused = ordered(&mut stage, b"ifstats", proof);
+        assert_eq!(
+            refused,
+            Err(AssemblyError::Refused(ErrorCode::Permission as u8)),
+            "{proof:?}"
+        );
+    }
+    stage
+        .engine
+        .count_received(client(), Some("192.0.2.250".parse().unwrap()));
+    let (addresses, _) = ordered(&mut stage, b"ifstats", Some(&right)).unwrap();
+    let words: Vec<&str> = addresses.trim_end().split(',').map(str::trim).collect();
+    assert_eq!(
+        words[..6],
+        [
+            "addr.0=192.0.2.250:123",
+            "bcast.0=",
+            "en.0=1",
+            "name.0=\"eth0\"",
+            "flags.0=0x9",
+            "rx.0=1",
+        ]
+    );
+    assert!(
+        words.contains(&"pc.0=1") && words.contains(&"up.0=5"),
+        "{addresses}"
+    );
+    let (rules, _) = ordered(&mut stage, b"addr_restrictions", Some(&right)).unwrap();
+    let rows: Vec<&str> = rules.trim_end().split(',').map(str::trim).collect();
+    assert_eq!(
+        rows,
+        [
+            "addr.0=10.1.0.0",
+            "mask.0=255.255.0.0",
+            "hits.0=0",
+            "flags.0=ntpport nomodify",
+            "addr.1=10.0.0.0",
+            "mask.1=255.0.0.0",
+            "hits.1=0",
+            "flags.1=",
+            "addr.2=0.0.0.0",
+            "mask.2=0.0.0.0",
+            "hits.2=1",
+            "flags.2=limited",
+            "addr.3=2001:db8::",
+            "mask.3=ffff:ffff::",
+            "hits.3=0",
+            "flags.3=",
+        ]
+    );
+    let unknown = ordered(&mut stage, b"everything", Some(&right));
+    assert_eq!(
+        unknown,
+        Err(AssemblyError::Refused(ErrorCode::UnknownVariable as u8))
+    );
+}
+
+#[test]
+fn a_source_says_step_until_it_is_heard_again() {
+    let line = stage::line(conf::config::SourceKind::Server, "192.0.2.1", |config| {
+        config.iburst = true;
+    });
+    let mut stage = Stage::new(config(vec![line]), well());
+    stage.run_until(60.0);
+    let number = associations(&mut stage, 60)[0].0;
+    let refid = |stage: &mut Stage| {
+        let answer = ask(stage, 60, Operation::READ_VARIABLES, number, b"").unwrap();
+        let variables = Variables::new(&answer.data);
+        [variables.get("refid"), variables.get("stratum")].map(|value| value.unwrap().to_owned())
+    };
+    assert_eq!(refid(&mut stage), ["192.0.2.1", "2"]);
+    let now = stage.engine.timeline.oscillator(at(60_000_000_000).mono);
+    stage.engine.mode6.events.stepped_at = Some(now);
+    assert_eq!(refid(&mut stage), ["STEP", "16"]);
 }

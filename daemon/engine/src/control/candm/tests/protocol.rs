@@ -448,3 +448,53 @@ fn rules_about_names_count_when_the_names_have_addresses() {
     assert!(matches!(bench.ask_as(&nobody, &Request::Activity), Got::Reply(_)));
     assert_eq!(bench.log(), [""; 0]);
 }
+
+#[test]
+fn a_rule_follows_its_name() {
+    let mut config = Config::default();
+    let mut restrictions = conf::config::Restrictions::default();
+    let everybody = Subnet::prefix(ip("0.0.0.0"), 0).unwrap();
+    restrictions.entry(&everybody, false).ignore = true;
+    let named = Subnet::Name("friend.example.net".to_owned());
+    restrictions.entry(&named, false).noquery = true;
+    let host = Subnet::prefix(ip("192.0.2.6"), 32).unwrap();
+    restrictions.entry(&host, false).nomodify = true;
+    config.server.restrictions = Some(restrictions);
+    let mut bench = Bench {
+        engine: Engine::new(config, Bench::options(), now(0.0), Box::new(|| 1)),
+        seconds: 0.0,
+        stepped_s: 0.0,
+        waiting: Vec::new(),
+    };
+    let mut answer = |seconds, addresses: &[&str]| {
+        bench.seconds = seconds;
+        bench.engine.handle_timeout(bench.now());
+        let lookup = bench.outputs().into_iter().find_map(|output| match output {
+            Output::Resolve { lookup, .. } => Some(lookup),
+            _ => None,
+        });
+        let lookup = lookup.expect("the name is looked up");
+        let answer = match addresses {
+            [] => Err(LookupError::TryAgain),
+            addresses => Ok(addresses.iter().map(|address| ip(address)).collect()),
+        };
+        bench
+            .engine
+            .handle_input(bench.now(), Input::Resolved { lookup, answer });
+        ["192.0.2.5", "192.0.2.6", "192.0.2.7"].map(|address| {
+            let restrictions = bench.engine.server.restrictions.as_ref().unwrap();
+            let flags = restrictions.flags(ip(address), 1000, false);
+            (flags.ignore, flags.noquery, flags.nomodify)
+        })
+    };
+    let (stranger, friend) = ((true, false, false), (false, true, false));
+    let (host, both) = ((false, false, true), (false, true, true));
+    assert_eq!(answer(0.0, &["192.0.2.5", "192.0.2.6"]), [friend, both, stranger]);
+    // What it has no longer is a stranger's again, and what the file says stays.
+    assert_eq!(answer(3601.0, &["192.0.2.7"]), [stranger, host, friend]);
+    assert_eq!(answer(7202.0, &[]), [stranger, host, friend]);
+    assert_eq!(
+        answer(10_803.0, &["192.0.2.7", "192.0.2.6"]),
+        [stranger, both, friend]
+    );
+}

@@ -1,0 +1,516 @@
+//! ntpd of NTPsec, and timeballd under the name `ntpd`: each test has one body for both.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::programs::{attempt_ntpsec_tool, libraries, ntpsec_program, ntpsec_tool, start_chronyd};
+use crate::world::{Host, World, inside};
+
+/// Which ntpd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Program {
+    Ntpsec,
+    Timeballd,
+}
+
+/// Starts ntpd on our host with these lines of configuration. It never corrects the clock.
+fn start(world: &World, program: Program, config: &str) {
+    let file = world.write("ntp.conf", &format!("disable ntp\n{config}\n"));
+    let path = match program {
+        Program::Ntpsec => ntpsec_program(),
+        Program::Timeballd => {
+            let link = world.path("ntpd");
+            symlink(env!("CARGO_BIN_EXE_timeballd"), &link).unwrap();
+            link.to_str().unwrap().to_owned()
+        }
+    };
+    let pid_file = world.path("pid").to_str().unwrap().to_owned();
+    // Who becomes another user cannot write into the directory of the test.
+    let arguments = ["-n", "-g", "-u", "root:root", "-p", &pid_file, "-c", &file];
+    // NTPsec's changes of users fail where there is only one; it need not change then.
+    let arguments = match program {
+        Program::Ntpsec => [&arguments[..2], &arguments[4..]].concat(),
+        Program::Timeballd => arguments.to_vec(),
+    };
+    let libraries = libraries();
+    world.start_with(
+        Host::Ours,
+        "ntpd",
+        &path,
+        &arguments,
+        &[("LD_LIBRARY_PATH", &libraries)],
+    );
+    world.wait_until("ntpd has said which process it is", || {
+        fs::read_to_string(&pid_file).map_err(|error| error.to_string())
+    });
+}
+
+fn ntpq(world: &World, arguments: &[&str]) -> String {
+    ntpsec_tool(world, Host::Ours, "ntpq", arguments)
+}
+
+/// The names of variables in what `ntpq -c rv` prints, in their order.
+fn names(text: &str) -> Vec<String> {
+    // Text in quotes may have anything in it.
+    let outside = text.split('"').step_by(2).collect::<String>();
+    let parts = outside.split('=').collect::<Vec<_>>();
+    let before = parts.iter().take(parts.len() - 1);
+    before
+        .filter_map(|part| part.trim_end().rsplit([',', '\n', ' ']).next())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Looks whether these names are among the others, in this order.
+#[track_caller]
+fn check_order(expected: &str, text: &str) {
+    let found = names(text);
+    let mut rest = found.iter();
+    for name in expected.split_whitespace() {
+        assert!(
+            rest.any(|found| found == name),
+            "{name} is not where it belongs in:\n{text}"
+        );
+    }
+}
+
+/// Every word that can be read as a number.
+fn numbers(line: &str) -> usize {
+    line.split_whitespace()
+        .filter(|word| word.parse::<f64>().is_ok())
+        .count()
+}
+
+const CONFIG: &str = "
+server 192.0.2.11 iburst minpoll 1 maxpoll 1
+server 192.0.2.99 minpoll 1 maxpoll 1
+server 192.0.2.98 noselect
+restrict default kod limited nomodify noquery
+restrict 127.0.0.1
+restrict ::1
+restrict 10.0.0.0 mask 255.0.0.0 nomodify
+keys @DIR@/ntp.keys
+trustedkey 1
+controlkey 1
+setvar site = \"a b\" default
+setvar rack = r7
+driftfile @DIR@/drift
+statsdir @DIR@/
+statistics loopstats peerstats rawstats protostats
+filegen peerstats file peers type none enable
+filegen rawstats type none nolink
+filegen protostats type day nolink
+";
+
+/// Everything that `ntpq` shows, and everything that ntpd writes down meanwhile.
+fn what_operators_see(world: &World, program: Program) {
+    start_chronyd(world, "local stratum 3\nallow\nport 123");
+    world.write("ntp.keys", "1 AES-128 0123456789abcdef0123456789abcdef\n");
+    start(world, program, CONFIG);
+    let table = world.wait_until("a server is followed", || {
+        let table = ntpq(world, &["-pn"]);
+        if table.contains("*192.0.2.11") {
+            Ok(table)
+        } else {
+            Err(table)
+        }
+    });
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "     remote           refid      st t when poll reach   delay   offset   jitter",
+            "===============================================================================",
+        ]
+    );
+    let rows: BTreeMap<&str, Vec<&str>> = lines[2..]
+        .iter()
+        .map(|line| (&line[..1], line[1..].split_whitespace().collect::<Vec<_>>()))
+        .map(|(sign, columns)| (columns[0], [&[sign], &columns[1..]].concat()))
+        .collect();
+    assert!(rows.values().all(|columns| columns.len() == 10), "{table}");
+    let followed = &rows["192.0.2.11"];
+    assert_eq!(followed[..4], ["*", "127.127.1.1", "3", "u"], "{table}");
+    assert_eq!(followed[5], "2", "{table}");
+    let reach = u8::from_str_radix(followed[6], 8).unwrap();
+    assert!(
+        reach > 0 && reach.wrapping_add(1).is_power_of_two() || reach == u8::MAX,
+        "{table}"
+    );
+    assert!(
+        followed[7..].iter().all(|column| column.parse::<f64>().is_ok()),
+        "{table}"
+    );
+    for silent in ["192.0.2.99", "192.0.2.98"] {
+        let columns = &rows[silent];
+        assert_eq!(columns[..5], [" ", ".INIT.", "16", "u", "-"], "{table}");
+        assert_eq!(columns[6..9], ["0", "0.0000", "0.0000"], "{table}");
+        // NTPsec's begins with the precision of the clock.
+        assert!(columns[9].parse::<f64>().unwrap() < 0.001, "{table}");
+    }
+    // With a host too.
+    for host in ["127.0.0.1", "::1"] {
+        assert!(ntpq(world, &["-pn", host]).contains("*192.0.2.11"), "{host}");
+    }
+
+    let system = ntpq(world, &["-c", "rv"]);
+    check_order(
+        "associd status leap stratum precision rootdelay rootdisp refid reftime tc peer offset frequency sys_jitter \
+         clk_jitter clock processor system version clk_wander mintc site",
+        &system,
+    );
+    assert!(
+        system.contains("stratum=4,") && system.contains("refid=192.0.2.11"),
+        "{system}"
+    );
+    assert!(
+        system.contains("site=\"a b\"") && !system.contains("rack"),
+        "{system}"
+    );
+    assert_eq!(ntpq(world, &["-c", "rv 0 rack"]).trim(), "rack=\"r7\"");
+
+    let associations = ntpq(world, &["-c", "as"]);
+    let lines: Vec<&str> = associations.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(
+        lines[0], "ind assid status  conf reach auth condition  last_event cnt",
+        "{associations}"
+    );
+    let row = lines.iter().find(|line| line.contains("sys.peer")).unwrap();
+    let columns: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(
+        (columns.len(), &columns[3..7]),
+        (9, &["yes", "yes", "none", "sys.peer"][..]),
+        "{associations}"
+    );
+    assert_eq!(&columns[7..], ["sys_peer", "1"], "{associations}");
+    let number = columns[1];
+    for (_, row) in lines
+        .iter()
+        .enumerate()
+        .skip(2)
+        .filter(|(_, line)| line.contains("reject"))
+    {
+        assert!(row.ends_with("mobilize  1"), "{associations}");
+    }
+
+    let peer = ntpq(world, &["-c", &format!("rv {number}")]);
+    check_order(
+        "associd status srcadr srcport dstadr dstport leap hmode stratum ppoll hpoll precision rootdelay rootdisp refid \
+         reftime rec xmt reach unreach delay offset jitter dispersion keyid filtdelay filtoffset pmode filtdisp flash \
+         headway ntscookies",
+        &peer,
+    );
+    for said in [
+        "srcadr=192.0.2.11",
+        "srcport=123",
+        "hmode=3",
+        "pmode=4",
+        "stratum=3",
+        "flash=00 ok",
+    ] {
+        assert!(peer.contains(said), "{said}: {peer}");
+    }
+    assert!(ntpq(world, &["-c", &format!("rv {number} offset")]).starts_with("offset="));
+
+    for (command, label) in [
+        ("monstats", "enabled:"),
+        ("sysinfo", "associd="),
+        ("sysstats", "uptime:"),
+        ("iostats", "time since reset:"),
+        ("kerninfo", "pll offset:"),
+        ("timerstats", "time since reset:"),
+    ] {
+        let text = ntpq(world, &["-c", command]);
+        assert!(text.contains(label), "{command}: {text}");
+        for wrong in ["***", "???", "Unknown variable"] {
+            assert!(!text.contains(wrong), "{command}: {text}");
+        }
+        let valued = text.lines().filter(|line| {
+            line.split_once(": ")
+                .is_some_and(|(_, value)| !value.trim().is_empty())
+        });
+        assert!(valued.count() >= 3, "{command}: {text}");
+    }
+    // A client that asks for the time is among those who did, also if it does not like the answer: without a clock to
+    // correct NTPsec never says that it is synchronised.
+    let _answer = attempt_ntpsec_tool(world, Host::Theirs, "ntpdig", &["192.0.2.1"]);
+    let clients = ntpq(world, &["-n", "-c", "mrulist"]);
+    let heading = " lstint avgint rstr r m v  count    score   drop rport remote address";
+    let mut lines = clients.lines().skip_while(|line| *line != heading);
+    assert!(lines.next().is_some(), "{clients}");
+    let row = lines.find(|line| line.contains("192.0.2.11"));
+    let columns = row.map(|row| row.split_whitespace().count());
+    assert_eq!(columns, Some(11), "{clients}");
+
+    what_the_key_opens(world);
+    what_is_written_down(world, number);
+}
+
+/// Interfaces and rules, for whoever has the key.
+fn what_the_key_opens(world: &World) {
+    let keys = world.path("ntp.keys");
+    let keys = keys.to_str().unwrap();
+    let ask = |command: &str| ntpq(world, &["-n", "-k", keys, "-a", "1", "-c", command]);
+    let interfaces = ask("ifstats");
+    assert!(
+        interfaces.contains("interface name") && !interfaces.contains("***"),
+        "{interfaces}"
+    );
+    let lines: Vec<&str> = interfaces.lines().collect();
+    let at = lines
+        .iter()
+        .position(|line| line.trim() == "192.0.2.1:123")
+        .unwrap();
+    // Number, name, drop, flags, received, sent, failed, sources, uptime.
+    let columns: Vec<&str> = lines[at - 1].split_whitespace().collect();
+    assert_eq!(
+        (columns.len(), columns[1], columns[2]),
+        (9, "eth0", "."),
+        "{interfaces}"
+    );
+    // NTPsec counts those too that have not answered.
+    assert!(columns[7].parse::<u32>().unwrap() >= 1, "{interfaces}");
+    let loopback = lines
+        .iter()
+        .position(|line| line.trim() == "127.0.0.1:123")
+        .unwrap();
+    let columns: Vec<&str> = lines[loopback - 1].split_whitespace().collect();
+    assert_eq!((columns[1], columns[3]), ("lo", "5"), "{interfaces}");
+    assert!(columns[4].parse::<u32>().unwrap() > 5, "{interfaces}");
+    let rules = ask("reslist");
+    let lines: Vec<&str> = rules.lines().map(str::trim).collect();
+    let flags_of = |network: &str| {
+        let at = lines
+            .iter()
+            .position(|line| line.split_whitespace().nth(1) == Some(network));
+        at.map(|at| lines[at + 1])
+            .unwrap_or_else(|| panic!("{network} is not in:\n{rules}"))
+    };
+    assert_eq!(flags_of("10.0.0.0/8"), "nomodify", "{rules}");
+    assert_eq!(flags_of("0.0.0.0/0"), "noquery nomodify limited kod", "{rules}");
+    assert_eq!(flags_of("::/0"), "noquery nomodify limited kod", "{rules}");
+    let wrong = world.write("wrong.keys", "1 AES-128 fedcba9876543210fedcba9876543210\n");
+    let (refused, _) = attempt_ntpsec_tool(
+        world,
+        Host::Ours,
+        "ntpq",
+        &["-n", "-k", &wrong, "-a", "1", "-c", "ifstats"],
+    );
+    assert!(!refused.contains("192.0.2.1:123"), "{refused}");
+}
+
+/// The files of statistics.
+fn what_is_written_down(world: &World, association: &str) {
+    let files = || -> BTreeMap<String, String> {
+        let entries = fs::read_dir(world.path("")).unwrap().map(|entry| entry.unwrap());
+        let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+        let names = names.filter(|name| name.contains("stats") || name.contains("peers"));
+        names
+            .map(|name| (name.clone(), fs::read_to_string(world.path(&name)).unwrap()))
+            .collect()
+    };
+    let files = world.wait_until("the clock is followed in loopstats", || {
+        let files = files();
+        match files.get("loopstats") {
+            Some(text) if text.lines().count() > 1 => Ok(files),
+            _ => Err(format!("{files:?}")),
+        }
+    });
+    // What is of a day is in a file with its date, and has another name if that is not switched off.
+    let shape = |name: &str| match name.split_once('.') {
+        Some((base, day)) if day.len() == 8 && day.parse::<u32>().is_ok() => format!("{base}.YYYYMMDD"),
+        _ => name.to_owned(),
+    };
+    let shapes = files.keys().map(|name| shape(name)).collect::<Vec<_>>();
+    assert_eq!(
+        shapes,
+        [
+            "loopstats",
+            "loopstats.YYYYMMDD",
+            "peers",
+            "protostats.YYYYMMDD",
+            "rawstats"
+        ]
+    );
+    let columns = |name: &str| -> Vec<Vec<String>> {
+        let (_, text) = files.iter().find(|(found, _)| found.starts_with(name)).unwrap();
+        let split = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        text.lines().map(split).collect()
+    };
+    let decimals = |row: &[String]| -> Vec<usize> {
+        row.iter()
+            .map(|word| word.split_once('.').map_or(0, |(_, rest)| rest.len()))
+            .collect()
+    };
+    for row in columns("loopstats") {
+        assert_eq!(decimals(&row), [0, 3, 9, 6, 9, 6, 0], "{row:?}");
+        assert_eq!(numbers(&row.join(" ")), 7, "{row:?}");
+    }
+    for row in columns("peers") {
+        assert_eq!(
+            (row.len(), row[2].as_str(), row[3].len()),
+            (8, "192.0.2.11", 4),
+            "{row:?}"
+        );
+        assert_eq!(decimals(&row[4..]), [9, 9, 9, 9], "{row:?}");
+    }
+    for row in columns("rawstats") {
+        assert_eq!((row.len(), row[2].as_str()), (20, "192.0.2.11"), "{row:?}");
+        assert!(row[3].starts_with("192.0.2."), "{row:?}");
+        assert_eq!(decimals(&row[4..8]), [9, 9, 9, 9], "{row:?}");
+        // Leap, version, mode, stratum, and later the root delay and dispersion, and what is followed.
+        assert_eq!(row[8..12], ["0", "4", "4", "3"], "{row:?}");
+        assert_eq!(decimals(&row[14..16]), [6, 6], "{row:?}");
+        assert_eq!(row[16], "127.127.1.1", "{row:?}");
+        let seconds: Vec<f64> = row[4..8].iter().map(|word| word.parse().unwrap()).collect();
+        assert!(seconds.is_sorted(), "{row:?}");
+    }
+    let events = columns("protostats");
+    let mut said = events
+        .iter()
+        .map(|row| (row[2].as_str(), row[4].as_str(), row[5..].join(" ")));
+    let mobilized = format!("mobilize assoc {association}");
+    for (address, code, text) in [
+        ("192.0.2.11", "81", mobilized.as_str()),
+        ("192.0.2.11", "84", "reachable"),
+        ("192.0.2.11", "8a", "sys_peer"),
+    ] {
+        let is_this = |row: (&str, &str, String)| row == (address, code, text.to_owned());
+        assert!(said.any(is_this), "{address} {code} {text}: {events:?}");
+    }
+    let of_system = |code: &str, text: &str| {
+        let is_this = |row: &&Vec<String>| row[2] == "0.0.0.0" && row[4] == code && row[5] == text;
+        assert!(
+            events.iter().any(|row| is_this(&row)),
+            "{code} {text}: {events:?}"
+        );
+    };
+    of_system("01", "freq_not_set");
+    of_system("06", "restart");
+}
+
+#[test]
+fn operators_see_of_ntpsec_what_is_expected() {
+    inside(|world| what_operators_see(world, Program::Ntpsec));
+}
+
+#[test]
+fn operators_see_of_timeballd_what_they_see_of_ntpsec() {
+    inside(|world| what_operators_see(world, Program::Timeballd));
+}
+
+/// Asks in every way from every address at once; says of each what came back: `A` an answer, `E` an error, `-` nothing.
+const MATRIX: &str = r#"
+import hashlib, select, socket, sys, time
+kinds = ["v4", "v3", "mac", "port", "read", "mru", "mode7"]
+key = b"a key for MD5___"
+def time_request(version):
+    return bytes([version << 3 | 3]) + bytes(39) + b"timeball"
+def control(operation, data=b""):
+    return bytes([0x16, operation, 0, 1, 0, 0, 0, 0, 0, 0, 0, len(data)]) + data + bytes(-len(data) % 4)
+def opened(source, port=0):
+    asking = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM)
+    asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    asking.bind((source, port))
+    return asking
+def exchange(waiting, seconds):
+    heard, end = {}, time.monotonic() + seconds
+    while waiting and time.monotonic() < end:
+        for asking in select.select(list(waiting), [], [], 0.1)[0]:
+            heard[waiting.pop(asking)] = asking.recv(2000)
+    return heard
+sources = sys.argv[1:]
+nonces, waiting = {}, {}
+for source in sources:
+    server = "2001:db8::1" if ":" in source else "192.0.2.1"
+    asking = opened(source)
+    asking.sendto(control(12), (server, 123))
+    waiting[asking] = (source, asking)
+for (source, asking), answer in exchange(dict(waiting), 1.5).items():
+    nonces[source] = (asking, answer[12:].split(b"\r\n")[0])
+results, waiting = {}, {}
+for source in sources:
+    server = "2001:db8::1" if ":" in source else "192.0.2.1"
+    for kind in kinds:
+        asking = opened(source, 123 if kind == "port" else 0)
+        if kind == "mru":
+            if source not in nonces:
+                continue
+            asking, nonce = nonces[source]
+            request = control(10, nonce + b", frags=1")
+        elif kind == "mac":
+            packet = time_request(4)
+            request = packet + (1).to_bytes(4, "big") + hashlib.md5(key + packet).digest()
+        else:
+            request = {"v4": time_request(4), "port": time_request(4), "v3": time_request(3), "read": control(2), "mode7": bytes.fromhex("1700032a") + bytes(4)}[kind]
+        asking.sendto(request, (server, 123))
+        waiting[asking] = (source, kind)
+for (source, kind), answer in exchange(waiting, 2).items():
+    control_error = answer[0] & 7 == 6 and answer[1] & 0x40
+    results[source, kind] = "E" if control_error else "A"
+for source in sources:
+    print(source, "".join(results.get((source, kind), "-") for kind in kinds))
+"#;
+
+/// Each flag, each kind of packet, each family.
+fn who_may_do_what(world: &World, program: Program) {
+    // Kinds: the time in version 4 and 3, with a key, from port 123; variables, the list of clients, and mode 7.
+    const RULES: [(&str, &str); 9] = [
+        ("", "AAAAAA-"),
+        ("ignore", "-------"),
+        ("noserve", "----AA-"),
+        ("noquery", "AAAA---"),
+        ("nomodify", "AAAAAA-"),
+        ("nomrulist", "AAAAAE-"),
+        ("notrust", "--A-AA-"),
+        // The requests of `ntpq` are in version 2.
+        ("version", "A-AA---"),
+        ("ntpport ignore", "AAA-AA-"),
+    ];
+    let mut config =
+        "keys @DIR@/ntp.keys\ntrustedkey 1\nunrestrict default noquery limited\nrestrict default nomodify\n"
+            .to_owned();
+    let mut set_up = String::new();
+    let mut expected = Vec::new();
+    for (number, (flags, answers)) in (21..).zip(RULES) {
+        for (source, length) in [
+            (format!("192.0.2.{number}"), 24),
+            (format!("2001:db8::{number}"), 64),
+        ] {
+            config.push_str(&format!("restrict {source} {flags}\n"));
+            let nodad = if length == 64 { " nodad" } else { "" };
+            set_up.push_str(&format!("ip address add {source}/{length} dev eth0{nodad}\n"));
+            expected.push(format!("{source} {answers}"));
+        }
+    }
+    let secret: String = b"a key for MD5___"
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    world.write("ntp.keys", &format!("1 MD5 {secret}\n"));
+    world.run(Host::Theirs, "sh", &["-ec", &set_up]);
+    start(world, program, &config);
+    world.wait_until("ntpd answers on this host", || {
+        let table = ntpq(world, &["-c", "rv"]);
+        if table.contains("stratum=") {
+            Ok(())
+        } else {
+            Err(table)
+        }
+    });
+    let sources = expected.iter().map(|row| row.split(' ').next().unwrap());
+    let arguments = ["-c", MATRIX].into_iter().chain(sources).collect::<Vec<_>>();
+    let found = world.run(Host::Theirs, "python3", &arguments);
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn ntpsec_answers_by_its_rules() {
+    inside(|world| who_may_do_what(world, Program::Ntpsec));
+}
+
+#[test]
+fn timeballd_answers_by_the_same_rules() {
+    inside(|world| who_may_do_what(world, Program::Timeballd));
+}
