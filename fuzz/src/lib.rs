@@ -188,7 +188,7 @@ mod tests {
     }
 
     targets!(
-        ntp, mode6, request, reply, config, ntp_conf, openntpd, keys, leap, state, frame, words, engine
+        ntp, mode6, http, request, reply, config, ntp_conf, openntpd, keys, leap, state, frame, words, engine
     );
 
     #[test]
