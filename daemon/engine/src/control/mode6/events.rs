@@ -113,8 +113,12 @@ impl Engine {
         known.map_or(Event::default(), |known| known.event)
     }
 
-    /// Takes down what has changed.
+    /// Takes down what has changed, where anybody could ask for it: control messages are answered by rules, and only with
+    /// them are there files of statistics.
     pub(crate) fn note_events(&mut self, now: Now) {
+        if self.server.restrictions.is_none() {
+            return;
+        }
         self.note_system(now);
         let gone = |known: &BTreeMap<SourceId, Known>, engine: &Self| {
             let mut gone = known.keys().copied();

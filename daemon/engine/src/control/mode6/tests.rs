@@ -7,7 +7,7 @@ use wire::mode6::{
 use conf::config::StatisticsKind;
 
 use super::*;
-use crate::stage::{self, Stage, at, config, server, silence, well};
+use crate::stage::{self, Stage, at, server, silence, well};
 use wire::ntp::auth::Key;
 
 /// Everything may be asked.
@@ -43,6 +43,13 @@ fn ask(
         whole = assembly.push(&Fragment::decode(datagram).unwrap())?;
     }
     Ok(whole.expect("an answer comes whole"))
+}
+
+/// These sources in an ntp.conf, in which there are rules on who may ask.
+fn config(sources: Vec<conf::config::SourceConfig>) -> conf::config::Config {
+    let mut config = stage::config(sources);
+    config.server.restrictions = Some(conf::config::Restrictions::default());
+    config
 }
 
 /// The associations with their status words.
@@ -280,7 +287,7 @@ fn mru(stage: &mut Stage, at_s: i64, rows: usize) -> Vec<(String, String)> {
 
 #[test]
 fn who_asked_is_told_to_those_who_have_a_nonce() {
-    let mut config = config(vec![]);
+    let mut config = stage::config(vec![]);
     config.server.access = vec![conf::config::AccessRule {
         verdict: conf::config::Verdict::Allow,
         all: false,
