@@ -588,3 +588,19 @@ fn what_lines_amount_to_is_chrony_conf() {
     let (_, diagnostics) = chrony::parse(MAIN, &Files::new([(MAIN, text.as_str())]));
     assert_eq!(diagnostics, [], "{text}");
 }
+
+#[test]
+fn a_line_that_chrony_cannot_write_has_none() {
+    for line in [
+        "pool \"a b\"",
+        "pool a\u{f}b",
+        "server a\0b",
+        "pool a\0b",
+        "keys \"/a b\"",
+    ] {
+        let lines = read(line).lines;
+        let read = lines.last().unwrap();
+        let is_left_out = read.chrony.is_empty() && read.note.is_some();
+        assert!(is_left_out && read.fate == Fate::Adapted, "{lines:?}");
+    }
+}

@@ -628,8 +628,10 @@ pub(super) fn distribute(parser: &mut Parser, places: &[Place]) {
         let share = (left + last - rank) / pools;
         rank += 1;
         source.max_sources = u8::try_from(share.clamp(1, 16)).unwrap_or(1);
-        if let Some(line) = parser.lines.get_mut(place.line) {
-            line.chrony = vec![crate::chrony::source_line(source)];
+        // A line that chrony cannot write has none.
+        let line = parser.lines.get_mut(place.line);
+        if let Some(line) = line.and_then(|line| line.chrony.first_mut()) {
+            *line = crate::chrony::source_line(source);
         }
     }
 }
