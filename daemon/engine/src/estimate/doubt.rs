@@ -23,7 +23,7 @@ const CASES: [Case; 2] = [
     Case {
         chance: 0.05,
         frequency_error: 3e-5,
-        frequency_told: 3e-6,
+        frequency_told: 1e-6,
     },
     Case {
         chance: 0.001,
@@ -38,8 +38,8 @@ const ERROR_WITHOUT_DOUBT: f64 = 1e-4;
 /// The first frequency is wrong when the chance that it is right is below this.
 const RIGHT_CHANCE_MIN: f64 = 1e-4;
 
-/// What filters say is possible until the samples have made them so many times less likely, as logarithm: ten.
-const POSSIBLE: f64 = 2.303;
+/// What filters say is possible until the samples have made them so many times less likely, as logarithm: a hundred.
+const POSSIBLE: f64 = 4.605;
 
 /// Filters that do not believe the first frequency, or those that do when they are less likely.
 #[derive(Debug, Clone)]
