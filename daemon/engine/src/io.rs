@@ -447,6 +447,14 @@ pub enum Output {
         /// Its bytes.
         bytes: Vec<u8>,
     },
+    /// What comes in on this socket need not be read before this instant, at which there is something else to do: one
+    /// wake-up is enough for both.
+    ReadLater {
+        /// The socket.
+        socket: SocketId,
+        /// Until then.
+        until: Mono,
+    },
     /// Send the reply to a control request.
     ControlReply {
         /// To whom.

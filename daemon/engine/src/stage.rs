@@ -62,6 +62,10 @@ pub(crate) struct Stage {
     pub(crate) ready_at_s: Option<f64>,
     /// So much later than usual the answers come, in turn, seconds.
     pub(crate) late_s: Vec<f64>,
+    /// So long answers lie there before they are read, seconds.
+    pub(crate) read_after_s: f64,
+    /// Sockets that need not be read, and when that was said.
+    pub(crate) read_later: Vec<(f64, SocketId)>,
     server: Server,
     underway: BTreeMap<(i64, usize), (SocketId, SocketAddr, Vec<u8>)>,
     sequence: usize,
@@ -113,6 +117,8 @@ impl Stage {
             steps_s: Vec::new(),
             ready_at_s: None,
             late_s: vec![0.0],
+            read_after_s: 0.0,
+            read_later: Vec::new(),
             server,
             underway: BTreeMap::new(),
             sequence: 0,
@@ -163,7 +169,7 @@ impl Stage {
 
     pub(crate) fn receive(&mut self, socket: SocketId, from: SocketAddr, bytes: &[u8]) {
         let received = Stamp {
-            at: self.now().wall,
+            at: self.now().wall.plus_seconds(-self.read_after_s),
             source: StampSource::Kernel,
         };
         let to = Some(ours());
@@ -248,6 +254,7 @@ impl Stage {
                 Output::Datagram {
                     socket, to, bytes, ..
                 } => self.deliver(at_s, socket, to, bytes),
+                Output::ReadLater { socket, .. } => self.read_later.push((at_s, socket)),
                 Output::Log { severity, text } => self.log.push((at_s, severity, text)),
                 Output::LogFile { file, line } => self.lines.push((file, line)),
                 Output::Statistics { kind, line, .. } => self.statistics.push((kind, line)),

@@ -68,6 +68,14 @@ impl Timers {
         self.0.iter().find(|(_, set)| *set == timer).map(|(at, _)| *at)
     }
 
+    /// The first source to be asked that is one of those looked for, and when.
+    pub fn next_poll(&self, is_wanted: impl Fn(SourceId, Mono) -> bool) -> Option<(SourceId, Mono)> {
+        self.0.iter().find_map(|(at, timer)| match timer {
+            Timer::Poll(id) if is_wanted(*id, *at) => Some((*id, *at)),
+            _ => None,
+        })
+    }
+
     /// When the next one fires.
     pub fn next(&self) -> Option<Mono> {
         self.0.first().map(|(at, _)| *at)

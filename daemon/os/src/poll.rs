@@ -50,6 +50,8 @@ pub struct Waiter {
     descriptors: Vec<libc::pollfd>,
     /// The token of each descriptor but the first.
     tokens: Vec<Token>,
+    /// What is not watched while the instant that is waited for is no later than this one.
+    put_off: Vec<(Mono, libc::pollfd, Token)>,
 }
 
 impl Waiter {
@@ -69,6 +71,7 @@ impl Waiter {
             timer,
             set_to: None,
             tokens: Vec::new(),
+            put_off: Vec::new(),
         })
     }
 
@@ -90,15 +93,36 @@ impl Waiter {
             self.tokens.swap_remove(place);
             self.descriptors.swap_remove(place + 1);
         }
+        self.put_off.retain(|&(_, _, other)| other != token);
     }
 
-    /// Waits until something has happened, the instant has come or a signal arrived, and puts what has happened
-    /// into `ready`, which is empty otherwise.
+    /// Does not wake for what has this token up to an instant, as long as there is something else to wake for by then.
+    pub fn put_off(&mut self, token: Token, until: Mono) {
+        if let Some(place) = self.tokens.iter().position(|&other| other == token) {
+            let token = self.tokens.swap_remove(place);
+            let descriptor = self.descriptors.swap_remove(place + 1);
+            self.put_off.push((until, descriptor, token));
+        }
+    }
+
+    /// Watches again what was put off to before the instant that is waited for.
+    fn take_up(&mut self, until: Option<Mono>) {
+        let is_time =
+            |&mut (put_off_to, _, _): &mut (Mono, _, _)| until.is_none_or(|until| until > put_off_to);
+        for (_, descriptor, token) in self.put_off.extract_if(.., is_time) {
+            self.descriptors.push(descriptor);
+            self.tokens.push(token);
+        }
+    }
+
+    /// Waits until something that was not [put off](Self::put_off) has happened, the instant has come or a signal arrived,
+    /// and puts what has happened into `ready`, which is empty otherwise.
     ///
     /// # Errors
     /// `Interrupted` when a signal arrived, or what the system says.
     pub fn wait(&mut self, until: Option<Mono>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
+        self.take_up(until);
         if until != self.set_to {
             self.set_timer(until)?;
         }

@@ -228,3 +228,31 @@ fn what_is_forgotten_is_not_waited_for() {
         ready.token == CLIENT && ready.readable
     });
 }
+
+#[test]
+fn what_is_put_off_is_waited_for_when_nothing_else_wakes_by_then() {
+    let socket = server(false);
+    let mut waiter = Waiter::new().unwrap();
+    waiter.watch(SERVER, &socket, Watch::Readable);
+    let to = SocketAddr::new(
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        socket.local_address().unwrap().port(),
+    );
+    socket.send(b"one", to, None).unwrap();
+    let soon = Clock::new().now().mono.plus_seconds(0.05);
+    waiter.put_off(SERVER, soon);
+    let mut ready = Vec::new();
+    waiter.wait(Some(soon), &mut ready).unwrap();
+    assert_eq!(ready, [], "the instant came first");
+    assert!(Clock::new().now().mono >= soon);
+    next(&mut waiter, |ready| ready.token == SERVER && ready.readable);
+    waiter.put_off(SERVER, soon);
+    waiter.wait(None, &mut ready).unwrap();
+    assert_eq!(ready.len(), 1, "there is no instant to wake at");
+    waiter.put_off(SERVER, soon);
+    waiter.forget(SERVER);
+    waiter
+        .wait(Some(Clock::new().now().mono.plus_seconds(0.02)), &mut ready)
+        .unwrap();
+    assert_eq!(ready, []);
+}

@@ -135,6 +135,8 @@ enum KernelLeap {
 struct Socket {
     port: u16,
     remote: Option<SocketAddr>,
+    /// What comes is read then, if the daemon wakes by then.
+    read_at: Option<Mono>,
 }
 
 /// A path with its chances: those of each direction are independent.
@@ -582,18 +584,23 @@ impl World {
                 let found = client.sockets.iter().find(|(_, socket)| {
                     socket.port == to.port() && socket.remote.is_none_or(|remote| remote == from)
                 });
-                let Some((&socket, _)) = found else { return };
-                if client.asleep || client.engine.is_none() {
+                let Some((&socket, &Socket { read_at, .. })) = found else {
                     return;
-                }
+                };
+                let Some(engine) = client.engine.as_ref().filter(|_| !client.asleep) else {
+                    return;
+                };
+                let next = engine.poll_timeout();
+                let read_at = read_at.filter(|&read_at| next.is_some_and(|next| next <= read_at));
                 let stamp = Stamp {
                     at: client.clock.now().wall,
                     source: client.setup.stamps,
                 };
                 let received = (client.setup.stamps > StampSource::Daemon).then_some(stamp);
                 let wait_s = client.setup.latency.draw(&mut client.random);
-                if wait_s > 0.0 {
-                    let at = self.now.plus_seconds(wait_s);
+                let awake = read_at.map_or(self.now, |read_at| client.clock.when(read_at));
+                if wait_s > 0.0 || awake > self.now {
+                    let at = awake.plus_seconds(wait_s);
                     self.schedule(
                         at,
                         Event::Deliver {
@@ -775,9 +782,14 @@ impl Client {
                         Socket {
                             port,
                             remote: Some(remote),
+                            read_at: None,
                         }
                     }
-                    SocketUse::Server { port, ipv6: false } => Socket { port, remote: None },
+                    SocketUse::Server { port, ipv6: false } => Socket {
+                        port,
+                        remote: None,
+                        read_at: None,
+                    },
                     // There is no IPv6 in this world.
                     SocketUse::Server { ipv6: true, .. } => return,
                 };
@@ -785,6 +797,11 @@ impl Client {
             }
             Output::Close { socket } => {
                 self.sockets.remove(&socket);
+            }
+            Output::ReadLater { socket, until } => {
+                if let Some(socket) = self.sockets.get_mut(&socket) {
+                    socket.read_at = Some(until);
+                }
             }
             Output::Clock(command) => self.steer(now_s, command),
             Output::Log { severity, text } => self.record.log.push((now_s, severity, text)),

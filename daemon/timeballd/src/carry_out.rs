@@ -66,6 +66,7 @@ impl Daemon {
                     self.tell(Input::SendFailed { socket });
                 }
             }
+            Output::ReadLater { socket, until } => hands.waiter.put_off(Token(socket.0), until),
             Output::ControlReply { peer, bytes } => hands.control.reply(peer, &bytes),
             Output::Clock(command) => self.steer(command),
             Output::Resolve { lookup, name } => {

@@ -439,6 +439,14 @@ impl Host {
             Output::Datagram {
                 socket, to, bytes, ..
             } => self.send(socket, to, bytes),
+            Output::ReadLater { socket, until } => {
+                assert!(self.sockets.contains_key(&socket), "{socket:?} is not open");
+                let next = self.engine.poll_timeout();
+                assert!(
+                    next.is_some_and(|next| next <= until),
+                    "nobody wakes up by {until:?}"
+                );
+            }
             Output::ControlReply { peer, bytes } => match self.asker.take() {
                 Some(Asker::Control { peer: asker, length }) if asker == peer => {
                     assert!(

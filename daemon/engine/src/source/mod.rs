@@ -113,6 +113,9 @@ pub struct Source {
     pub unreachable_polls: u32,
     /// The socket of the request under way, if it is not shared.
     pub socket: Option<SocketId>,
+    /// The last answer had been stamped by the kernel before it was read. Simulators of the network may stamp while it is
+    /// read.
+    pub is_stamped_on_arrival: bool,
     /// The packet under way.
     pub pending: Option<Pending>,
     /// The exchange that an interleaved answer would complete.
@@ -199,6 +202,7 @@ impl Source {
             polls: 0,
             unreachable_polls: 0,
             socket: None,
+            is_stamped_on_arrival: false,
             pending: None,
             past: None,
             symmetric: Symmetric::default(),
@@ -294,6 +298,11 @@ impl Source {
     /// Whether it is a peer.
     pub fn is_peer(&self) -> bool {
         self.config.kind == SourceKind::Peer
+    }
+
+    /// Whether its answer can wait a little without harm: nobody is in a hurry, and the kernel says when it came.
+    pub fn can_be_read_later(&self) -> bool {
+        self.polling.burst().is_none() && self.is_stamped_on_arrival
     }
 
     /// Whether it is to be asked: always, or until the end of a burst.

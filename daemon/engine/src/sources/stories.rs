@@ -23,26 +23,102 @@ fn only(addresses: &'static [&'static str]) -> Server {
     })
 }
 
+const THREE: [&str; 3] = ["192.0.2.1", "192.0.2.2", "2001:db8::3"];
+
+/// When requests were sent, in order.
+fn times(stage: &Stage) -> Vec<f64> {
+    stage.requests.iter().map(|request| request.at_s).collect()
+}
+
 #[test]
-fn first_requests_are_spaced() {
-    let lines = ["192.0.2.1", "192.0.2.2", "2001:db8::3"].map(server);
-    let mut stage = Stage::new(config(lines.to_vec()), well());
+fn requests_are_spaced() {
+    let mut stage = Stage::new(config(THREE.map(server).to_vec()), well());
     stage.run_until(300.0);
-    let starts: Vec<f64> = stage
-        .requests
-        .iter()
-        .take(3)
-        .map(|request| request.at_s)
-        .collect();
+    let times = times(&stage);
     assert!(
-        starts
+        times
             .iter()
             .zip([0.2, 0.4, 0.6])
             .all(|(at, expected)| (at - expected).abs() < 1e-6)
     );
-    let mut times: Vec<f64> = stage.requests.iter().map(|request| request.at_s).collect();
-    times.sort_by(f64::total_cmp);
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] > 0.18), "{times:?}");
+}
+
+#[test]
+fn who_is_due_soon_is_asked_right_after_another() {
+    let mut stage = Stage::new(config(THREE.map(server).to_vec()), well());
+    stage.run_until(4000.0);
+    let times = times(&stage);
+    for round in times.chunks_exact(3) {
+        assert!((round[2] - round[0] - 0.4).abs() < 1e-6, "{round:?}");
+    }
+    let rounds: Vec<f64> = times.iter().copied().step_by(3).collect();
+    assert!(
+        rounds.windows(2).all(|pair| pair[1] - pair[0] > 62.0),
+        "{rounds:?}"
+    );
+}
+
+#[test]
+fn the_answer_of_who_is_followed_is_read_when_the_next_is_asked() {
+    let mut stage = Stage::new(config(THREE.map(server).to_vec()), well());
+    stage.run_until(1000.0);
+    assert_eq!(
+        stage.read_later,
+        [],
+        "stamps might be taken while the answer is read"
+    );
+    stage.read_after_s = 1e-5;
+    stage.run_until(4000.0);
+    let first = stage.read_later[0].0;
+    let asked: Vec<_> = stage
+        .requests
+        .iter()
+        .filter(|request| request.at_s >= first)
+        .collect();
+    let expected: Vec<_> = asked
+        .chunks_exact(3)
+        .flat_map(|round| round[..2].iter().map(|request| (request.at_s, request.socket)))
+        .collect();
+    assert_eq!(stage.read_later, expected);
+    assert!(expected.len() > 20);
+}
+
+#[test]
+fn answers_in_a_burst_are_read_at_once() {
+    let lines =
+        ["192.0.2.1", "192.0.2.2"].map(|name| line(SourceKind::Server, name, |line| line.iburst = true));
+    let mut stage = Stage::new(config(lines.to_vec()), well());
+    stage.read_after_s = 1e-5;
+    stage.run_until(7.0);
+    assert_eq!((stage.requests.len(), stage.read_later.len()), (8, 0));
+}
+
+#[test]
+fn sources_of_other_intervals_are_asked_with_the_others_when_their_time_has_come() {
+    let slow = line(SourceKind::Server, "192.0.2.9", |line| {
+        (line.min_poll, line.max_poll) = (8, 8);
+    });
+    let quick = line(SourceKind::Server, "192.0.2.1", |line| {
+        (line.min_poll, line.max_poll) = (6, 6);
+    });
+    let mut stage = Stage::new(config(vec![quick, slow]), well());
+    stage.run_until(20_000.0);
+    let at = |last: u8| -> Vec<f64> {
+        let to =
+            |request: &&crate::stage::Request| request.to.ip().to_string().ends_with(&format!(".{last}"));
+        stage
+            .requests
+            .iter()
+            .filter(to)
+            .map(|request| request.at_s)
+            .collect()
+    };
+    let (quick, slow) = (at(1), at(9));
+    assert!((76..=79).contains(&slow.len()), "{}", slow.len());
+    assert!((306..=313).contains(&quick.len()), "{}", quick.len());
+    let together = |at: &&f64| quick.iter().any(|other| (*at - other).abs() < 0.21);
+    assert_eq!(slow.iter().filter(together).count(), slow.len());
 }
 
 #[test]
