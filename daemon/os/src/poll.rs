@@ -97,8 +97,11 @@ impl Waiter {
     }
 
     /// Does not wake for what has this token up to an instant, as long as there is something else to wake for by then.
+    /// Again, it is put off further.
     pub fn put_off(&mut self, token: Token, until: Mono) {
-        if let Some(place) = self.tokens.iter().position(|&other| other == token) {
+        if let Some((put_off_to, ..)) = self.put_off.iter_mut().find(|(_, _, other)| *other == token) {
+            *put_off_to = until;
+        } else if let Some(place) = self.tokens.iter().position(|&other| other == token) {
             let token = self.tokens.swap_remove(place);
             let descriptor = self.descriptors.swap_remove(place + 1);
             self.put_off.push((until, descriptor, token));

@@ -107,6 +107,8 @@ struct Client {
     clock: HostClock,
     engine: Option<Engine>,
     sockets: BTreeMap<SocketId, Socket>,
+    /// What came and is not read yet, oldest first.
+    unread: Vec<Delivery>,
     next_port: u16,
     random: Random,
     /// The deadline for which a latency was drawn, and the latency.
@@ -131,12 +133,21 @@ enum KernelLeap {
     Made,
 }
 
+/// A datagram that came to a socket.
+struct Delivery {
+    socket: SocketId,
+    from: SocketAddr,
+    /// The stamp of the kernel or of the card, if there is one.
+    received: Option<Stamp>,
+    bytes: Vec<u8>,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Socket {
     port: u16,
     remote: Option<SocketAddr>,
-    /// What comes is read then, if the daemon wakes by then.
-    read_at: Option<Mono>,
+    /// What comes need not be read before, if the daemon wakes by then.
+    put_off_to: Option<Mono>,
 }
 
 /// A path with its chances: those of each direction are independent.
@@ -155,10 +166,7 @@ enum Event {
     },
     Deliver {
         host: HostId,
-        socket: SocketId,
-        from: SocketAddr,
-        received: Option<Stamp>,
-        bytes: Vec<u8>,
+        delivery: Delivery,
     },
     Resolved {
         host: HostId,
@@ -231,6 +239,7 @@ impl World {
             clock: HostClock::new(setup.oscillator.clone(), self.seed, name, self.begin),
             engine: None,
             sockets: BTreeMap::new(),
+            unread: Vec::new(),
             next_port: PORT_FIRST,
             random: Random::stream(self.seed, &format!("{name} latency")),
             wake: None,
@@ -448,6 +457,7 @@ impl World {
                 if engine.poll_timeout().is_some_and(|deadline| deadline <= now.mono) {
                     engine.handle_timeout(now);
                     self.carry_out(id);
+                    self.read(id);
                 }
             }
         }
@@ -457,15 +467,7 @@ impl World {
         match event {
             Event::Start(host) => self.start(host, false),
             Event::Arrive { from, to, bytes } => self.arrive(from, to, bytes),
-            Event::Deliver {
-                host,
-                socket,
-                from,
-                received,
-                bytes,
-            } => {
-                self.deliver(host, socket, from, received, &bytes);
-            }
+            Event::Deliver { host, delivery } => self.deliver(host, delivery),
             Event::Resolved { host, lookup, name } => {
                 let answer = self.look_up(&name);
                 self.tell(host, Input::Resolved { lookup, answer });
@@ -584,69 +586,65 @@ impl World {
                 let found = client.sockets.iter().find(|(_, socket)| {
                     socket.port == to.port() && socket.remote.is_none_or(|remote| remote == from)
                 });
-                let Some((&socket, &Socket { read_at, .. })) = found else {
+                let Some((&socket, _)) = found else { return };
+                if client.asleep || client.engine.is_none() {
                     return;
-                };
-                let Some(engine) = client.engine.as_ref().filter(|_| !client.asleep) else {
-                    return;
-                };
-                let next = engine.poll_timeout();
-                let read_at = read_at.filter(|&read_at| next.is_some_and(|next| next <= read_at));
+                }
                 let stamp = Stamp {
                     at: client.clock.now().wall,
                     source: client.setup.stamps,
                 };
                 let received = (client.setup.stamps > StampSource::Daemon).then_some(stamp);
                 let wait_s = client.setup.latency.draw(&mut client.random);
-                let awake = read_at.map_or(self.now, |read_at| client.clock.when(read_at));
-                if wait_s > 0.0 || awake > self.now {
-                    let at = awake.plus_seconds(wait_s);
-                    self.schedule(
-                        at,
-                        Event::Deliver {
-                            host: id,
-                            socket,
-                            from,
-                            received,
-                            bytes,
-                        },
-                    );
+                let delivery = Delivery {
+                    socket,
+                    from,
+                    received,
+                    bytes,
+                };
+                if wait_s > 0.0 {
+                    let at = self.now.plus_seconds(wait_s);
+                    self.schedule(at, Event::Deliver { host: id, delivery });
                 } else {
-                    self.deliver(id, socket, from, received, &bytes);
+                    self.deliver(id, delivery);
                 }
             }
         }
     }
 
-    /// The daemon reads a datagram.
-    fn deliver(
-        &mut self,
-        id: HostId,
-        socket: SocketId,
-        from: SocketAddr,
-        received: Option<Stamp>,
-        bytes: &[u8],
-    ) {
-        let Some(Host::Client(client)) = self.hosts.get(id) else {
-            return;
-        };
-        if client.asleep || !client.sockets.contains_key(&socket) {
-            return;
+    /// A datagram can be read. It is, unless the daemon need not read it yet.
+    fn deliver(&mut self, id: HostId, delivery: Delivery) {
+        if let Some(Host::Client(client)) = self.hosts.get_mut(id)
+            && !client.asleep
+        {
+            client.unread.push(delivery);
+            self.read(id);
         }
-        let received = received.unwrap_or(Stamp {
-            at: client.clock.now().wall,
-            source: StampSource::Daemon,
-        });
-        self.tell(
-            id,
-            Input::Datagram {
+    }
+
+    /// The daemon reads what came, but for what it put off to an instant by which it wakes anyway.
+    fn read(&mut self, id: HostId) {
+        while let Some(Host::Client(client)) = self.hosts.get_mut(id)
+            && let Some(Delivery {
+                socket,
+                from,
+                received,
+                bytes,
+            }) = client.next_unread()
+        {
+            let received = received.unwrap_or(Stamp {
+                at: client.clock.now().wall,
+                source: StampSource::Daemon,
+            });
+            let input = Input::Datagram {
                 socket,
                 from,
                 to: Some(Self::address(id)),
                 received,
-                bytes,
-            },
-        );
+                bytes: &bytes,
+            };
+            self.tell(id, input);
+        }
     }
 
     fn tell(&mut self, id: HostId, input: Input<'_>) {
@@ -768,6 +766,20 @@ impl Client {
         Some(self.clock.when(deadline.plus_seconds(wait_s)))
     }
 
+    /// Takes what is to be read now. What was for a socket that has been closed is lost.
+    fn next_unread(&mut self) -> Option<Delivery> {
+        let next = self.engine.as_ref()?.poll_timeout();
+        let sockets = &self.sockets;
+        self.unread
+            .retain(|delivery| sockets.contains_key(&delivery.socket));
+        let is_put_off = |delivery: &Delivery| {
+            let put_off_to = sockets.get(&delivery.socket).and_then(|socket| socket.put_off_to);
+            put_off_to.is_some_and(|put_off_to| next.is_some_and(|next| next <= put_off_to))
+        };
+        let place = self.unread.iter().position(|delivery| !is_put_off(delivery))?;
+        Some(self.unread.remove(place))
+    }
+
     fn carry_out(&mut self, now: Moment, output: Output) {
         let now_s = now.seconds();
         match output {
@@ -782,13 +794,13 @@ impl Client {
                         Socket {
                             port,
                             remote: Some(remote),
-                            read_at: None,
+                            put_off_to: None,
                         }
                     }
                     SocketUse::Server { port, ipv6: false } => Socket {
                         port,
                         remote: None,
-                        read_at: None,
+                        put_off_to: None,
                     },
                     // There is no IPv6 in this world.
                     SocketUse::Server { ipv6: true, .. } => return,
@@ -800,7 +812,7 @@ impl Client {
             }
             Output::ReadLater { socket, until } => {
                 if let Some(socket) = self.sockets.get_mut(&socket) {
-                    socket.read_at = Some(until);
+                    socket.put_off_to = Some(until);
                 }
             }
             Output::Clock(command) => self.steer(now_s, command),

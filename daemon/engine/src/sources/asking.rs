@@ -34,6 +34,11 @@ const PEER_PATIENCE: f64 = 1.1;
 /// then on; the share is by how much one interval is shortened for that, once.
 const TOGETHER_SHARE: f64 = 0.125;
 
+/// No answer waits longer than this for the next sources to be asked, seconds …
+const UNREAD_S_MAX: f64 = 1.0;
+/// … and no more answers than these.
+const UNREAD_MAX: usize = 8;
+
 /// After the kiss code RATE the next request waits for so many intervals more.
 const RATE_INTERVALS: f64 = 4.0;
 
@@ -102,9 +107,9 @@ impl Sources {
         }
     }
 
-    /// A server has been asked: the next one follows if it would be its turn soon, and the answer is read then: the kernel
-    /// says when it came. Peers have their own order.
-    fn follow(&self, asked: SourceId, tools: &mut Tools<'_>) {
+    /// A server has been asked: the next one follows if it would be its turn soon, and the answers are read when the last
+    /// of them has been asked: the kernel says when they came. Peers have their own order.
+    fn follow(&mut self, asked: SourceId, tools: &mut Tools<'_>) {
         let now = tools.now.mono;
         let is_soon = |id: SourceId, at: Mono| {
             let source = self
@@ -113,13 +118,24 @@ impl Sources {
                 .filter(|source| id != asked && !source.is_peer());
             source.is_some_and(|source| at.seconds_since(now) <= TOGETHER_SHARE * source.polling.wait_s())
         };
-        if let Some((id, planned)) = tools.timers.next_poll(is_soon)
-            && let Some(source) = self.by_id.get(&id)
-        {
-            let at = now.plus_seconds(self.spacing_s(source)).min(planned);
-            tools.timers.set(Timer::Poll(id), at);
-            let asked = self.by_id.get(&asked).filter(|asked| asked.can_be_read_later());
-            if let Some(socket) = asked.and_then(|asked| asked.socket) {
+        let next = tools.timers.next_poll(is_soon);
+        let Some((id, planned, source)) =
+            next.and_then(|(id, planned)| Some((id, planned, self.by_id.get(&id)?)))
+        else {
+            self.unread.clear();
+            return;
+        };
+        let at = now.plus_seconds(self.spacing_s(source)).min(planned);
+        tools.timers.set(Timer::Poll(id), at);
+        let is_over = |&(since, _): &(Mono, _)| at.seconds_since(since) > UNREAD_S_MAX;
+        if self.unread.first().is_some_and(is_over) || self.unread.len() >= UNREAD_MAX {
+            self.unread.clear();
+        }
+        if self.by_id.get(&asked).is_some_and(Source::can_be_read_later) {
+            self.unread.push((now, asked));
+        }
+        for (_, id) in &self.unread {
+            if let Some(socket) = self.by_id.get(id).and_then(|source| source.socket) {
                 tools.out.push(Output::ReadLater { socket, until: at });
             }
         }

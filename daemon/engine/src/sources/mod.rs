@@ -130,6 +130,8 @@ pub struct Sources {
     start_at: Option<Mono>,
     /// When the last request was sent, and to whom.
     sent: Option<(Mono, SourceId)>,
+    /// Whose answers wait until the next source is asked, and when they were asked themselves.
+    unread: Vec<(Mono, SourceId)>,
     /// When a bad source was last looked up again; at first, when we began.
     replaced_at: Mono,
     /// When a working source was last looked up again; at first, when we began.
@@ -182,6 +184,7 @@ impl Sources {
             next_placeholder: 0,
             start_at: None,
             sent: None,
+            unread: Vec::new(),
             replaced_at: now,
             refreshed_at: now,
             refreshed: BTreeMap::new(),

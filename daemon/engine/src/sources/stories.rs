@@ -85,6 +85,27 @@ fn the_answer_of_who_is_followed_is_read_when_the_next_is_asked() {
 }
 
 #[test]
+fn answers_that_have_not_been_read_are_put_off_until_the_last_is_asked() {
+    let many: Vec<_> = (1..=12).map(|n| server(&format!("192.0.2.{n}"))).collect();
+    let mut stage = Stage::new(config(many), well());
+    stage.read_after_s = 1e-5;
+    stage.late_s = vec![2.5];
+    stage.run_until(4000.0);
+    let (first, _) = stage.read_later[0];
+    let at: Vec<f64> = times(&stage)
+        .into_iter()
+        .filter(|at| *at >= first)
+        .take(12)
+        .collect();
+    let counts: Vec<usize> = at
+        .iter()
+        .map(|at| stage.read_later.iter().filter(|(said, _)| said == at).count())
+        .collect();
+    // Those asked first are read after a second.
+    assert_eq!(counts, [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1, 0]);
+}
+
+#[test]
 fn answers_in_a_burst_are_read_at_once() {
     let lines =
         ["192.0.2.1", "192.0.2.2"].map(|name| line(SourceKind::Server, name, |line| line.iburst = true));
