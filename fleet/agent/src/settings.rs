@@ -31,6 +31,12 @@ pub struct Settings {
     pub chrony: TimeService,
     /// How to reach and configure timeballd.
     pub timeballd: TimeService,
+    /// How to reach and configure ntpd, of NTPsec or the classic one.
+    pub ntpd: TimeService,
+    /// How to reach and configure OpenNTPD.
+    pub openntpd: TimeService,
+    /// How to reach and configure systemd-timesyncd.
+    pub timesyncd: TimeService,
     /// How often to report, when that is more often than the controller asks for.
     pub heartbeat: Option<Duration>,
 }
@@ -52,6 +58,9 @@ impl Settings {
             service: Service::default(),
             chrony: TimeService::default(),
             timeballd: TimeService::default(),
+            ntpd: TimeService::default(),
+            openntpd: TimeService::default(),
+            timesyncd: TimeService::default(),
             heartbeat: None,
         }
     }
@@ -79,6 +88,12 @@ pub enum Service {
     Chrony,
     /// timeballd, whatever else runs.
     Timeballd,
+    /// ntpd, of NTPsec or the classic one, whatever else runs.
+    Ntpd,
+    /// OpenNTPD, whatever else runs.
+    Openntpd,
+    /// systemd-timesyncd, whatever else runs.
+    Timesyncd,
     /// A timeballd that only observes, while none of the above runs.
     Observer(Observer),
 }
@@ -120,11 +135,12 @@ impl Observer {
 pub struct TimeService {
     /// The daemon's configuration file; the usual one when absent.
     pub config: Option<PathBuf>,
-    /// The daemon's command socket; as its configuration says when absent.
+    /// The daemon's command socket; as its configuration says when absent. Only chrony and timeballd have one.
     pub socket: Option<PathBuf>,
-    /// Where the daemon answers those who are not root, when its configuration does not say another port.
+    /// Where the daemon answers those who are not root, when its configuration does not say another port; where ntpd
+    /// answers at all, which is 127.0.0.1:123 when absent.
     pub udp: Option<SocketAddr>,
-    /// Where the managed servers are put.
+    /// Where the managed servers are put, of chrony or timeballd.
     pub apply: Apply,
     /// Command that restarts the daemon, program first; `systemctl restart` and its unit when absent.
     pub restart_command: Option<Vec<String>>,

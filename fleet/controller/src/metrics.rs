@@ -187,7 +187,7 @@ struct AgentStateLabel {
 /// A gauge of every host whose last report can be relied on: name, help, value.
 type HostGauge = (&'static str, &'static str, fn(&AgentInfo) -> Option<f64>);
 
-const HOST_GAUGES: [HostGauge; 7] = [
+const HOST_GAUGES: [HostGauge; 8] = [
     (
         "clock_error_bound_seconds",
         "Greatest error the host's clock can have, as last reported",
@@ -229,6 +229,14 @@ const HOST_GAUGES: [HostGauge; 7] = [
         "config_drift",
         "1 when the host differs from what was last written, else 0",
         |host| host.ntp.as_ref().map(|ntp| one_if(ntp.drift.is_some())),
+    ),
+    (
+        "clock_keepers",
+        "Time services that set the host's clock; more than one are a conflict",
+        |host| {
+            let keepers = host.time_services.iter().filter(|service| service.sets_clock);
+            u32::try_from(keepers.count()).ok().map(f64::from)
+        },
     ),
     (
         "config_managed",

@@ -22,7 +22,7 @@ pub struct FactKeyEntry {
 }
 
 /// Every fact that agents report, with its meaning.
-pub const FACTS: [(&str, &str); 11] = [
+pub const FACTS: [(&str, &str); 12] = [
     ("agent_version", "Version of the agent"),
     ("architecture", "Machine architecture, such as x86_64"),
     ("cpu_count", "Number of processors"),
@@ -34,6 +34,10 @@ pub const FACTS: [(&str, &str); 11] = [
     ("os_info", "Distribution and its version"),
     ("package_mgr", "Package manager"),
     ("service_mgr", "Service manager"),
+    (
+        "time_services",
+        "Time services that run, and whether they set the clock",
+    ),
 ];
 
 impl FactKeysResponse {

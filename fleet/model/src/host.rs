@@ -49,6 +49,9 @@ pub struct HostFacts {
     /// Whether the agent runs inside a container.
     #[serde(default)]
     pub containerized: bool,
+    /// The time services that run, ordered by name, each once.
+    #[serde(default)]
+    pub time_services: Vec<RunningService>,
     /// Network interfaces with their addresses.
     #[serde(default)]
     pub interfaces: Vec<NetworkInterface>,
@@ -64,6 +67,13 @@ pub struct HostFacts {
 }
 
 impl HostFacts {
+    /// The time services that set the host's clock, where they are more than one.
+    pub fn conflicting_services(&self) -> Option<Vec<&str>> {
+        let setters = self.time_services.iter().filter(|service| service.sets_clock);
+        let names: Vec<&str> = setters.map(|service| service.name.as_str()).collect();
+        (names.len() > 1).then_some(names)
+    }
+
     /// Says whether two facts tell the same of a host, but for how long it and its agent have been up.
     pub fn is_same_host(&self, other: &HostFacts) -> bool {
         let still = HostFacts {
@@ -73,6 +83,16 @@ impl HostFacts {
         };
         *self == still
     }
+}
+
+/// A time service that runs on a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunningService {
+    /// Its program: `chronyd`, `timeballd`, `ntpd`, `openntpd`, `systemd-timesyncd` or `ntpd-rs`.
+    pub name: String,
+    /// Whether it may set the host's clock; two that may are an alarm.
+    #[serde(default)]
+    pub sets_clock: bool,
 }
 
 /// A network interface.
@@ -198,6 +218,9 @@ pub struct AgentInfo {
     /// Network interfaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<NetworkInterface>,
+    /// The time services that run, ordered by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub time_services: Vec<RunningService>,
     /// State in the fleet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<HostState>,
@@ -260,7 +283,7 @@ pub struct Memory {
 /// Something that is wrong with a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Condition {
-    /// Kind, such as `ClockNotSynchronized`, `ConfigDrift` or `HighLoad`.
+    /// Kind, such as `ClockNotSynchronized`, `TimeServiceConflict`, `ConfigDrift` or `HighLoad`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Always true: conditions that do not hold are left out.

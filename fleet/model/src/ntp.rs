@@ -13,7 +13,7 @@ use crate::{HostResult, Outcome, Server};
 pub struct NtpStatus {
     /// State of the clock.
     pub state: SyncState,
-    /// The time service that was asked: `chrony` or `timeballd`.
+    /// The time service that was asked: `chrony`, `timeballd`, `ntpd`, `openntpd` or `timesyncd`.
     pub service: String,
     /// The version of the service; absent when its program does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]

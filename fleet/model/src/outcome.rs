@@ -125,6 +125,8 @@ pub enum FailureKind {
     NeedsRoot,
     /// The host's own configuration has no place for a managed file.
     NoPlace,
+    /// A server has an option that the language of the host's time service cannot express.
+    NotExpressible,
     /// The time daemon does not run or does not answer.
     DaemonUnreachable,
     /// Two time services run on the host, and nobody said which one is meant.

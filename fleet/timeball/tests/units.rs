@@ -177,6 +177,9 @@ fn restrictions_that_would_blind_the_programs_are_left_out() {
     assert!(agent.contains(
         "\nReadWritePaths=-/etc/chrony -/etc/chrony.d -/etc/timeball/sources.d -/etc/timeball/conf.d /run\n"
     ));
+    // ntpd's and OpenNTPD's directories, and timesyncd's, which is made where there is none.
+    assert!(agent.contains("\nReadWritePaths=-/etc/ntpsec -/etc/ntp.d -/etc/openntpd\n"));
+    assert!(agent.contains("\nConfigurationDirectory=systemd/timesyncd.conf.d\n"));
     assert!(agent.contains("\nKillMode=mixed\n"));
     for unit in UNITS {
         assert!(!text(unit).contains("\nAfter=network-online.target"), "{unit}");

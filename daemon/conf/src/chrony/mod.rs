@@ -34,7 +34,7 @@ pub use keys::{Key, KeyAlgorithm, parse_keys};
 pub use options::{RawOption, RawOptionError, SourceOptions};
 pub(crate) use parse::name_of_rule;
 pub use parse::{parse, parse_arguments, parse_source_file, read_source_dirs};
-pub use place::{NoDirectory, Placement, place};
+pub use place::{NoDirectory, Placement, is_persistent, place};
 pub use print::{print, print_arguments};
 pub use render::render_sources;
 pub use scan::{ChronyConf, CommandSocket, ConfiguredSource, Directory, Origin, OtherDirective, Via, scan};

@@ -60,7 +60,7 @@ fn first<'a>(directive: &'static str, directories: &'a [Directory]) -> Result<&'
 
 /// Reports whether an absolute path is below none of the volatile directories, as far as the path
 /// itself says: symbolic links are not followed.
-fn is_persistent(path: &str) -> bool {
+pub fn is_persistent(path: &str) -> bool {
     if !path.starts_with('/') {
         return false;
     }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use model::host::HostFacts;
+use model::host::{HostFacts, RunningService};
 
 use crate::host::Host;
 use crate::settings::{Container, Settings};
@@ -38,6 +38,7 @@ pub(crate) fn collect(host: &dyn Host, machine_id: &str, settings: &Settings) ->
         },
         package_mgr: package_manager(host),
         containerized: containerized(host, settings.container),
+        time_services: time_services(host),
         interfaces: interfaces::read(host),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         agent_uptime_s: 0,
@@ -118,6 +119,22 @@ fn containerized(host: &dyn Host, setting: Container) -> bool {
     }
 }
 
+/// The time services whose processes run here.
+fn time_services(host: &dyn Host) -> Vec<RunningService> {
+    let mut found: Vec<RunningService> = Vec::new();
+    for (name, sets_clock) in crate::providers::ntp::running_services(host) {
+        match found.iter_mut().find(|known| known.name == name) {
+            Some(known) => known.sets_clock |= sets_clock,
+            None => found.push(RunningService {
+                name: name.to_owned(),
+                sets_clock,
+            }),
+        }
+    }
+    found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +168,41 @@ mod tests {
         );
         assert_eq!(facts.cpu_count, 5);
         assert!(!facts.containerized);
+    }
+
+    #[test]
+    fn the_time_services_that_run_are_facts() {
+        let host = SimulatedHost::new(&"0".repeat(32), "h");
+        let services = || collect(&host, "id", &Settings::new("c:1")).time_services;
+        assert_eq!(services(), []);
+        for (process, comm, line) in [
+            (20, "systemd-timesyn", ""),
+            (30, "chronyd", "chronyd\0-x\0"),
+            (31, "chronyd", "chronyd\0"),
+            (40, "ntpd", "/usr/sbin/ntpd\0-f\0/etc/openntpd/ntpd.conf\0"),
+            (41, "ntpd", "ntpd: ntp engine\0"),
+            (50, "timeballd", "timeballd\0-x\0"),
+        ] {
+            host.write(format!("/proc/{process}/comm"), &format!("{comm}\n"));
+            host.write(format!("/proc/{process}/cmdline"), line);
+        }
+        host.write("/proc/41/status", "Name:\tntpd\nPPid:\t40\n");
+        let told: Vec<(String, bool)> = services()
+            .into_iter()
+            .map(|service| (service.name, service.sets_clock))
+            .collect();
+        let expected = [
+            ("chronyd", true),
+            ("openntpd", true),
+            ("systemd-timesyncd", true),
+            ("timeballd", false),
+        ];
+        assert_eq!(told, expected.map(|(name, sets)| (name.to_owned(), sets)));
+        let facts = collect(&host, "id", &Settings::new("c:1"));
+        assert_eq!(
+            facts.conflicting_services().unwrap(),
+            ["chronyd", "openntpd", "systemd-timesyncd"]
+        );
     }
 
     #[test]

@@ -89,6 +89,7 @@ impl Host {
             service_mgr: text(&facts.service_mgr),
             package_mgr: text(&facts.package_mgr),
             interfaces: facts.interfaces.clone(),
+            time_services: facts.time_services.clone(),
             state: Some(record.state),
             conditions: conditions
                 .into_iter()
@@ -134,6 +135,12 @@ impl Host {
             if let Some(drift) = &ntp.drift {
                 conditions.push(("ConfigDrift", drift.detail.clone()));
             }
+        }
+        if let Some(services) = self.record.facts.conflicting_services() {
+            conditions.push((
+                "TimeServiceConflict",
+                format!("several time services set the clock: {}", services.join(", ")),
+            ));
         }
         let cpus = f64::from(self.record.facts.cpu_count.max(1));
         if report.load[0] > 2.0 * cpus {

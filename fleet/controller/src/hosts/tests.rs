@@ -222,6 +222,42 @@ async fn a_report_is_as_old_as_it_is_however_often_its_host_connects() {
 }
 
 #[tokio::test]
+async fn two_time_services_on_one_clock_are_a_condition() {
+    let directory = tempfile::tempdir().unwrap();
+    let bus: Arc<dyn Bus> = Arc::new(Embedded::open(&directory.path().join("store.db")).unwrap());
+    let service = |name: &str, sets_clock| model::host::RunningService {
+        name: name.to_owned(),
+        sets_clock,
+    };
+    for (machine_id, second_sets_clock) in [("m1", true), ("m2", false)] {
+        let mut record = record(machine_id);
+        record.facts.hostname = machine_id.to_owned();
+        record.facts.time_services = vec![
+            service("ntpd", true),
+            service("systemd-timesyncd", second_sets_clock),
+        ];
+        bus.create(Bucket::HOSTS, machine_id, encode(&record).unwrap())
+            .await
+            .unwrap();
+    }
+    let hosts = Hosts::open(bus, Duration::from_secs(10)).await.unwrap();
+    let conditions = |machine_id: &str| {
+        hosts.heard(machine_id, Some(Box::default()));
+        let host = hosts.find(machine_id).unwrap();
+        assert_eq!(host.time_services.len(), 2);
+        let told = host.conditions.into_iter();
+        told.map(|condition| (condition.kind, condition.reason.unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let conflict = "several time services set the clock: ntpd, systemd-timesyncd";
+    assert_eq!(
+        conditions("m1"),
+        [("TimeServiceConflict".to_owned(), conflict.to_owned())]
+    );
+    assert_eq!(conditions("m2"), []);
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_host_is_said_with_since_when_until_it_is_over() {
     let directory = tempfile::tempdir().unwrap();
     let hosts = hosts(directory.path(), &["m1"]).await;

@@ -564,6 +564,21 @@ async fn who_opens_page_after_page_leaves_room_for_others() {
     bench.stream("", &greedy).await;
 }
 
+#[test]
+fn a_row_says_that_two_services_set_the_clock() {
+    let mut host = host("web-01");
+    let says_so =
+        |host: &AgentInfo| html(&snapshot(vec![host.clone()]), "").contains(">two time services</span>");
+    assert!(!says_so(&host));
+    host.conditions.push(Condition {
+        kind: "TimeServiceConflict".to_owned(),
+        status: true,
+        reason: Some("several time services set the clock: chronyd, ntpd".to_owned()),
+        last_transition_time: "2026-03-02T09:14:00Z".to_owned(),
+    });
+    assert!(says_so(&host));
+}
+
 #[tokio::test]
 async fn a_stream_ends_with_its_session() {
     let bench = Bench::start().await;

@@ -82,6 +82,7 @@ async fn metrics_tell_of_jobs_requests_and_clocks() {
         &format!("timeball_clock_stratum{labels} 3"),
         &format!("timeball_sources_usable{labels} 0"),
         &format!("timeball_config_drift{labels} 0"),
+        &format!("timeball_clock_keepers{labels} 0"),
         &format!("timeball_host_up{labels} 1"),
     ] {
         assert!(

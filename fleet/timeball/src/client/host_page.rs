@@ -73,6 +73,7 @@ pub(crate) fn page(agent: &AgentInfo, printer: Printer) -> String {
                     .map(model::ntp::NtpStatus::service_text)
                     .unwrap_or_default()
             ),
+            ("Running", running(agent)),
             (
                 "Servers",
                 agent
@@ -97,6 +98,15 @@ pub(crate) fn page(agent: &AgentInfo, printer: Printer) -> String {
     }
     page.push_str(&timeline(&agent.timeline, printer));
     page
+}
+
+/// The time services that run, and which of them set the clock.
+fn running(agent: &AgentInfo) -> String {
+    let services = agent.time_services.iter().map(|service| {
+        let how = if service.sets_clock { "" } else { " (observes)" };
+        format!("{}{how}", service.name)
+    });
+    services.collect::<Vec<_>>().join(", ")
 }
 
 /// State of the clock with offset and bound, or why it is not known.

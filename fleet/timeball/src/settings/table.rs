@@ -79,6 +79,15 @@ pub(crate) const TIMEBALLD_UDP: &str = "agent.timeballd.udp";
 pub(crate) const TIMEBALLD_APPLY: &str = "agent.timeballd.apply";
 pub(crate) const TIMEBALLD_RESTART: &str = "agent.timeballd.restart_command";
 pub(crate) const TIMEBALLD_RELOAD_TIMEOUT: &str = "agent.timeballd.reload_timeout";
+pub(crate) const NTPD_CONFIG: &str = "agent.ntpd.config";
+pub(crate) const NTPD_RESTART: &str = "agent.ntpd.restart_command";
+pub(crate) const NTPD_RELOAD_TIMEOUT: &str = "agent.ntpd.reload_timeout";
+pub(crate) const OPENNTPD_CONFIG: &str = "agent.openntpd.config";
+pub(crate) const OPENNTPD_RESTART: &str = "agent.openntpd.restart_command";
+pub(crate) const OPENNTPD_RELOAD_TIMEOUT: &str = "agent.openntpd.reload_timeout";
+pub(crate) const TIMESYNCD_CONFIG: &str = "agent.timesyncd.config";
+pub(crate) const TIMESYNCD_RESTART: &str = "agent.timesyncd.restart_command";
+pub(crate) const TIMESYNCD_RELOAD_TIMEOUT: &str = "agent.timesyncd.reload_timeout";
 pub(crate) const AGENT_LABELS: &str = "agent.labels.<name>";
 
 /// Every setting, grouped as in the file.
@@ -302,7 +311,7 @@ pub(crate) const KEYS: &[Key] = &[
         env: Some("TIMEBALL_AGENT_SERVICE"),
         form: Form::Text,
         default: "`auto`",
-        about: "The time service that is managed: `chrony`, `timeballd`, or `auto`: the one that runs; two that run are an error.",
+        about: "The time service that is managed: `chrony`, `timeballd`, `ntpd`, `openntpd`, `timesyncd`, or `auto`: the one that runs; two that run are an error.",
         alias: None,
     },
     Key {
@@ -399,6 +408,78 @@ pub(crate) const KEYS: &[Key] = &[
         form: Form::Text,
         default: "`5s`",
         about: "How long timeballd may take to have what it was told to load.",
+        alias: None,
+    },
+    Key {
+        path: NTPD_CONFIG,
+        env: Some("TIMEBALL_AGENT_NTPD_CONFIG"),
+        form: Form::Path,
+        default: "what ntpd was started with, or `/etc/ntpsec/ntp.conf` or `/etc/ntp.conf`",
+        about: "ntpd's configuration file.",
+        alias: None,
+    },
+    Key {
+        path: NTPD_RESTART,
+        env: None,
+        form: Form::List,
+        default: "`[systemctl, restart, ntpsec]`, with the unit of the distribution",
+        about: "Command that restarts ntpd, program first.",
+        alias: None,
+    },
+    Key {
+        path: NTPD_RELOAD_TIMEOUT,
+        env: Some("TIMEBALL_AGENT_NTPD_RELOAD_TIMEOUT"),
+        form: Form::Text,
+        default: "`5s`; at least 15 s are given",
+        about: "How long ntpd may take after its restart to have what it was told.",
+        alias: None,
+    },
+    Key {
+        path: OPENNTPD_CONFIG,
+        env: Some("TIMEBALL_AGENT_OPENNTPD_CONFIG"),
+        form: Form::Path,
+        default: "what OpenNTPD was started with, or `/etc/openntpd/ntpd.conf` or `/etc/ntpd.conf`",
+        about: "OpenNTPD's configuration file.",
+        alias: None,
+    },
+    Key {
+        path: OPENNTPD_RESTART,
+        env: None,
+        form: Form::List,
+        default: "`[systemctl, restart, openntpd]`",
+        about: "Command that restarts OpenNTPD, program first.",
+        alias: None,
+    },
+    Key {
+        path: OPENNTPD_RELOAD_TIMEOUT,
+        env: Some("TIMEBALL_AGENT_OPENNTPD_RELOAD_TIMEOUT"),
+        form: Form::Text,
+        default: "`5s`; at least 15 s are given",
+        about: "How long OpenNTPD may take after its restart to have what it was told.",
+        alias: None,
+    },
+    Key {
+        path: TIMESYNCD_CONFIG,
+        env: Some("TIMEBALL_AGENT_TIMESYNCD_CONFIG"),
+        form: Form::Path,
+        default: "`/etc/systemd/timesyncd.conf`",
+        about: "systemd-timesyncd's configuration file.",
+        alias: None,
+    },
+    Key {
+        path: TIMESYNCD_RESTART,
+        env: None,
+        form: Form::List,
+        default: "`[systemctl, restart, systemd-timesyncd]`",
+        about: "Command that restarts systemd-timesyncd, program first.",
+        alias: None,
+    },
+    Key {
+        path: TIMESYNCD_RELOAD_TIMEOUT,
+        env: Some("TIMEBALL_AGENT_TIMESYNCD_RELOAD_TIMEOUT"),
+        form: Form::Text,
+        default: "`5s`; at least 15 s are given",
+        about: "How long systemd-timesyncd may take after its restart to have what it was told.",
         alias: None,
     },
 ];

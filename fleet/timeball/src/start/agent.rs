@@ -48,7 +48,7 @@ pub(crate) struct AgentArgs {
 enum AgentCommand {
     /// Make this host's time service read managed files; a backup is kept
     #[command(
-        after_long_help = "Needed only where the configuration of chronyd or timeballd names no directory for \
+        after_long_help = "Needed only where the configuration of chronyd, timeballd or a classic ntpd names no directory for \
                                  sources.\n\n\
                                  Example:\n  timeball agent adopt"
     )]
@@ -186,11 +186,17 @@ pub(crate) fn local(globals: &Globals, settings: &Settings) -> Result<agent::Set
             "auto" => Ok(Service::Auto),
             "chrony" => Ok(Service::Chrony),
             "timeballd" => Ok(Service::Timeballd),
-            _ => Err("write auto, chrony or timeballd"),
+            "ntpd" => Ok(Service::Ntpd),
+            "openntpd" => Ok(Service::Openntpd),
+            "timesyncd" => Ok(Service::Timesyncd),
+            _ => Err("write auto, chrony, timeballd, ntpd, openntpd or timesyncd"),
         },
     )?;
     read_service(&mut wanted.chrony, &CHRONY, settings)?;
     read_service(&mut wanted.timeballd, &TIMEBALLD, settings)?;
+    read_other(&mut wanted.ntpd, &NTPD, settings)?;
+    read_other(&mut wanted.openntpd, &OPENNTPD, settings)?;
+    read_other(&mut wanted.timesyncd, &TIMESYNCD, settings)?;
     Ok(wanted)
 }
 
@@ -221,6 +227,42 @@ const TIMEBALLD: Keys = Keys {
     restart: table::TIMEBALLD_RESTART,
     reload_timeout: table::TIMEBALLD_RELOAD_TIMEOUT,
 };
+
+/// The settings of a time service that has no more of them.
+struct OtherKeys {
+    config: &'static str,
+    restart: &'static str,
+    reload_timeout: &'static str,
+}
+
+const NTPD: OtherKeys = OtherKeys {
+    config: table::NTPD_CONFIG,
+    restart: table::NTPD_RESTART,
+    reload_timeout: table::NTPD_RELOAD_TIMEOUT,
+};
+
+const OPENNTPD: OtherKeys = OtherKeys {
+    config: table::OPENNTPD_CONFIG,
+    restart: table::OPENNTPD_RESTART,
+    reload_timeout: table::OPENNTPD_RELOAD_TIMEOUT,
+};
+
+const TIMESYNCD: OtherKeys = OtherKeys {
+    config: table::TIMESYNCD_CONFIG,
+    restart: table::TIMESYNCD_RESTART,
+    reload_timeout: table::TIMESYNCD_RELOAD_TIMEOUT,
+};
+
+/// Takes over what is said about a time service that has no socket and one place for managed servers.
+fn read_other(service: &mut TimeService, keys: &OtherKeys, settings: &Settings) -> Result<(), Failure> {
+    service.config = settings.find(keys.config).map(|found| found.path());
+    service.restart_command = settings.list(keys.restart);
+    take(
+        &mut service.reload_timeout,
+        settings.find(keys.reload_timeout),
+        duration,
+    )
+}
 
 /// Takes over what is said about a time service.
 fn read_service(service: &mut TimeService, keys: &Keys, settings: &Settings) -> Result<(), Failure> {

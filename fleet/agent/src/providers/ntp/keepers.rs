@@ -9,11 +9,18 @@ use crate::host::Host;
 const PROGRAMS: [(&str, &str); 6] = [
     ("chronyd", "chronyd"),
     ("timeballd", "timeballd"),
-    ("ntpd", "ntpd"),
-    ("openntpd", "openntpd"),
+    ("ntpd", NTPD),
+    ("openntpd", OPENNTPD),
     ("systemd-timesyn", "systemd-timesyncd"),
     ("ntp-daemon", "ntpd-rs"),
 ];
+
+/// What operators call the two that have one name among processes.
+pub(super) const NTPD: &str = "ntpd";
+pub(super) const OPENNTPD: &str = "openntpd";
+
+/// What the processes of OpenNTPD call themselves, but for the first of them, which is their parent.
+const PART_OF_OPENNTPD: &[u8] = b"ntpd: ";
 
 /// Those that leave the clock alone with `-x`; to ntpd it means something else.
 const OBSERVERS: [&str; 2] = ["chronyd", "timeballd"];
@@ -21,12 +28,43 @@ const OBSERVERS: [&str; 2] = ["chronyd", "timeballd"];
 /// The bit of `CAP_SYS_TIME` in a process's capabilities (capabilities(7)).
 const CAP_SYS_TIME: u32 = 25;
 
+/// A process of a time service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Running {
+    /// Its program, as operators call it.
+    pub(super) program: &'static str,
+    pub(super) process: u32,
+    /// Its command line.
+    pub(super) words: Vec<String>,
+    /// Whether it may set the host's clock. What is not known of it, because it is another user's or has just ended,
+    /// does not clear it.
+    pub(super) sets_clock: bool,
+}
+
+impl Running {
+    /// The word after the last of these flags in its command line, or behind it in one word: of several the last counts.
+    pub(super) fn argument(&self, flags: &[&str]) -> Option<&str> {
+        let mut found = None;
+        let mut words = self.words.iter().skip(1);
+        while let Some(word) = words.next() {
+            for flag in flags {
+                match word.strip_prefix(*flag) {
+                    Some("") => found = words.next().map(String::as_str),
+                    Some(rest) => found = Some(rest.strip_prefix('=').unwrap_or(rest)),
+                    None => {}
+                }
+            }
+        }
+        found
+    }
+}
+
 /// A process that sets the host's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Keeper {
     /// Its program.
     pub(super) program: &'static str,
-    process: u32,
+    pub(super) process: u32,
 }
 
 impl fmt::Display for Keeper {
@@ -35,36 +73,78 @@ impl fmt::Display for Keeper {
     }
 }
 
-/// The processes that may set the host's clock. What is not known of a process, because it is another user's or has just
-/// ended, does not clear it.
+/// The processes that may set the host's clock.
 pub(super) fn keepers(host: &dyn Host) -> Vec<Keeper> {
-    let names = host.list(Path::new("/proc")).unwrap_or_default();
-    names
-        .iter()
-        .filter_map(|name| name.parse().ok())
-        .filter_map(|process| keeper(host, process))
+    let running = running(host);
+    let keepers = running.iter().filter(|process| process.sets_clock);
+    keepers
+        .map(|keeper| Keeper {
+            program: keeper.program,
+            process: keeper.process,
+        })
         .collect()
 }
 
-/// The process, if it may set the host's clock.
-pub(super) fn keeper(host: &dyn Host, process: u32) -> Option<Keeper> {
-    let directory = Path::new("/proc").join(process.to_string());
-    let comm = host.read(&directory.join("comm")).ok()?;
-    let (_, program) = PROGRAMS
-        .into_iter()
-        .find(|(comm_of, _)| comm.trim_ascii() == comm_of.as_bytes())?;
-    let words = host.read(&directory.join("cmdline")).unwrap_or_default();
-    let observes = OBSERVERS.contains(&program) && words.split(|byte| *byte == 0).any(|word| word == b"-x");
-    let status = host.read(&directory.join("status")).unwrap_or_default();
-    let may_set = may_set_clocks(&String::from_utf8_lossy(&status));
-    (may_set && !observes).then_some(Keeper { program, process })
+/// The processes of time services, be they in containers. Of OpenNTPD's only the first is one: the others ask it to set
+/// the clock.
+pub(super) fn running(host: &dyn Host) -> Vec<Running> {
+    let own_users = host.read(Path::new("/proc/self/uid_map")).ok();
+    let names = host.list(Path::new("/proc")).unwrap_or_default();
+    let numbers = names.iter().filter_map(|name| name.parse().ok());
+    let mut parents_of_parts: Vec<u32> = Vec::new();
+    let mut found: Vec<Running> = Vec::new();
+    for process in numbers {
+        let read = |file: &str| host.read(&Path::new("/proc").join(format!("{process}/{file}")));
+        let Some(program) = read("comm").ok().and_then(|comm| program(&comm)) else {
+            continue;
+        };
+        let line = read("cmdline").unwrap_or_default();
+        let status = read("status").unwrap_or_default();
+        let status = String::from_utf8_lossy(&status);
+        if program == NTPD && line.starts_with(PART_OF_OPENNTPD) {
+            parents_of_parts.extend(field(&status, "PPid:").and_then(|parent| parent.parse::<u32>().ok()));
+            continue;
+        }
+        let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        let words: Vec<String> = words
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect();
+        let observes = OBSERVERS.contains(&program) && words.iter().any(|word| word == "-x");
+        // In another user namespace than the agent's nobody can set the clock, whatever he may do there.
+        let elsewhere = matches!((&own_users, read("uid_map").ok()), (Some(own), Some(its)) if *own != its);
+        found.push(Running {
+            program,
+            process,
+            words,
+            sets_clock: may_set_clocks(&status) && !observes && !elsewhere,
+        });
+    }
+    for process in &mut found {
+        if process.program == NTPD && parents_of_parts.contains(&process.process) {
+            process.program = OPENNTPD;
+        }
+    }
+    found
+}
+
+/// What operators call the program of a process with this name.
+fn program(comm: &[u8]) -> Option<&'static str> {
+    let is_it = |(known, _): &(&str, &'static str)| comm.trim_ascii() == known.as_bytes();
+    PROGRAMS.into_iter().find(is_it).map(|(_, program)| program)
+}
+
+/// A field of `/proc/PID/status`.
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .map(str::trim)
 }
 
 /// Whether a process with this `/proc/PID/status` may set clocks: one in a container usually may not.
 fn may_set_clocks(status: &str) -> bool {
-    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    capabilities
-        .and_then(|text| u64::from_str_radix(text.trim(), 16).ok())
+    field(status, "CapEff:")
+        .and_then(|text| u64::from_str_radix(text, 16).ok())
         .is_none_or(|bits| bits >> CAP_SYS_TIME & 1 == 1)
 }
 
@@ -72,6 +152,36 @@ fn may_set_clocks(status: &str) -> bool {
 mod tests {
     use super::*;
     use crate::host::SimulatedHost;
+
+    #[test]
+    fn of_several_arguments_the_last_counts() {
+        let of = |line: &str| Running {
+            program: NTPD,
+            process: 1,
+            words: line.split(' ').map(str::to_owned).collect(),
+            sets_clock: true,
+        };
+        for (line, expected) in [
+            ("ntpd -g -c /etc/a -N -c /etc/b", Some("/etc/b")),
+            ("ntpd -c/etc/a", Some("/etc/a")),
+            ("ntpd --configfile=/etc/a", Some("/etc/a")),
+            ("ntpd -g", None),
+            ("ntpd -c", None),
+        ] {
+            assert_eq!(of(line).argument(&["-c", "--configfile"]), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_process_of_another_user_namespace_sets_no_clock() {
+        let host = SimulatedHost::new(&"0".repeat(32), "h");
+        host.write("/proc/7/comm", "ntpd\n");
+        host.write("/proc/self/uid_map", "0 0 4294967295\n");
+        host.write("/proc/7/uid_map", "0 0 4294967295\n");
+        assert_eq!(keepers(&host).len(), 1);
+        host.write("/proc/7/uid_map", "0 1000 1\n");
+        assert_eq!(keepers(&host).len(), 0);
+    }
 
     #[test]
     fn processes_that_set_the_clock_are_told_from_those_that_do_not() {

@@ -1,6 +1,7 @@
 //! Time services: which one the host has, and what the agent can do with it.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,10 +16,25 @@ use crate::settings::{Service, Settings};
 
 mod chrony;
 mod keepers;
+mod managed;
+mod ntpd;
+mod openntpd;
 mod services;
+mod timesyncd;
 mod unsupported;
 
+use keepers::NTPD;
 use services::{Family, Services};
+
+/// What stands above managed servers.
+const MANAGED_HEADER: &str =
+    "Managed by timeball. Changes are reported as drift and overwritten by the next update.";
+
+/// A name as it stands in a configuration, but an address in the form that is usual for it.
+fn address_in_one_form(name: &str) -> String {
+    name.parse()
+        .map_or_else(|_| name.to_owned(), |address: IpAddr| address.to_string())
+}
 
 /// What the agent can do with a time service. Every call may block.
 pub(crate) trait NtpProvider: Send + Sync {
@@ -60,7 +76,7 @@ pub struct AdoptReport {
 }
 
 /// Families that are supported.
-const SUPPORTED: &str = "debian and rhel, with chrony or timeballd";
+const SUPPORTED: &str = "debian and rhel, with chrony, timeballd, ntpd, OpenNTPD or systemd-timesyncd";
 
 /// Chooses the provider for a host with these facts.
 pub(super) fn select(host: &Arc<dyn Host>, facts: &HostFacts, settings: &Settings) -> Box<dyn NtpProvider> {
@@ -94,6 +110,15 @@ pub(crate) fn any_runs(host: &Arc<dyn Host>, settings: &Settings) -> bool {
         .any(|family| Services::new(host, family, settings).any_runs())
 }
 
+/// The time services whose processes run on a host, and whether each may set its clock.
+pub(crate) fn running_services(host: &dyn Host) -> Vec<(&'static str, bool)> {
+    let running = keepers::running(host);
+    running
+        .iter()
+        .map(|process| (process.program, process.sets_clock))
+        .collect()
+}
+
 /// Lets the parsers of configuration files read a host's files.
 struct HostReader<'a>(&'a dyn Host);
 
@@ -105,6 +130,19 @@ impl Reader for HostReader<'_> {
 
     fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
         self.0.list(Path::new(path)).map_err(read_error)
+    }
+}
+
+/// Lets the parsers of configuration files read one text.
+struct TextReader<'a>(&'a str);
+
+impl Reader for TextReader<'_> {
+    fn read_file(&self, _path: &str) -> Result<String, ReadError> {
+        Ok(self.0.to_owned())
+    }
+
+    fn list_dir(&self, _path: &str) -> Result<Vec<String>, ReadError> {
+        Err(ReadError::NotFound)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The time services that a host may have, and which of them it runs: asked anew for every operation, because an
 //! administrator can put one in the place of another at any time.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use model::{Failure, FailureKind, Outcome, Servers};
@@ -9,6 +8,10 @@ use model::{Failure, FailureKind, Outcome, Servers};
 use super::chrony::ChronyProvider;
 use super::chrony::service::{CHRONY_OF_DEBIAN, CHRONY_OF_RHEL, TIMEBALLD};
 use super::keepers::{Keeper, keepers};
+use super::managed::{LocalService, Managed};
+use super::ntpd::Ntpd;
+use super::openntpd::OpenNtpd;
+use super::timesyncd::Timesyncd;
 use super::{AdoptReport, NtpProvider};
 use crate::host::Host;
 use crate::journal::Plan;
@@ -32,42 +35,59 @@ impl Family {
     }
 }
 
+/// One of them.
+type Local = dyn LocalService;
+
 /// The time services that a host may have.
 pub(super) struct Services {
     /// The one that is meant when none of them is there.
-    first: ChronyProvider,
-    others: Vec<ChronyProvider>,
+    first: Box<Local>,
+    others: Vec<Box<Local>>,
     /// The one that only observes, where there is one: meant while none of the host's own runs.
-    observer: Option<ChronyProvider>,
+    observer: Option<Box<Local>>,
     host: Arc<dyn Host>,
 }
 
 impl Services {
     /// Knows the services of a host of this family, or the only one that the settings allow.
     pub(super) fn new(host: &Arc<dyn Host>, family: Family, settings: &Settings) -> Self {
-        let chrony = match family {
-            Family::Debian => &CHRONY_OF_DEBIAN,
-            Family::Rhel => &CHRONY_OF_RHEL,
+        let state = &settings.state;
+        let of_chrony = |service, how: &crate::settings::TimeService| -> Box<Local> {
+            Box::new(ChronyProvider::new(Arc::clone(host), service, how.clone(), state).managed())
         };
-        let chrony = ChronyProvider::new(Arc::clone(host), chrony, settings.chrony.clone(), &settings.state);
-        let timeballd = ChronyProvider::new(
-            Arc::clone(host),
-            &TIMEBALLD,
-            settings.timeballd.clone(),
-            &settings.state,
-        );
+        let chrony = || match family {
+            Family::Debian => of_chrony(&CHRONY_OF_DEBIAN, &settings.chrony),
+            Family::Rhel => of_chrony(&CHRONY_OF_RHEL, &settings.chrony),
+        };
+        let timeballd = || of_chrony(&TIMEBALLD, &settings.timeballd);
+        let ntpd = || -> Box<Local> {
+            let backend = Ntpd::new(Arc::clone(host), family, settings.ntpd.clone(), state);
+            Box::new(Managed::new(backend))
+        };
+        let openntpd = || -> Box<Local> {
+            let backend = OpenNtpd::new(Arc::clone(host), settings.openntpd.clone(), state);
+            Box::new(Managed::new(backend))
+        };
+        let timesyncd = || -> Box<Local> {
+            let backend = Timesyncd::new(Arc::clone(host), settings.timesyncd.clone(), state);
+            Box::new(Managed::new(backend))
+        };
         let (first, others) = match &settings.service {
-            Service::Auto | Service::Observer(_) => (chrony, vec![timeballd]),
-            Service::Chrony => (chrony, Vec::new()),
-            Service::Timeballd => (timeballd, Vec::new()),
+            Service::Auto | Service::Observer(_) => {
+                (chrony(), vec![timeballd(), ntpd(), openntpd(), timesyncd()])
+            }
+            Service::Chrony => (chrony(), Vec::new()),
+            Service::Timeballd => (timeballd(), Vec::new()),
+            Service::Ntpd => (ntpd(), Vec::new()),
+            Service::Openntpd => (openntpd(), Vec::new()),
+            Service::Timesyncd => (timesyncd(), Vec::new()),
         };
-        let observer = match &settings.service {
-            Service::Observer(observer) => Some(ChronyProvider::observing(
-                Arc::clone(host),
-                observer,
-                &settings.state,
-            )),
-            Service::Auto | Service::Chrony | Service::Timeballd => None,
+        let observer: Option<Box<Local>> = match &settings.service {
+            Service::Observer(observer) => {
+                let provider = ChronyProvider::observing(Arc::clone(host), observer, state);
+                Some(Box::new(provider.managed()))
+            }
+            _ => None,
         };
         Services {
             first,
@@ -84,20 +104,22 @@ impl Services {
     }
 
     /// The host's own.
-    fn all(&self) -> impl Iterator<Item = &ChronyProvider> {
-        std::iter::once(&self.first).chain(&self.others)
+    fn all(&self) -> impl Iterator<Item = &Local> {
+        std::iter::once(&self.first)
+            .chain(&self.others)
+            .map(|service| &**service)
     }
 
     /// The service to ask. The host's own may come while one observes, and then is the one that sets the clock.
-    fn running(&self) -> Result<&ChronyProvider, Failure> {
+    fn running(&self) -> Result<&Local, Failure> {
         match &self.observer {
-            Some(observer) if !self.any_runs() => Ok(observer),
+            Some(observer) if !self.any_runs() => Ok(&**observer),
             Some(_) | None => self.of_host(),
         }
     }
 
     /// The service whose servers are to be changed.
-    fn changing(&self) -> Result<&ChronyProvider, Failure> {
+    fn changing(&self) -> Result<&Local, Failure> {
         let service = self.running()?;
         if !service.observes() {
             return Ok(service);
@@ -109,33 +131,45 @@ impl Services {
     }
 
     /// The service that the host runs. Where there are signs of one only, or of none, nobody is asked.
-    fn of_host(&self) -> Result<&ChronyProvider, Failure> {
-        let there: Vec<&ChronyProvider> = self.all().filter(|service| service.is_there()).collect();
+    fn of_host(&self) -> Result<&Local, Failure> {
+        let there: Vec<&Local> = self.all().filter(|service| service.is_there()).collect();
         match there.as_slice() {
-            [] => return Ok(&self.first),
-            [only] => return Ok(only),
+            [] => return Ok(&*self.first),
+            [only] => return Ok(*only),
             _ => {}
         }
-        let answering: Vec<&ChronyProvider> = there
+        let mut answering: Vec<&Local> = there
             .iter()
             .copied()
             .filter(|service| service.answers())
             .collect();
+        // One daemon can answer in the way of several: timeballd under another's name does.
+        if answering.iter().any(|service| service.has_process()) {
+            answering.retain(|service| service.has_process());
+        }
         match answering.as_slice() {
             [] => silent(&there),
-            [only] => Ok(only),
-            [first, second, ..] if self.first.tells_apart() => {
-                let one_socket = answering
-                    .iter()
-                    .all(|service| service.socket_now() == first.socket_now());
+            [only] => Ok(*only),
+            several if several.iter().all(|service| service.tells_apart()) => {
+                let (first, second) = (several[0], several[1]);
+                let socket = first.socket_now();
+                let one_socket =
+                    socket.is_some() && several.iter().all(|service| service.socket_now() == socket);
                 match one_socket {
-                    true => behind_one_socket(first, &answering),
+                    true => behind_one_socket(first, several),
                     false => Err(two(first, second)),
                 }
             }
-            [first, ..] => {
-                let with_socket = answering.iter().copied().find(|service| service.has_socket());
-                Ok(with_socket.unwrap_or(first))
+            several => {
+                // Those that answer through one UDP port are one daemon; the others are daemons of their own.
+                let alone = several.iter().copied().find(|service| service.tells_apart());
+                let mut shared = several.iter().copied().filter(|service| !service.tells_apart());
+                let with_socket = shared.clone().find(|service| service.has_socket());
+                match (with_socket.or_else(|| shared.next()), alone) {
+                    (Some(one), Some(other)) => Err(two(one, other)),
+                    (Some(one), None) | (None, Some(one)) => Ok(one),
+                    (None, None) => silent(&there),
+                }
             }
         }
     }
@@ -144,33 +178,30 @@ impl Services {
 /// The one of several services whose configurations name the same socket: one daemon answers for them all. It is the
 /// one that has a process, or else the one whose usual socket it is, or that is meant. A wrong guess is noticed: a
 /// change that the daemon does not take over is undone.
-fn behind_one_socket<'a>(
-    first: &'a ChronyProvider,
-    answering: &[&'a ChronyProvider],
-) -> Result<&'a ChronyProvider, Failure> {
-    let with_process: Vec<&ChronyProvider> = answering
+fn behind_one_socket<'a>(first: &'a Local, answering: &[&'a Local]) -> Result<&'a Local, Failure> {
+    let with_process: Vec<&Local> = answering
         .iter()
         .copied()
         .filter(|service| service.has_process())
         .collect();
     match with_process.as_slice() {
-        [only] => return Ok(only),
-        [one, other, ..] => return Err(two(one, other)),
+        [only] => return Ok(*only),
+        [one, other, ..] => return Err(two(*one, *other)),
         [] => {}
     }
-    let usual = |service: &&ChronyProvider| {
-        service.socket_now().as_deref() == Some(Path::new(service.service().socket))
-    };
-    let known = answering.iter().copied().find(usual);
+    let known = answering
+        .iter()
+        .copied()
+        .find(|service| service.is_at_usual_socket());
     Ok(known.or_else(|| meant(answering)).unwrap_or(first))
 }
 
 /// The one of several services that the host is meant to run: the one that is started with it, or else the one whose
 /// servers are managed.
-fn meant<'a>(there: &[&'a ChronyProvider]) -> Option<&'a ChronyProvider> {
-    let signs = [ChronyProvider::is_enabled, ChronyProvider::has_record];
-    let only = |sign: fn(&ChronyProvider) -> bool| {
-        let mut meant = there.iter().copied().filter(|service| sign(service));
+fn meant<'a>(there: &[&'a Local]) -> Option<&'a Local> {
+    let signs: [fn(&Local) -> bool; 2] = [|service| service.is_enabled(), |service| service.has_record()];
+    let only = |sign: fn(&Local) -> bool| {
+        let mut meant = there.iter().copied().filter(|service| sign(*service));
         meant.next().filter(|_| meant.next().is_none())
     };
     signs.into_iter().find_map(only)
@@ -178,10 +209,10 @@ fn meant<'a>(there: &[&'a ChronyProvider]) -> Option<&'a ChronyProvider> {
 
 /// The one of several silent services that is meant. Without such a sign none is read or changed in the place of the
 /// other.
-fn silent<'a>(there: &[&'a ChronyProvider]) -> Result<&'a ChronyProvider, Failure> {
+fn silent<'a>(there: &[&'a Local]) -> Result<&'a Local, Failure> {
     meant(there).ok_or_else(|| {
-        let daemons: Vec<_> = there.iter().map(|service| service.service().daemon).collect();
-        let units: Vec<_> = there.iter().map(|service| service.service().unit).collect();
+        let daemons: Vec<_> = there.iter().map(|service| service.identity().daemon).collect();
+        let units: Vec<_> = there.iter().map(|service| service.identity().unit).collect();
         Failure::new(
             FailureKind::DaemonUnreachable,
             format!(
@@ -195,8 +226,8 @@ fn silent<'a>(there: &[&'a ChronyProvider]) -> Result<&'a ChronyProvider, Failur
 }
 
 /// Two daemons steer one clock; which of them to believe and to change is not for the agent to guess.
-fn two(first: &ChronyProvider, second: &ChronyProvider) -> Failure {
-    let (one, other) = (first.service(), second.service());
+fn two(first: &Local, second: &Local) -> Failure {
+    let (one, other) = (first.identity(), second.identity());
     Failure::new(
         FailureKind::Conflict,
         format!(
@@ -223,9 +254,38 @@ fn only_observed(keeper: &Keeper) -> Failure {
     )
 }
 
+/// Adds to a report of the clock that more than one service sets it, which the one that was asked cannot know.
+fn told_of_others(outcome: Outcome, keepers: &[Keeper]) -> Outcome {
+    let Outcome::Status(mut status) = outcome else {
+        return outcome;
+    };
+    if let Some(conflict) = conflict(keepers) {
+        status.notes.push(conflict);
+    }
+    Outcome::Status(status)
+}
+
+/// What is wrong with a clock that several programs set.
+fn conflict(keepers: &[Keeper]) -> Option<String> {
+    let mut programs: Vec<&str> = keepers.iter().map(|keeper| keeper.program).collect();
+    programs.sort_unstable();
+    programs.dedup();
+    if programs.len() < 2 {
+        return None;
+    }
+    let names: Vec<String> = keepers.iter().map(Keeper::to_string).collect();
+    Some(format!(
+        "several time services set this clock: {}; end all but one",
+        names.join(", ")
+    ))
+}
+
 impl NtpProvider for Services {
     fn status(&self) -> Outcome {
-        self.running().map_or_else(Outcome::Failed, NtpProvider::status)
+        let outcome = self
+            .running()
+            .map_or_else(Outcome::Failed, |service| service.status());
+        told_of_others(outcome, &keepers(&*self.host))
     }
 
     fn create(&self, servers: &Servers, ledger: &mut dyn Ledger) -> Outcome {
@@ -246,9 +306,9 @@ impl NtpProvider for Services {
     /// The plan's record says whose files were being changed, whichever service runs now.
     fn recover(&self, plan: &Plan) -> Outcome {
         self.all()
-            .chain(&self.observer)
+            .chain(self.observer.as_deref())
             .find(|service| service.made(plan))
-            .unwrap_or(&self.first)
+            .unwrap_or(&*self.first)
             .recover(plan)
     }
 
@@ -257,7 +317,7 @@ impl NtpProvider for Services {
     }
 
     fn sweep(&self) {
-        for service in self.all().chain(&self.observer) {
+        for service in self.all().chain(self.observer.as_deref()) {
             service.sweep();
         }
     }
@@ -265,6 +325,8 @@ impl NtpProvider for Services {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use model::Operation;
     use model::ntp::NtpStatus;
 
@@ -493,11 +555,11 @@ mod tests {
     #[test]
     fn an_observer_names_the_service_that_the_agent_cannot_manage() {
         let (host, settings) = observed();
-        host.write("/proc/20/comm", "systemd-timesyn\n");
+        host.write("/proc/20/comm", "ntp-daemon\n");
         let status = get(&host, settings.service.clone()).unwrap();
         assert_eq!(
             status.notes,
-            ["timeballd only observes (-x): systemd-timesyncd (process 20) sets this clock"]
+            ["timeballd only observes (-x): ntpd-rs (process 20) sets this clock"]
         );
         match perform(&host, &settings, &create()) {
             Outcome::Failed(failure) => {
@@ -505,7 +567,7 @@ mod tests {
                 assert!(
                     failure
                         .error
-                        .starts_with("systemd-timesyncd (process 20) sets this host's clock"),
+                        .starts_with("ntpd-rs (process 20) sets this host's clock"),
                     "{failure}"
                 );
             }

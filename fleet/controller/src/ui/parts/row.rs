@@ -12,6 +12,9 @@ use crate::ui::{clock, units};
 /// How many labels and servers a row names; the details name them all.
 const NAMED_MAX: usize = 3;
 
+/// The condition of a host on which more than one time service sets the clock.
+const CONFLICT: &str = "TimeServiceConflict";
+
 /// A host's row, and its details while they are open.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
@@ -34,6 +37,8 @@ pub(crate) struct Row {
     servers_more: usize,
     managed: bool,
     drift: Option<&'static str>,
+    /// Whether more than one time service sets the clock.
+    conflict: bool,
     /// To the second, so that the row stays equal between two reports.
     heard_at: Option<Timestamp>,
     /// Query of the view in which the details of this row are open, or shut if they are open now.
@@ -80,6 +85,7 @@ impl Row {
             servers_more: servers.len().saturating_sub(NAMED_MAX),
             managed: ntp.is_some_and(|ntp| ntp.managed),
             drift: ntp.and_then(drift_word),
+            conflict: host.conditions.iter().any(|condition| condition.kind == CONFLICT),
             heard_at: heard_at(host),
             toggle,
             details: open.then(|| Details::of(host)),

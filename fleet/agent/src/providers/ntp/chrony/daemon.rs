@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use conf::chrony::{ChronyConf, CommandSocket};
-use model::{Failure, FailureKind};
 use wire::candm::{Address, AskError, Reply, ReplyError, Request, SourceData, Status, patience_within};
 
 use super::ChronyProvider;
 use crate::host::{self, Control, ControlAddress};
+use crate::providers::ntp::managed::{Backend, DaemonError};
 use crate::settings::TimeService;
 
 /// How long the daemon may take for one answer, as often as it is asked before it counts as unreachable.
@@ -33,7 +33,7 @@ pub(super) struct Daemon {
 
 /// Why the daemon did not do what was asked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DaemonError {
+pub(super) enum AskFailure {
     /// It does not run, or the agent may not talk to it.
     #[error("{daemon} does not answer at {address}: {reason}; {remedy}")]
     Unreachable {
@@ -47,18 +47,12 @@ pub(super) enum DaemonError {
     Refused { daemon: &'static str, error: ReplyError },
 }
 
-impl DaemonError {
-    pub(super) fn kind(&self) -> FailureKind {
-        match self {
-            DaemonError::Unreachable { .. } => FailureKind::DaemonUnreachable,
-            DaemonError::Refused { .. } => FailureKind::DaemonRefused,
+impl From<AskFailure> for DaemonError {
+    fn from(error: AskFailure) -> Self {
+        match error {
+            AskFailure::Unreachable { .. } => DaemonError::Unreachable(error.to_string()),
+            AskFailure::Refused { .. } => DaemonError::Refused(error.to_string()),
         }
-    }
-}
-
-impl From<DaemonError> for Failure {
-    fn from(error: DaemonError) -> Self {
-        Failure::new(error.kind(), error.to_string())
     }
 }
 
@@ -71,9 +65,9 @@ pub(super) struct NamedSource {
 
 impl ChronyProvider {
     /// Opens a conversation in which everything is allowed.
-    pub(super) fn daemon(&self, conf: &ChronyConf) -> Result<Daemon, DaemonError> {
+    pub(super) fn daemon(&self, conf: &ChronyConf) -> Result<Daemon, AskFailure> {
         let Some(socket) = self.socket(conf) else {
-            return Err(DaemonError::Unreachable {
+            return Err(AskFailure::Unreachable {
                 daemon: self.service.daemon,
                 address: "its command socket".to_owned(),
                 reason: "its configuration disables the socket (bindcmdaddress /)".to_owned(),
@@ -86,14 +80,14 @@ impl ChronyProvider {
     /// Opens a conversation for reports: through the socket as root or when the daemon is the agent's own, through UDP
     /// as somebody else or when there is no socket. Never through UDP because the socket does not answer: there it
     /// could be another daemon that does.
-    pub(super) fn reporting_daemon(&self, conf: &ChronyConf) -> Result<Daemon, DaemonError> {
-        let may_enter = self.host.is_root() || self.observer.is_some();
+    pub(super) fn reporting_daemon(&self, conf: &ChronyConf) -> Result<Daemon, AskFailure> {
+        let may_enter = self.common.host.is_root() || self.observer.is_some();
         if let Some(socket) = self.socket(conf).filter(|_| may_enter) {
             return self.open(ControlAddress::Socket(socket));
         }
         match self.udp(conf) {
             Some(udp) => self.open(ControlAddress::Udp(udp)),
-            None => Err(DaemonError::Unreachable {
+            None => Err(AskFailure::Unreachable {
                 daemon: self.service.daemon,
                 address: "its UDP port".to_owned(),
                 reason: "its configuration closes the port (cmdport 0)".to_owned(),
@@ -102,19 +96,19 @@ impl ChronyProvider {
         }
     }
 
-    fn open(&self, address: ControlAddress) -> Result<Daemon, DaemonError> {
-        match self.host.open_control(&address) {
+    fn open(&self, address: ControlAddress) -> Result<Daemon, AskFailure> {
+        match self.common.host.open_control(&address) {
             Ok(control) => Ok(Daemon {
                 control,
                 address,
-                end: self.host.since_boot() + CONVERSATION_TIMEOUT,
+                end: self.common.host.since_boot() + CONVERSATION_TIMEOUT,
             }),
             Err(error) => Err(self.unreachable(&address, &error)),
         }
     }
 
-    fn unreachable(&self, address: &ControlAddress, error: &io::Error) -> DaemonError {
-        let remedy = if self.host.kind(&self.config()).is_err() {
+    fn unreachable(&self, address: &ControlAddress, error: &io::Error) -> AskFailure {
+        let remedy = if self.common.host.kind(&self.config()).is_err() {
             format!(
                 "{} does not exist: is {} installed? ({})",
                 self.config().display(),
@@ -126,7 +120,7 @@ impl ChronyProvider {
         } else {
             self.is_it_running()
         };
-        DaemonError::Unreachable {
+        AskFailure::Unreachable {
             daemon: self.service.daemon,
             address: address.to_string(),
             reason: error.to_string(),
@@ -145,21 +139,21 @@ impl ChronyProvider {
         }
     }
 
-    fn refused(&self, error: ReplyError) -> DaemonError {
-        DaemonError::Refused {
+    fn refused(&self, error: ReplyError) -> AskFailure {
+        AskFailure::Refused {
             daemon: self.service.daemon,
             error,
         }
     }
 
     /// An answer that belongs to another question.
-    pub(super) fn unexpected(&self) -> DaemonError {
+    pub(super) fn unexpected(&self) -> AskFailure {
         self.refused(ReplyError::InvalidField("answer"))
     }
 
     /// The daemon's socket in the file system, unless it has none.
     pub(super) fn socket(&self, conf: &ChronyConf) -> Option<PathBuf> {
-        if let Some(path) = &self.settings.socket {
+        if let Some(path) = &self.common.settings.socket {
             return Some(path.clone());
         }
         match &conf.command_socket {
@@ -171,7 +165,7 @@ impl ChronyProvider {
 
     /// Where the daemon answers on UDP, unless it does not.
     fn udp(&self, conf: &ChronyConf) -> Option<SocketAddr> {
-        if let Some(address) = self.settings.udp {
+        if let Some(address) = self.common.settings.udp {
             return Some(address);
         }
         let port = conf.command_port.unwrap_or(TimeService::UDP.port());
@@ -185,10 +179,10 @@ impl ChronyProvider {
 
 impl Daemon {
     /// Asks the daemon, at most three times with a second of patience each, and not past the conversation's end.
-    pub(super) fn ask(&mut self, provider: &ChronyProvider, request: &Request) -> Result<Reply, DaemonError> {
-        let left = || self.end.saturating_sub(provider.host.since_boot());
+    pub(super) fn ask(&mut self, provider: &ChronyProvider, request: &Request) -> Result<Reply, AskFailure> {
+        let left = || self.end.saturating_sub(provider.common.host.since_boot());
         let patience = patience_within(&PATIENCE, left());
-        let answer = host::ask(&*provider.host, &mut *self.control, request, patience);
+        let answer = host::ask(&*provider.common.host, &mut *self.control, request, patience);
         answer.map_err(|error| match error {
             AskError::NoAnswer(_) if left().is_zero() => {
                 let why = format!("it had not told all after {} s", CONVERSATION_TIMEOUT.as_secs());
@@ -204,7 +198,7 @@ impl Daemon {
     pub(super) fn sources(
         &mut self,
         provider: &ChronyProvider,
-    ) -> Result<(Vec<NamedSource>, bool), DaemonError> {
+    ) -> Result<(Vec<NamedSource>, bool), AskFailure> {
         let Reply::NSources(count) = self.ask(provider, &Request::NSources)? else {
             return Err(provider.unexpected());
         };
@@ -217,7 +211,7 @@ impl Daemon {
                 }
                 Ok(_) => return Err(provider.unexpected()),
                 // Sources can go while they are counted.
-                Err(DaemonError::Refused {
+                Err(AskFailure::Refused {
                     error: ReplyError::Status(Status::NoSuchSource),
                     ..
                 }) => break,
@@ -231,7 +225,7 @@ impl Daemon {
         &mut self,
         provider: &ChronyProvider,
         data: &SourceData,
-    ) -> Result<Option<String>, DaemonError> {
+    ) -> Result<Option<String>, AskFailure> {
         if let Some(id) = data.reference_id() {
             return Ok(Some(id.text()).filter(|name| !name.is_empty()));
         }
@@ -242,13 +236,13 @@ impl Daemon {
             Ok(Reply::NtpSourceName(name)) => Ok(Some(name.to_string())),
             Ok(_) => Err(provider.unexpected()),
             // chrony before 4.0 does not know the request; a source can go; a strange name is no name.
-            Err(DaemonError::Refused { .. }) => Ok(None),
+            Err(AskFailure::Refused { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// The names of all sources, each once.
-    pub(super) fn names(&mut self, provider: &ChronyProvider) -> Result<Vec<String>, DaemonError> {
+    pub(super) fn names(&mut self, provider: &ChronyProvider) -> Result<Vec<String>, AskFailure> {
         let (sources, _) = self.sources(provider)?;
         let mut names: Vec<String> = sources.into_iter().filter_map(|source| source.name).collect();
         names.sort_unstable();

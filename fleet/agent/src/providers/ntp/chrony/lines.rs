@@ -3,9 +3,7 @@
 use conf::chrony::{HostName, Source, SourceKind, SourceOptions, render_sources};
 use model::{Failure, FailureKind, Server, ServerOptions};
 
-/// What stands above the managed servers.
-const HEADER: [&str; 1] =
-    ["Managed by timeball. Changes are reported as drift and overwritten by the next update."];
+use crate::providers::ntp::MANAGED_HEADER;
 
 /// Writes the managed file, and reads it back to see that it says what was meant.
 pub(super) fn write(servers: &[Server]) -> Result<String, Failure> {
@@ -19,7 +17,7 @@ pub(super) fn write(servers: &[Server]) -> Result<String, Failure> {
     for server in servers {
         sources.push(source_of(server).map_err(|reason| internal(server, reason))?);
     }
-    let text = render_sources(&HEADER, &sources);
+    let text = render_sources(&[MANAGED_HEADER], &sources);
     let read = read(&text);
     for (i, server) in servers.iter().enumerate() {
         if read.get(i) != sources.get(i) {

@@ -1,16 +1,10 @@
 //! The daemons that read chrony's language and answer its protocol, as a table of what differs between them.
 
-use std::net::IpAddr;
+use crate::providers::ntp::address_in_one_form;
 
 /// Names as they stand in the configuration.
 fn as_written(name: &str) -> String {
     name.to_owned()
-}
-
-/// Names as they stand in the configuration, but addresses in the form that is usual for them.
-fn addresses_in_one_form(name: &str) -> String {
-    name.parse()
-        .map_or_else(|_| name.to_owned(), |address: IpAddr| address.to_string())
 }
 
 /// A time service, as a distribution has it.
@@ -74,7 +68,7 @@ pub(crate) static TIMEBALLD: Service = Service {
     source_dir: "/etc/timeball/sources.d",
     conf_dir: "/etc/timeball/conf.d",
     install: "deploy/systemd/README.md says how to install it",
-    called: addresses_in_one_form,
+    called: address_in_one_form,
     record: "timeballd.json",
 };
 

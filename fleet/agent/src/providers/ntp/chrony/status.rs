@@ -1,47 +1,34 @@
-//! Status: what the daemon and the host's files say, in the fleet's words.
+//! Status: what the daemon says, in the fleet's words.
 
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use model::ntp::{Drift, DriftKind, NtpStatus, SourceStatus, SyncState};
-use model::{Outcome, Server};
+use conf::chrony::ChronyConf;
+use model::ntp::{NtpStatus, SourceStatus, SyncState};
 use wire::candm::{Leap, ReferenceId, Reply, Request, SourceMode, SourceState, Tracking};
 
 use super::ChronyProvider;
-use super::daemon::{Daemon, DaemonError, NamedSource};
-use super::lines;
-use super::survey::{Maker, Survey};
+use super::daemon::{AskFailure, Daemon, NamedSource};
 use crate::providers::ntp::keepers::{Keeper, keepers};
-
-/// Most servers of the host's own files that are reported.
-const OTHERS_MAX: usize = 64;
+use crate::providers::ntp::managed::Report;
 
 /// How many polls it may take until a source is usable, before that means something.
 const POLLS_EXPLAINED: u32 = 3;
 
 impl ChronyProvider {
-    pub(super) fn read_status(&self) -> Outcome {
-        let survey = self.survey();
-        match self.status_of(&survey) {
-            Ok(status) => Outcome::Status(Box::new(status)),
-            Err(error) => Outcome::Failed(error.into()),
-        }
-    }
-
-    fn status_of(&self, survey: &Survey) -> Result<NtpStatus, DaemonError> {
-        let mut daemon = self.reporting_daemon(&survey.conf)?;
+    pub(super) fn status_of(&self, conf: &ChronyConf) -> Result<Report, AskFailure> {
+        let mut daemon = self.reporting_daemon(conf)?;
         let tracking = self.tracking(&mut daemon)?;
         let (sources, cut) = daemon.sources(self)?;
         let state = self.state(&tracking, &sources);
         let mut status = NtpStatus {
             state,
             service: self.service.name.to_owned(),
-            service_version: self.version(&survey.conf),
+            service_version: self.version(conf),
             leap: Some(leap(tracking.leap).to_owned()),
             frequency_ppm: Some(tracking.frequency_ppm),
             current_source: current_source(&tracking, &sources),
             sources: shown(&sources).into_iter().map(source_status).collect(),
-            notes: survey.notes(),
             ..NtpStatus::default()
         };
         if state != SyncState::Unsynchronized {
@@ -54,7 +41,7 @@ impl ChronyProvider {
             status.skew_ppm = Some(tracking.skew_ppm);
         }
         if self.observer.is_some() {
-            status.notes.push(observed(&keepers(&*self.host)));
+            status.notes.push(observed(&keepers(&*self.common.host)));
         }
         let daemon_name = self.service.daemon;
         if tracking.reference_id == ReferenceId::LOCAL {
@@ -68,11 +55,11 @@ impl ChronyProvider {
                 .notes
                 .push(format!("{daemon_name} has more sources than are shown"));
         }
-        add_configuration(&mut status, survey, &sources);
-        Ok(status)
+        let names = sources.into_iter().filter_map(|source| source.name).collect();
+        Ok(Report { status, names })
     }
 
-    fn tracking(&self, daemon: &mut Daemon) -> Result<Tracking, DaemonError> {
+    fn tracking(&self, daemon: &mut Daemon) -> Result<Tracking, AskFailure> {
         match daemon.ask(self, &Request::Tracking)? {
             Reply::Tracking(tracking) => Ok(tracking),
             _ => Err(self.unexpected()),
@@ -92,7 +79,7 @@ impl ChronyProvider {
             *since = None;
             return SyncState::Synchronized;
         }
-        let now = self.host.since_boot();
+        let now = self.common.host.since_boot();
         let unusable = now.saturating_sub(*since.get_or_insert(now));
         let reached = sources.iter().any(|source| source.data.reachability != 0);
         let sampled = sources.iter().any(|source| source.data.since_sample_s.is_some());
@@ -215,108 +202,6 @@ fn source_status(source: &NamedSource) -> SourceStatus {
         offset_s: 0.0 - data.adjusted_offset_s,
         error_s: data.offset_error_s,
     }
-}
-
-fn add_configuration(status: &mut NtpStatus, survey: &Survey, sources: &[NamedSource]) {
-    let others: Vec<_> = survey.others().take(OTHERS_MAX).collect();
-    status.other_servers = others
-        .iter()
-        .map(|other| {
-            let at = &other.origin.span;
-            format!("{} ({}:{})", other.source, at.file, at.line)
-        })
-        .collect();
-    status.managed = survey.is_managed();
-    if !status.managed {
-        status.servers = others
-            .iter()
-            .map(|other| other.source.name().to_string())
-            .collect();
-        status.servers.dedup();
-        return;
-    }
-    status.managed_servers = managed_servers(survey);
-    status.servers = status
-        .managed_servers
-        .iter()
-        .map(|server| server.name().to_owned())
-        .collect();
-    status.drift = drift(survey, sources);
-    for file in survey.managed.iter().filter(|file| file.maker == Maker::Osapi) {
-        status.notes.push(format!(
-            "managed by OSAPI's file {}; the next update takes it over",
-            file.path.display()
-        ));
-    }
-    if survey.record.is_none() && survey.own().is_some() {
-        status.notes.push(
-            "this agent has no record of the managed file, so that hand edits cannot be told; the next update \
-             makes one"
-                .to_owned(),
-        );
-    }
-}
-
-/// What the managed files say; when they are gone, what they said.
-fn managed_servers(survey: &Survey) -> Vec<Server> {
-    if survey.managed.is_empty() {
-        return survey
-            .record
-            .as_ref()
-            .map(|record| record.servers.clone())
-            .unwrap_or_default();
-    }
-    let mut servers: Vec<Server> = Vec::new();
-    for server in survey
-        .managed
-        .iter()
-        .flat_map(|file| file.sources())
-        .filter_map(|source| lines::server_of(&source))
-    {
-        if !servers.iter().any(|known| known.name() == server.name()) {
-            servers.push(server);
-        }
-    }
-    servers
-}
-
-fn drift(survey: &Survey, sources: &[NamedSource]) -> Option<Drift> {
-    if let Some(record) = &survey.record {
-        let path = record.path.display();
-        match survey.managed.iter().find(|file| file.path == record.path) {
-            None => {
-                return Some(Drift {
-                    kind: DriftKind::Missing,
-                    detail: format!("{path} was removed by somebody else; update writes it again"),
-                });
-            }
-            Some(file) if file.sha256() != record.sha256 => {
-                return Some(Drift {
-                    kind: DriftKind::Edited,
-                    detail: format!("{path} was changed by somebody else; update overwrites it"),
-                });
-            }
-            Some(_) => {}
-        }
-    }
-    let missing: Vec<String> = survey
-        .managed
-        .iter()
-        .flat_map(|file| file.sources())
-        .map(|source| (survey.service.called)(source.name().as_str()))
-        .filter(|name| !sources.iter().any(|source| source.name.as_ref() == Some(name)))
-        .collect();
-    if missing.is_empty() {
-        return None;
-    }
-    Some(Drift {
-        kind: DriftKind::NotLoaded,
-        detail: format!(
-            "{} does not have {}; update makes it load them",
-            survey.service.daemon,
-            missing.join(", ")
-        ),
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The daemon's version: its protocol does not tell, its program does.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -26,13 +26,18 @@ impl ChronyProvider {
     /// The version of the daemon. Its program is run only when the daemon is another process than the last time.
     pub(super) fn version(&self, conf: &ChronyConf) -> Option<String> {
         let pid_file = conf.pid_file.as_deref().unwrap_or(self.service.pid_file);
-        let process = self.host.read(Path::new(pid_file)).ok();
+        let process = self.common.host.read(Path::new(pid_file)).ok();
         let mut known = self.version.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref().filter(|known| known.process == process) {
             return known.version.clone();
         }
         let command = [self.program(), "--version".to_owned()];
-        let said = self.host.run(&command, TIME).ok().filter(|output| output.success);
+        let said = self
+            .common
+            .host
+            .run(&command, TIME)
+            .ok()
+            .filter(|output| output.success);
         let version = said.and_then(|output| version_in(&output.text));
         *known = Some(KnownVersion {
             process,
@@ -46,15 +51,7 @@ impl ChronyProvider {
         if let Some(observer) = &self.observer {
             return observer.program.display().to_string();
         }
-        let places = ["/usr/sbin", "/usr/local/sbin"]
-            .map(|directory| PathBuf::from(directory).join(self.service.daemon));
-        places
-            .into_iter()
-            .find(|place| self.host.kind(place).is_ok())
-            .map_or_else(
-                || self.service.daemon.to_owned(),
-                |place| place.display().to_string(),
-            )
+        self.common.program(self.service.daemon)
     }
 }
 

@@ -4,15 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use conf::chrony::{ChronyConf, scan};
 use model::{Failure, FailureKind};
-use wire::candm::Request;
 
-use super::ChronyProvider;
-use super::daemon::DaemonError;
+use super::{Backend, DaemonError, Managed};
 use crate::host::{Access, CommandOutput};
 use crate::journal::{Content, Effect, FileChange, Names, Plan};
-use crate::providers::ntp::HostReader;
 
 /// How long a restart of the daemon may take.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(90);
@@ -51,7 +47,7 @@ impl StepError {
     }
 }
 
-impl ChronyProvider {
+impl<B: Backend> Managed<B> {
     /// Carries a plan out; when a step fails, undoes it.
     pub(super) fn carry_out_or_undo(&self, plan: &Plan) -> Result<(), Failure> {
         let Err(error) = self.carry_out(plan) else {
@@ -76,7 +72,7 @@ impl ChronyProvider {
     /// Carries a plan out.
     pub(super) fn carry_out(&self, plan: &Plan) -> Result<(), StepError> {
         for change in &plan.files {
-            self.put_file(&change.path, change.next.as_ref(), Access::Public)?;
+            self.put_file(&change.path, change.next.as_ref(), self.backend.access())?;
         }
         self.take_effect(plan.effect)?;
         self.verify(&plan.next, plan.effect)?;
@@ -88,17 +84,17 @@ impl ChronyProvider {
         let back = plan.reversed();
         let record = self.put_file(&back.record.path, back.record.next.as_ref(), Access::Private);
         for change in &back.files {
-            self.put_file(&change.path, change.next.as_ref(), Access::Public)
+            self.put_file(&change.path, change.next.as_ref(), self.backend.access())
                 .map_err(|error| format!("putting the former file back failed, too: {error}"))?;
         }
         record.map_err(|error| format!("putting the agent's record back failed: {error}"))?;
         let effect = self
             .take_effect(back.effect)
             .and_then(|()| self.verify(&back.next, back.effect));
-        let daemon = self.service.daemon;
+        let daemon = self.daemon();
         match effect {
             Ok(()) => Ok("the former configuration is in force again".to_owned()),
-            Err(StepError::Daemon(DaemonError::Unreachable { .. })) => Ok(format!(
+            Err(StepError::Daemon(DaemonError::Unreachable(_))) => Ok(format!(
                 "the former file is in place again, and {daemon} reads it when it starts"
             )),
             Err(error) => Err(format!(
@@ -109,7 +105,7 @@ impl ChronyProvider {
 
     /// Whether a file has this content, or is not there.
     pub(super) fn holds(&self, path: &Path, content: Option<&Content>) -> bool {
-        match (self.host.read(path), content) {
+        match (self.host().read(path), content) {
             (Ok(found), Some(content)) => found == content.0,
             (Err(error), None) => error.kind() == io::ErrorKind::NotFound,
             (Ok(_), None) | (Err(_), Some(_)) => false,
@@ -123,11 +119,11 @@ impl ChronyProvider {
         let put = match content {
             Some(content) => {
                 let directory = path.parent().unwrap_or(Path::new("/"));
-                self.host
+                self.host()
                     .make_directory(directory, access)
-                    .and_then(|()| self.host.replace(path, &content.0, access))
+                    .and_then(|()| self.host().replace(path, &content.0, access))
             }
-            None => self.host.remove(path),
+            None => self.host().remove(path),
         };
         put.map_err(|source| StepError::File {
             path: path.to_owned(),
@@ -138,8 +134,7 @@ impl ChronyProvider {
     fn take_effect(&self, effect: Effect) -> Result<(), StepError> {
         match effect {
             Effect::Reload => {
-                let mut daemon = self.daemon(&self.conf_now())?;
-                daemon.ask(self, &Request::ReloadSources)?;
+                self.backend.reload(&self.backend.conf())?;
                 Ok(())
             }
             Effect::Restart => self.restart(),
@@ -148,13 +143,13 @@ impl ChronyProvider {
 
     /// Restarts the daemon.
     pub(super) fn restart(&self) -> Result<(), StepError> {
-        let command = self.restart_command();
+        let command = self.backend.common().restart_command();
         let failed = |reason: String| StepError::Restart {
             command: command.join(" "),
             reason,
         };
         let output = self
-            .host
+            .host()
             .run(&command, RESTART_TIMEOUT)
             .map_err(|error| failed(error.to_string()))?;
         if output.success {
@@ -166,26 +161,27 @@ impl ChronyProvider {
     /// Waits until the daemon has these names and not those: it skips lines it cannot read without a word, so
     /// that only a look at its sources tells.
     pub(super) fn verify(&self, names: &Names, effect: Effect) -> Result<(), StepError> {
+        let patience = self.backend.common().settings.reload_timeout;
         let patience = match effect {
-            Effect::Reload => self.settings.reload_timeout,
-            Effect::Restart => self.settings.reload_timeout.max(START_TIMEOUT),
+            Effect::Reload => patience,
+            Effect::Restart => patience.max(START_TIMEOUT),
         };
-        let deadline = self.host.since_boot() + patience;
-        let conf = self.conf_now();
+        let deadline = self.host().since_boot() + patience;
+        let conf = self.backend.conf();
         let mut wait = LOOK_FIRST;
         loop {
             let looked = self.look(&conf, names);
             let Err(error) = looked else { return Ok(()) };
-            if self.host.since_boot() >= deadline {
+            if self.host().since_boot() >= deadline {
                 return Err(error);
             }
-            self.host.pause(wait);
+            self.host().pause(wait);
             wait = (wait * 2).min(LOOK_LONGEST);
         }
     }
 
-    fn look(&self, conf: &ChronyConf, names: &Names) -> Result<(), StepError> {
-        let found = self.daemon(conf)?.names(self)?;
+    fn look(&self, conf: &B::Conf, names: &Names) -> Result<(), StepError> {
+        let found = self.backend.names(conf)?;
         let has = |name: &&String| found.contains(name);
         let missing: Vec<&str> = names
             .present
@@ -206,19 +202,14 @@ impl ChronyProvider {
         }
         Err(StepError::NotTaken(format!(
             "{} {}; its log says why",
-            self.service.daemon,
+            self.daemon(),
             faults.join(" and ")
         )))
-    }
-
-    /// The daemon's configuration as it is at this moment.
-    pub(super) fn conf_now(&self) -> ChronyConf {
-        scan(&self.config().to_string_lossy(), &HostReader(&*self.host)).0
     }
 }
 
 /// What a program that failed said, at a length that fits into a row.
-pub(super) fn told(output: &CommandOutput) -> String {
+pub(in crate::providers::ntp) fn told(output: &CommandOutput) -> String {
     const TEXT_CHARS_MAX: usize = 1000;
     let text = output.text.trim();
     if text.is_empty() {

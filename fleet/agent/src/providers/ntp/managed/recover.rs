@@ -2,11 +2,11 @@
 
 use model::{Change, Failure, FailureKind, Outcome};
 
-use super::ChronyProvider;
+use super::{Backend, Managed};
 use crate::digest::sha256_hex;
 use crate::journal::{Effect, FileChange, Names, Plan};
 
-impl ChronyProvider {
+impl<B: Backend> Managed<B> {
     /// Finishes or undoes a change in the middle of which the agent was stopped.
     pub(super) fn finish_or_undo(&self, plan: &Plan) -> Outcome {
         // After a power failure the daemon starts at the same time; what it has read is known when it answers.

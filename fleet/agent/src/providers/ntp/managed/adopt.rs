@@ -1,0 +1,130 @@
+//! Adopting a host: its daemon is made to read a place for managed servers.
+
+use std::path::{Path, PathBuf};
+
+use super::{Adoption, Backend, Managed};
+use crate::host::Access;
+use crate::journal::{Effect, Names};
+use crate::providers::ntp::{AdoptReport, MANAGED_HEADER};
+
+impl<B: Backend> Managed<B> {
+    /// Adds a line to the daemon's configuration when there is none that lasts, and restarts the daemon.
+    pub(super) fn make_place(&self) -> Result<AdoptReport, String> {
+        let config = self.backend.config();
+        let (directory, line, file) = match self.backend.adoption(&self.backend.conf())? {
+            Adoption::Done { directory, note } => {
+                return Ok(AdoptReport {
+                    changed: false,
+                    directory,
+                    notes: vec![note],
+                    config,
+                    backup: None,
+                });
+            }
+            Adoption::Line {
+                directory,
+                line,
+                file,
+            } => (directory, line, file),
+        };
+        if !self.host().is_root() {
+            return Err("needs root: run `timeball agent adopt` as root".to_owned());
+        }
+        let identity = self.backend.common().identity;
+        let former = self.host().read(&config).map_err(|error| {
+            format!(
+                "cannot read {}: {error}; is {} installed? ({})",
+                config.display(),
+                identity.name,
+                identity.install
+            )
+        })?;
+        let backup = self.back_up(&config, &former)?;
+        if let Some(file) = file {
+            self.make_file(&file)?;
+        }
+        let mut next = former.clone();
+        if !next.ends_with(b"\n") {
+            next.push(b'\n');
+        }
+        let lines = format!("\n# Added by timeball: a place for managed time sources.\n{line}\n");
+        next.extend_from_slice(lines.as_bytes());
+        self.replace_config(&config, &directory, &former, &next)?;
+        Ok(AdoptReport {
+            changed: true,
+            directory,
+            notes: vec![
+                format!("added `{line}` to {}", config.display()),
+                format!("the file as it was is kept as {}", backup.display()),
+                format!("restarted {}, which answers", identity.daemon),
+            ],
+            config,
+            backup: Some(backup),
+        })
+    }
+
+    /// Makes a file without servers, unless it is there.
+    fn make_file(&self, path: &Path) -> Result<(), String> {
+        if self.host().kind(path).is_ok() {
+            return Ok(());
+        }
+        let content = format!("# {MANAGED_HEADER}\n");
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        self.host()
+            .make_directory(directory, Access::Public)
+            .and_then(|()| self.host().replace(path, content.as_bytes(), Access::Public))
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))
+    }
+
+    /// Keeps the file as it was before the first change.
+    fn back_up(&self, config: &Path, former: &[u8]) -> Result<PathBuf, String> {
+        let mut name = config.as_os_str().to_owned();
+        name.push(".timeball-backup");
+        let backup = PathBuf::from(name);
+        if self.host().kind(&backup).is_err() {
+            self.host()
+                .replace(&backup, former, Access::Public)
+                .map_err(|error| format!("cannot write {}: {error}", backup.display()))?;
+        }
+        Ok(backup)
+    }
+
+    fn replace_config(
+        &self,
+        config: &Path,
+        directory: &Path,
+        former: &[u8],
+        next: &[u8],
+    ) -> Result<(), String> {
+        let cannot = |path: &Path, error: std::io::Error| format!("cannot write {}: {error}", path.display());
+        self.host()
+            .make_directory(directory, Access::Public)
+            .map_err(|error| cannot(directory, error))?;
+        self.host()
+            .replace(config, next, Access::Kept)
+            .map_err(|error| cannot(config, error))?;
+        let is_read = matches!(
+            self.backend.adoption(&self.backend.conf()),
+            Ok(Adoption::Done { .. })
+        );
+        let taken = if is_read {
+            self.restart()
+                .and_then(|()| self.verify(&Names::default(), Effect::Restart))
+                .map_err(|error| error.to_string())
+        } else {
+            Err(format!("{} does not read the new line", config.display()))
+        };
+        let Err(error) = taken else { return Ok(()) };
+        let restored = self
+            .host()
+            .replace(config, former, Access::Kept)
+            .map_err(|error| cannot(config, error))
+            .and_then(|()| self.restart().map_err(|error| error.to_string()));
+        match restored {
+            Ok(()) => Err(format!("{error}; the former configuration is in force again")),
+            Err(second) => Err(format!(
+                "{error}; going back to the former configuration failed, too: {second}"
+            )),
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! The providers against the real daemons: NTPsec's ntpd, OpenNTPD's, systemd-timesyncd, and timeballd under ntpd's name.
+//! What a daemon's own tool then says is compared with what was asked. Each test is a host of its own, in which nobody can
+//! set the clock.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+use agent::Service;
+use model::ntp::{DriftKind, SyncState};
+use model::{Failure, FailureKind, Operation, Outcome};
+
+mod world;
+
+use world::{Daemon, World, inside, list};
+
+/// Makes tests of functions of this file, with a daemon each.
+macro_rules! for_each {
+    ($($module:ident $daemon:ident;)+) => {
+        $(mod $module {
+            use super::Daemon::$daemon;
+
+            #[test]
+            fn servers_are_created_updated_and_deleted() {
+                super::inside($daemon, |world| super::servers_are_created_updated_and_deleted(world));
+            }
+
+            #[test]
+            fn what_fails_is_undone() {
+                super::inside($daemon, |world| super::what_fails_is_undone(world));
+            }
+
+            #[test]
+            fn an_interrupted_change_is_put_right() {
+                super::inside($daemon, |world| super::an_interrupted_change_is_put_right(world));
+            }
+        })+
+    };
+}
+
+for_each! {
+    ntpsec Ntpsec;
+    openntpd Openntpd;
+    timesyncd Timesyncd;
+}
+
+fn create(servers: &[&str]) -> Operation {
+    Operation::NtpCreate(list(servers))
+}
+
+fn update(servers: &[&str]) -> Operation {
+    Operation::NtpUpdate(list(servers))
+}
+
+#[track_caller]
+fn failure(outcome: Outcome) -> Failure {
+    match outcome {
+        Outcome::Failed(failure) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn changed(world: &World, operation: &Operation) -> Vec<String> {
+    match world.perform(operation) {
+        Outcome::Changed(change) => {
+            assert_eq!(change.path, world.daemon.managed());
+            change.notes
+        }
+        other => panic!("{other:?}\n{}", world.log()),
+    }
+}
+
+#[track_caller]
+fn assert_unchanged(outcome: &Outcome) {
+    assert!(matches!(outcome, Outcome::Unchanged(_)), "{outcome:?}");
+}
+
+/// Until it answers at first.
+fn wait_for_daemon(world: &World) {
+    world.eventually("the daemon answers", || match world.perform(&Operation::NtpGet) {
+        Outcome::Status(_) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+fn servers_are_created_updated_and_deleted(world: &World) {
+    let daemon = world.daemon;
+    // timesyncd takes what stands in the managed file in the place of everything else.
+    let own = if daemon == Daemon::Timesyncd {
+        None
+    } else {
+        Some("own.lab")
+    };
+    let with_own = |names: &[&str]| {
+        let mut names: Vec<String> = names.iter().copied().chain(own).map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    wait_for_daemon(world);
+    let before = world.get();
+    assert_eq!(before.service, daemon.name());
+    assert!(!before.managed && before.drift.is_none(), "{before:?}");
+    assert_eq!(before.servers, ["own.lab"]);
+    assert!(
+        before.other_servers[0].ends_with(&format!("own.lab ({})", daemon.own_place()))
+            || before.other_servers[0].ends_with(&format!("({})", daemon.own_place())),
+        "{:?}",
+        before.other_servers
+    );
+    let files = world.read(daemon.config());
+    for operation in [update(&["ntp1.lab"]), Operation::NtpDelete] {
+        assert_eq!(failure(world.perform(&operation)).kind, FailureKind::NotManaged);
+    }
+
+    let notes = changed(world, &create(&["ntp1.lab", "192.0.2.77"])).join(", ");
+    assert_eq!(world.sources_of_daemon(), with_own(&["192.0.2.77", "ntp1.lab"]));
+    if own.is_some() {
+        let place = format!("({})", daemon.own_place());
+        assert!(
+            notes.contains("also configured: ") && notes.contains(&place),
+            "{notes}"
+        );
+    } else {
+        assert_eq!(notes, "", "nothing else counts");
+    }
+    let status = world.get();
+    assert!(status.managed && status.drift.is_none(), "{status:?}");
+    assert_eq!(status.servers, ["ntp1.lab", "192.0.2.77"]);
+    let restarts = world.restarts();
+    assert_unchanged(&world.perform(&create(&["ntp1.lab", "192.0.2.77"])));
+    assert_unchanged(&world.perform(&update(&["ntp1.lab", "192.0.2.77"])));
+    let refused = failure(world.perform(&create(&["ntp2.lab"])));
+    assert_eq!(refused.kind, FailureKind::AlreadyManaged);
+    assert!(refused.error.contains("it has 192.0.2.77, ntp1.lab"), "{refused}");
+    let refused = failure(world.perform(&update(&["ntp2.lab+xleave"])));
+    assert_eq!(refused.kind, FailureKind::NotExpressible);
+    assert!(refused.error.contains("cannot be told xleave"), "{refused}");
+    assert_eq!(world.restarts(), restarts, "nothing was to be done");
+
+    let written = world.read(daemon.managed());
+    world.write(daemon.managed(), &written.replace("ntp1.lab", "ntp2.lab"));
+    assert_eq!(world.get().drift.unwrap().kind, DriftKind::Edited);
+    changed(world, &update(&["ntp2.lab"]));
+    assert_eq!(world.sources_of_daemon(), with_own(&["ntp2.lab"]));
+    assert_eq!(world.get().drift, None);
+    changed(world, &Operation::NtpDelete);
+    assert_eq!(world.sources_of_daemon(), ["own.lab"]);
+    assert_eq!(world.read(daemon.config()), files);
+    let status = world.get();
+    assert!(!status.managed, "{status:?}");
+    assert_eq!(status.servers, ["own.lab"]);
+}
+
+fn what_fails_is_undone(world: &World) {
+    let daemon = world.daemon;
+    wait_for_daemon(world);
+    changed(world, &create(&["ntp1.lab"]));
+    let file = world.read(daemon.managed());
+    let sources = world.sources_of_daemon();
+
+    world.write("/run/lab/refusal", "");
+    let refused = failure(world.perform(&update(&["ntp2.lab"])));
+    assert_eq!(refused.kind, FailureKind::DaemonRefused);
+    assert!(refused.error.contains("service failed."), "{refused}");
+    // Going back needs a restart, too.
+    assert_eq!(refused.rolled_back, Some(false));
+    assert_eq!(world.read(daemon.managed()), file);
+    world.sh("rm /run/lab/refusal");
+    assert_eq!(world.sources_of_daemon(), sources);
+
+    let directory = std::path::Path::new(daemon.managed()).parent().unwrap().display();
+    world.sh(&format!(
+        "mount --bind {directory} {directory}; mount -o remount,bind,ro {directory}"
+    ));
+    let refused = failure(world.perform(&update(&["ntp2.lab"])));
+    assert_eq!((refused.kind, refused.rolled_back), (FailureKind::File, None));
+    assert!(refused.error.contains("Read-only file system"), "{refused}");
+    world.sh(&format!("umount {directory}"));
+    assert_eq!(world.read(daemon.managed()), file);
+
+    world.systemctl("stop");
+    for operation in [update(&["ntp2.lab"]), Operation::NtpDelete, Operation::NtpGet] {
+        let outcome = agent::perform(&world.settings(daemon.service()), &operation).unwrap();
+        let refused = failure(outcome.outcome);
+        assert_eq!(refused.kind, FailureKind::DaemonUnreachable, "{refused}");
+        assert!(
+            refused.error.contains("is it running? (`systemctl status "),
+            "{refused}"
+        );
+    }
+    assert_eq!(world.read(daemon.managed()), file);
+}
+
+fn an_interrupted_change_is_put_right(world: &World) {
+    let daemon = world.daemon;
+    wait_for_daemon(world);
+    changed(world, &create(&["ntp1.lab"]));
+    let own = if daemon == Daemon::Timesyncd {
+        None
+    } else {
+        Some("own.lab")
+    };
+    let sources = |name: &str| {
+        let mut names: Vec<&str> = own.into_iter().chain([name]).collect();
+        names.sort_unstable();
+        names.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    world.killed_in(&update(&["ntp2.lab"]));
+    assert!(
+        world.read(daemon.managed()).contains("ntp2.lab"),
+        "it was written"
+    );
+    assert_eq!(
+        world.sources_of_daemon(),
+        sources("ntp1.lab"),
+        "and not taken over"
+    );
+    // The agent's next start finishes what was begun.
+    let status = world.get();
+    assert_eq!(status.servers, ["ntp2.lab"]);
+    assert!(status.drift.is_none(), "{status:?}");
+    assert_eq!(world.sources_of_daemon(), sources("ntp2.lab"));
+
+    // Where that fails, it is undone.
+    let before = world.read(daemon.managed());
+    world.killed_in(&update(&["ntp1.lab"]));
+    let written = world.read(daemon.managed());
+    let torn = written.replace("ntp1.lab", "ntp3.invalid");
+    assert_ne!(torn, written);
+    world.write(daemon.managed(), &torn);
+    assert_eq!(world.get().drift.unwrap().kind, DriftKind::Edited);
+    assert_eq!(world.read(daemon.managed()), torn, "somebody else's change stays");
+    changed(world, &update(&["ntp2.lab"]));
+    assert_eq!(world.read(daemon.managed()), before);
+}
+
+#[test]
+fn ntpsec_is_reported_as_ntpq_reports_it() {
+    inside(Daemon::Ntpsec, |world| {
+        wait_for_daemon(world);
+        changed(
+            world,
+            &create(&["ntp1.lab+minpoll=3+maxpoll=4+prefer", "pool.lab+pool"]),
+        );
+        let status = world.eventually("the clock is synchronised", || {
+            let status = world.get();
+            match status.state {
+                SyncState::Synchronized => Ok(status),
+                _ => Err(format!("{status:?}")),
+            }
+        });
+        assert_eq!(status.stratum, Some(4));
+        assert_eq!(
+            status.service_version.as_deref().map(|version| &version[..7]),
+            Some("ntpsec-")
+        );
+        let bound = status.offset_s.unwrap().abs()
+            + status.root_delay_s.unwrap() / 2.0
+            + status.root_dispersion_s.unwrap();
+        assert!((status.error_bound_s.unwrap() - bound).abs() < 1e-12 && bound > 0.0);
+        assert!(status.offset_s.unwrap().abs() < 0.1, "{status:?}");
+        // The same as in ntpq's table, whose first column is the state.
+        let table = world.ntpq(&["-w", "-p"]);
+        let followed = table.lines().find_map(|line| line.strip_prefix('*')).unwrap();
+        let name = followed.split_whitespace().next().unwrap();
+        assert_eq!(status.current_source.as_deref(), Some(name), "{table}");
+        let source = status
+            .sources
+            .iter()
+            .find(|source| source.name == "ntp1.lab")
+            .unwrap();
+        assert_eq!(source.address.as_deref(), Some("192.0.2.11"), "{table}");
+        assert_eq!(
+            (source.mode.as_str(), source.stratum, source.poll),
+            ("server", 3, 3)
+        );
+        assert!(
+            source.reach & 1 == 1 && source.last_sample_s.unwrap() < 60,
+            "{source:?}"
+        );
+    });
+}
+
+#[test]
+fn timesyncd_is_reported_as_timedatectl_reports_it() {
+    inside(Daemon::Timesyncd, |world| {
+        wait_for_daemon(world);
+        changed(world, &create(&["ntp1.lab"]));
+        let status = world.eventually("the clock is synchronised", || {
+            let status = world.get();
+            match status.state {
+                SyncState::Synchronized => Ok(status),
+                _ => Err(format!("{status:?}")),
+            }
+        });
+        let told = world.sh("timedatectl show-timesync");
+        assert!(
+            told.contains("\nServerAddress=192.0.2.11\n") && told.contains(" Stratum=3,"),
+            "{told}"
+        );
+        assert_eq!(status.stratum, Some(4));
+        assert_eq!(status.current_source.as_deref(), Some("ntp1.lab"));
+        let source = &status.sources[0];
+        assert_eq!(source.address.as_deref(), Some("192.0.2.11"));
+        assert!(
+            status.offset_s.unwrap().abs() < 0.1 && status.error_bound_s.unwrap() < 0.2,
+            "{status:?}"
+        );
+
+        // Another drop-in that takes all servers away is named before anything is touched.
+        world.write("/run/systemd/timesyncd.conf.d/z.conf", "[Time]\nNTP=\n");
+        let refused = failure(world.perform(&update(&["ntp2.lab"])));
+        assert_eq!(refused.kind, FailureKind::NoPlace);
+        assert!(
+            refused.error.contains("/run/systemd/timesyncd.conf.d/z.conf:2"),
+            "{refused}"
+        );
+    });
+}
+
+#[test]
+fn openntpd_is_reported_as_ntpctl_reports_it_and_its_checker_is_heeded() {
+    inside(Daemon::Openntpd, |world| {
+        wait_for_daemon(world);
+        let long =
+            "a-name-that-does-not-fit.into-the-line-that-ntpctl-has-for-it.and-is-cut.therefore.invalid";
+        changed(world, &create(&["ntp1.lab", "pool.lab+pool", long]));
+        let status = world.eventually("two sources are valid", || {
+            let status = world.get();
+            let valid = status.sources.iter().filter(|source| source.state != "unusable");
+            match valid.count() {
+                0 | 1 => Err(format!("{status:?}")),
+                _ => Ok(status),
+            }
+        });
+        assert!(status.drift.is_none(), "{status:?}");
+        assert!(
+            status.error_bound_s.is_none() && status.notes[0].contains("greatest error"),
+            "{status:?}"
+        );
+        let source = status
+            .sources
+            .iter()
+            .find(|source| source.name == "ntp1.lab")
+            .unwrap();
+        assert_eq!(
+            (source.address.as_deref(), source.stratum, source.mode.as_str()),
+            (Some("192.0.2.11"), 3, "server")
+        );
+        let unresolved = status.sources.iter().find(|source| source.name == long).unwrap();
+        assert_eq!(
+            (unresolved.address.as_deref(), unresolved.state.as_str()),
+            (None, "unusable")
+        );
+
+        // A mistake in the host's own part would keep it from starting again.
+        let text = world.read(Daemon::Openntpd.config());
+        let mistaken = text.replace("server own.lab", "server own.lab colour red");
+        world.write(Daemon::Openntpd.config(), &mistaken);
+        let restarts = world.restarts();
+        let refused = failure(world.perform(&update(&["ntp2.lab"])));
+        assert_eq!(
+            (refused.kind, refused.rolled_back),
+            (FailureKind::DaemonRefused, None)
+        );
+        assert!(
+            refused.error.contains("would not start") && refused.error.contains("syntax error"),
+            "{refused}"
+        );
+        assert_eq!(world.read(Daemon::Openntpd.config()), mistaken);
+        assert_eq!(world.restarts(), restarts);
+    });
+}
+
+#[test]
+fn an_ntpd_that_reads_no_directory_is_told_and_adopted() {
+    inside(Daemon::TimeballdAsNtpd, |world| {
+        wait_for_daemon(world);
+        let refused = failure(world.perform(&create(&["ntp1.lab"])));
+        assert_eq!(refused.kind, FailureKind::NoPlace);
+        let line = "includefile /etc/ntp.d/timeball.conf";
+        assert!(
+            refused
+                .error
+                .contains(&format!("add the line `{line}` to /etc/ntp.conf")),
+            "{refused}"
+        );
+        let former = world.read("/etc/ntp.conf");
+        let report = agent::adopt(&world.settings(Service::Auto)).unwrap();
+        assert!(report.changed, "{report:?}");
+        assert!(world.read("/etc/ntp.conf").ends_with(&format!("\n{line}\n")));
+        assert_eq!(world.read("/etc/ntp.conf.timeball-backup"), former);
+        assert!(!agent::adopt(&world.settings(Service::Auto)).unwrap().changed);
+        changed(world, &create(&["ntp1.lab"]));
+        assert_eq!(world.sources_of_daemon(), ["ntp1.lab", "own.lab"]);
+        changed(world, &Operation::NtpDelete);
+        assert_eq!(world.sources_of_daemon(), ["own.lab"]);
+    });
+}
+
+#[test]
+fn two_services_at_once_are_an_alarm_until_one_is_named() {
+    inside(Daemon::Timesyncd, |world| {
+        world.install(Daemon::Ntpsec);
+        world.systemctl_of(Daemon::Ntpsec, "start");
+        let refused = world.eventually("both answer", || match world.perform(&Operation::NtpGet) {
+            Outcome::Failed(failure) if failure.kind == FailureKind::Conflict => Ok(failure),
+            other => Err(format!("{other:?}")),
+        });
+        assert!(
+            refused.error.contains("ntpd and systemd-timesyncd")
+                && refused.error.contains("agent.service: timesyncd"),
+            "{refused}"
+        );
+        let refused = failure(world.perform(&create(&["ntp1.lab"])));
+        assert_eq!(refused.kind, FailureKind::Conflict);
+        // The one that is named is asked, and the alarm stays.
+        for service in [Service::Ntpd, Service::Timesyncd] {
+            let outcome = agent::perform(&world.settings(service.clone()), &Operation::NtpGet).unwrap();
+            let Outcome::Status(status) = outcome.outcome else {
+                panic!("{outcome:?}")
+            };
+            let notes = status.notes.join(", ");
+            assert!(
+                notes.contains("several time services set this clock: "),
+                "{service:?}: {notes}"
+            );
+        }
+    });
+}
