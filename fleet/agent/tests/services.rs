@@ -143,10 +143,28 @@ fn servers_are_created_updated_and_deleted(world: &World) {
     assert_eq!(world.sources_of_daemon(), with_own(&["ntp2.lab"]));
     assert_eq!(world.get().drift, None);
     changed(world, &Operation::NtpDelete);
-    assert_eq!(world.sources_of_daemon(), ["own.lab"]);
-    assert_eq!(world.read(daemon.config()), files);
+    assert_ended(world, &files);
+
+    // Where somebody else has taken the servers out already, the daemon is still to be told.
+    changed(world, &create(&["ntp1.lab"]));
+    match daemon.managed() == daemon.config() {
+        true => world.write(daemon.config(), &files),
+        false => drop(world.sh(&format!("rm {}", daemon.managed()))),
+    }
     let status = world.get();
-    assert!(!status.managed, "{status:?}");
+    assert_eq!(status.drift.unwrap().kind, DriftKind::Missing);
+    assert_eq!(status.servers, ["ntp1.lab"]);
+    changed(world, &Operation::NtpDelete);
+    assert_ended(world, &files);
+}
+
+/// Nothing is left of what was managed.
+#[track_caller]
+fn assert_ended(world: &World, files: &str) {
+    assert_eq!(world.sources_of_daemon(), ["own.lab"]);
+    assert_eq!(world.read(world.daemon.config()), files);
+    let status = world.get();
+    assert!(!status.managed && status.drift.is_none(), "{status:?}");
     assert_eq!(status.servers, ["own.lab"]);
 }
 
@@ -419,10 +437,12 @@ fn two_services_at_once_are_an_alarm_until_one_is_named() {
             let Outcome::Status(status) = outcome.outcome else {
                 panic!("{outcome:?}")
             };
-            let notes = status.notes.join(", ");
+            let conflict = status.conflict.unwrap();
             assert!(
-                notes.contains("several time services set this clock: "),
-                "{service:?}: {notes}"
+                conflict.starts_with("several time services set this clock: ntpd (process ")
+                    && conflict.contains(", systemd-timesyncd (process ")
+                    && conflict.ends_with("; end all but one"),
+                "{service:?}: {conflict}"
             );
         }
     });

@@ -69,6 +69,9 @@ pub struct NtpStatus {
     /// How the host differs from what was last written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<Drift>,
+    /// That more than one time service sets this clock: which ones, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<String>,
     /// What else the operator should know, such as a file that could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

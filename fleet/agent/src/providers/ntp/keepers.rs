@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::host::Host;
 
@@ -24,6 +25,9 @@ const PART_OF_OPENNTPD: &[u8] = b"ntpd: ";
 
 /// Those that leave the clock alone with `-x`; to ntpd it means something else.
 const OBSERVERS: [&str; 2] = ["chronyd", "timeballd"];
+
+/// The states of a process that has ended, and is there until its parent has heard of that (proc(5)).
+const ENDED: [char; 3] = ['Z', 'X', 'x'];
 
 /// The bit of `CAP_SYS_TIME` in a process's capabilities (capabilities(7)).
 const CAP_SYS_TIME: u32 = 25;
@@ -73,16 +77,52 @@ impl fmt::Display for Keeper {
     }
 }
 
-/// The processes that may set the host's clock.
-pub(super) fn keepers(host: &dyn Host) -> Vec<Keeper> {
-    let running = running(host);
-    let keepers = running.iter().filter(|process| process.sets_clock);
-    keepers
-        .map(|keeper| Keeper {
-            program: keeper.program,
-            process: keeper.process,
-        })
-        .collect()
+/// The processes of time services, as all who take part in one operation see them: the whole of `/proc` is read once for
+/// it, however many ask.
+pub(super) struct Processes {
+    host: Arc<dyn Host>,
+    seen: Mutex<Option<Arc<[Running]>>>,
+}
+
+impl Processes {
+    pub(super) fn new(host: Arc<dyn Host>) -> Self {
+        Processes {
+            host,
+            seen: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn host(&self) -> &Arc<dyn Host> {
+        &self.host
+    }
+
+    /// Makes whoever asks next look again.
+    pub(super) fn forget(&self) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The processes as they were when they were looked at.
+    pub(super) fn running(&self) -> Arc<[Running]> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(seen.get_or_insert_with(|| running(&*self.host).into()))
+    }
+
+    /// Whether there is one of this program, be it in a container.
+    pub(super) fn has(&self, program: &str) -> bool {
+        self.running().iter().any(|process| process.program == program)
+    }
+
+    /// Those that may set the host's clock.
+    pub(super) fn keepers(&self) -> Vec<Keeper> {
+        let running = self.running();
+        let keepers = running.iter().filter(|process| process.sets_clock);
+        keepers
+            .map(|keeper| Keeper {
+                program: keeper.program,
+                process: keeper.process,
+            })
+            .collect()
+    }
 }
 
 /// The processes of time services, be they in containers. Of OpenNTPD's only the first is one: the others ask it to set
@@ -101,6 +141,9 @@ pub(super) fn running(host: &dyn Host) -> Vec<Running> {
         let line = read("cmdline").unwrap_or_default();
         let status = read("status").unwrap_or_default();
         let status = String::from_utf8_lossy(&status);
+        if field(&status, "State:").is_some_and(|state| state.starts_with(ENDED)) {
+            continue;
+        }
         if program == NTPD && line.starts_with(PART_OF_OPENNTPD) {
             parents_of_parts.extend(field(&status, "PPid:").and_then(|parent| parent.parse::<u32>().ok()));
             continue;
@@ -153,6 +196,10 @@ mod tests {
     use super::*;
     use crate::host::SimulatedHost;
 
+    fn keepers(host: &SimulatedHost) -> Vec<Keeper> {
+        Processes::new(Arc::new(host.clone())).keepers()
+    }
+
     #[test]
     fn of_several_arguments_the_last_counts() {
         let of = |line: &str| Running {
@@ -181,6 +228,27 @@ mod tests {
         assert_eq!(keepers(&host).len(), 1);
         host.write("/proc/7/uid_map", "0 1000 1\n");
         assert_eq!(keepers(&host).len(), 0);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_sets_no_clock() {
+        let host = SimulatedHost::new(&"0".repeat(32), "h");
+        host.write("/proc/7/comm", "chronyd\n");
+        host.write("/proc/7/status", "Name:\tchronyd\nState:\tS (sleeping)\n");
+        assert_eq!(keepers(&host).len(), 1);
+        host.write("/proc/7/status", "Name:\tchronyd\nState:\tZ (zombie)\n");
+        assert!(running(&host).is_empty());
+    }
+
+    #[test]
+    fn processes_are_looked_at_again_when_they_are_forgotten() {
+        let host = SimulatedHost::new(&"0".repeat(32), "h");
+        let processes = Processes::new(Arc::new(host.clone()));
+        assert!(!processes.has("chronyd"));
+        host.write("/proc/7/comm", "chronyd\n");
+        assert!(!processes.has("chronyd"));
+        processes.forget();
+        assert!(processes.has("chronyd"));
     }
 
     #[test]

@@ -30,6 +30,9 @@ use services::{Family, Services};
 const MANAGED_HEADER: &str =
     "Managed by timeball. Changes are reported as drift and overwritten by the next update.";
 
+/// How much a clock may go wrong by itself from one answer of its source to the next (RFC 5905 §4, PHI).
+const DRIFT_S_PER_S: f64 = 15e-6;
+
 /// A name as it stands in a configuration, but an address in the form that is usual for it.
 fn address_in_one_form(name: &str) -> String {
     name.parse()

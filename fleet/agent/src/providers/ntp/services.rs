@@ -7,7 +7,7 @@ use model::{Failure, FailureKind, Outcome, Servers};
 
 use super::chrony::ChronyProvider;
 use super::chrony::service::{CHRONY_OF_DEBIAN, CHRONY_OF_RHEL, TIMEBALLD};
-use super::keepers::{Keeper, keepers};
+use super::keepers::{Keeper, Processes};
 use super::managed::{LocalService, Managed};
 use super::ntpd::Ntpd;
 use super::openntpd::OpenNtpd;
@@ -45,15 +45,16 @@ pub(super) struct Services {
     others: Vec<Box<Local>>,
     /// The one that only observes, where there is one: meant while none of the host's own runs.
     observer: Option<Box<Local>>,
-    host: Arc<dyn Host>,
+    processes: Arc<Processes>,
 }
 
 impl Services {
     /// Knows the services of a host of this family, or the only one that the settings allow.
     pub(super) fn new(host: &Arc<dyn Host>, family: Family, settings: &Settings) -> Self {
         let state = &settings.state;
+        let processes = Arc::new(Processes::new(Arc::clone(host)));
         let of_chrony = |service, how: &crate::settings::TimeService| -> Box<Local> {
-            Box::new(ChronyProvider::new(Arc::clone(host), service, how.clone(), state).managed())
+            Box::new(ChronyProvider::new(&processes, service, how.clone(), state).managed())
         };
         let chrony = || match family {
             Family::Debian => of_chrony(&CHRONY_OF_DEBIAN, &settings.chrony),
@@ -61,15 +62,15 @@ impl Services {
         };
         let timeballd = || of_chrony(&TIMEBALLD, &settings.timeballd);
         let ntpd = || -> Box<Local> {
-            let backend = Ntpd::new(Arc::clone(host), family, settings.ntpd.clone(), state);
+            let backend = Ntpd::new(&processes, family, settings.ntpd.clone(), state);
             Box::new(Managed::new(backend))
         };
         let openntpd = || -> Box<Local> {
-            let backend = OpenNtpd::new(Arc::clone(host), settings.openntpd.clone(), state);
+            let backend = OpenNtpd::new(&processes, settings.openntpd.clone(), state);
             Box::new(Managed::new(backend))
         };
         let timesyncd = || -> Box<Local> {
-            let backend = Timesyncd::new(Arc::clone(host), settings.timesyncd.clone(), state);
+            let backend = Timesyncd::new(&processes, settings.timesyncd.clone(), state);
             Box::new(Managed::new(backend))
         };
         let (first, others) = match &settings.service {
@@ -84,7 +85,7 @@ impl Services {
         };
         let observer: Option<Box<Local>> = match &settings.service {
             Service::Observer(observer) => {
-                let provider = ChronyProvider::observing(Arc::clone(host), observer, state);
+                let provider = ChronyProvider::observing(&processes, observer, state);
                 Some(Box::new(provider.managed()))
             }
             _ => None,
@@ -93,7 +94,7 @@ impl Services {
             first,
             others,
             observer,
-            host: Arc::clone(host),
+            processes,
         }
     }
 
@@ -110,8 +111,10 @@ impl Services {
             .map(|service| &**service)
     }
 
-    /// The service to ask. The host's own may come while one observes, and then is the one that sets the clock.
+    /// The service to ask, found out anew. The host's own may come while one observes, and then is the one that sets the
+    /// clock.
     fn running(&self) -> Result<&Local, Failure> {
+        self.processes.forget();
         match &self.observer {
             Some(observer) if !self.any_runs() => Ok(&**observer),
             Some(_) | None => self.of_host(),
@@ -124,7 +127,7 @@ impl Services {
         if !service.observes() {
             return Ok(service);
         }
-        match keepers(&*self.host).first() {
+        match self.processes.keepers().first() {
             Some(keeper) => Err(only_observed(keeper)),
             None => Ok(service),
         }
@@ -207,10 +210,12 @@ fn meant<'a>(there: &[&'a Local]) -> Option<&'a Local> {
     signs.into_iter().find_map(only)
 }
 
-/// The one of several silent services that is meant. Without such a sign none is read or changed in the place of the
-/// other.
+/// The one of several silent services that is meant: the only one that sets the clock all the same, or one for which there
+/// is another sign. Without such a sign none is read or changed in the place of the other.
 fn silent<'a>(there: &[&'a Local]) -> Result<&'a Local, Failure> {
-    meant(there).ok_or_else(|| {
+    let mut keeping = there.iter().copied().filter(|service| service.has_keeper());
+    let keeping = keeping.next().filter(|_| keeping.next().is_none());
+    keeping.or_else(|| meant(there)).ok_or_else(|| {
         let daemons: Vec<_> = there.iter().map(|service| service.identity().daemon).collect();
         let units: Vec<_> = there.iter().map(|service| service.identity().unit).collect();
         Failure::new(
@@ -259,9 +264,7 @@ fn told_of_others(outcome: Outcome, keepers: &[Keeper]) -> Outcome {
     let Outcome::Status(mut status) = outcome else {
         return outcome;
     };
-    if let Some(conflict) = conflict(keepers) {
-        status.notes.push(conflict);
-    }
+    status.conflict = conflict(keepers);
     Outcome::Status(status)
 }
 
@@ -273,7 +276,8 @@ fn conflict(keepers: &[Keeper]) -> Option<String> {
     if programs.len() < 2 {
         return None;
     }
-    let names: Vec<String> = keepers.iter().map(Keeper::to_string).collect();
+    let mut names: Vec<String> = keepers.iter().map(Keeper::to_string).collect();
+    names.sort_unstable();
     Some(format!(
         "several time services set this clock: {}; end all but one",
         names.join(", ")
@@ -285,7 +289,7 @@ impl NtpProvider for Services {
         let outcome = self
             .running()
             .map_or_else(Outcome::Failed, |service| service.status());
-        told_of_others(outcome, &keepers(&*self.host))
+        told_of_others(outcome, &self.processes.keepers())
     }
 
     fn create(&self, servers: &Servers, ledger: &mut dyn Ledger) -> Outcome {
@@ -416,6 +420,22 @@ mod tests {
             "",
         );
         assert!(silent(&host).starts_with("timeballd does not answer"));
+    }
+
+    #[test]
+    fn of_silent_services_the_one_that_sets_the_clock_is_meant() {
+        let host = host(&[]);
+        host.write("/etc/systemd/system/multi-user.target.wants/chrony.service", "");
+        let silent = || get(&host, Service::Auto).unwrap_err().error;
+        assert!(silent().starts_with("chronyd does not answer"));
+        host.write("/proc/17/comm", "ntpd\n");
+        assert!(
+            silent().starts_with("ntpd does not answer at 127.0.0.1:123"),
+            "{}",
+            silent()
+        );
+        host.write("/proc/18/comm", "systemd-timesyn\n");
+        assert!(silent().starts_with("chronyd does not answer"));
     }
 
     #[test]

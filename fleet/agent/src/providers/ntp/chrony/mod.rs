@@ -9,11 +9,10 @@ use std::time::Duration;
 use model::{Failure, Server};
 use wire::candm::Request;
 
-use super::keepers::{self, Keeper};
+use super::keepers::{Keeper, Processes};
 use super::managed::{
     Adoption, Backend, Candidate, Common, DaemonError, Entry, Identity, Managed, ManagedFile, Other, Report,
 };
-use crate::host::Host;
 use crate::settings::{Observer, TimeService};
 
 mod daemon;
@@ -44,23 +43,24 @@ pub(super) struct ChronyProvider {
 
 impl ChronyProvider {
     pub(super) fn new(
-        host: Arc<dyn Host>,
+        processes: &Arc<Processes>,
         service: &'static Service,
         settings: TimeService,
         state: &Path,
     ) -> Self {
         ChronyProvider {
-            common: Common {
-                host,
-                identity: Identity {
+            common: Common::new(
+                processes,
+                Identity {
                     name: service.name,
                     daemon: service.daemon,
                     unit: service.unit,
                     install: service.install,
                 },
                 settings,
-                record: state.join(service.record),
-            },
+                state,
+                service.record,
+            ),
             service,
             observer: None,
             unusable_since: Mutex::new(None),
@@ -69,7 +69,7 @@ impl ChronyProvider {
     }
 
     /// The provider for a timeballd that only observes.
-    pub(super) fn observing(host: Arc<dyn Host>, observer: &Observer, state: &Path) -> Self {
+    pub(super) fn observing(processes: &Arc<Processes>, observer: &Observer, state: &Path) -> Self {
         let settings = TimeService {
             config: Some(observer.config()),
             socket: Some(observer.socket()),
@@ -77,7 +77,7 @@ impl ChronyProvider {
         };
         ChronyProvider {
             observer: Some(observer.clone()),
-            ..ChronyProvider::new(host, &service::OBSERVER, settings, state)
+            ..ChronyProvider::new(processes, &service::OBSERVER, settings, state)
         }
     }
 
@@ -201,7 +201,7 @@ impl Backend for ChronyProvider {
         let pid_file = files.conf.pid_file.as_deref().unwrap_or(self.service.pid_file);
         let text = host.read(Path::new(pid_file)).unwrap_or_default();
         let process = String::from_utf8_lossy(&text).trim().parse().ok();
-        let keepers = keepers::keepers(host);
+        let keepers = self.common.processes.keepers();
         let is_its_own = |keeper: &&Keeper| keeper.program == self.service.daemon;
         let mut its_own = keepers.iter().filter(is_its_own);
         its_own.any(|keeper| self.has_socket() || Some(keeper.process) == process)

@@ -9,7 +9,7 @@ use wire::candm::{Leap, ReferenceId, Reply, Request, SourceMode, SourceState, Tr
 
 use super::ChronyProvider;
 use super::daemon::{AskFailure, Daemon, NamedSource};
-use crate::providers::ntp::keepers::{Keeper, keepers};
+use crate::providers::ntp::keepers::Keeper;
 use crate::providers::ntp::managed::Report;
 
 /// How many polls it may take until a source is usable, before that means something.
@@ -41,7 +41,7 @@ impl ChronyProvider {
             status.skew_ppm = Some(tracking.skew_ppm);
         }
         if self.observer.is_some() {
-            status.notes.push(observed(&keepers(&*self.common.host)));
+            status.notes.push(observed(&self.common.processes.keepers()));
         }
         let daemon_name = self.service.daemon;
         if tracking.reference_id == ReferenceId::LOCAL {
@@ -215,6 +215,7 @@ mod tests {
     use super::*;
     use crate::host::{Host, SimulatedHost};
     use crate::providers::ntp::chrony::service::CHRONY_OF_DEBIAN;
+    use crate::providers::ntp::keepers::Processes;
     use crate::settings::TimeService;
 
     fn tracking(reference: u32, leap: Leap) -> Tracking {
@@ -269,12 +270,8 @@ mod tests {
     fn states_follow_from_reference_and_sources() {
         let host = SimulatedHost::new("", "h");
         let state = Path::new("/var/lib/timeball/agent");
-        let provider = ChronyProvider::new(
-            Arc::new(host.clone()),
-            &CHRONY_OF_DEBIAN,
-            TimeService::default(),
-            state,
-        );
+        let processes = Arc::new(Processes::new(Arc::new(host.clone())));
+        let provider = ChronyProvider::new(&processes, &CHRONY_OF_DEBIAN, TimeService::default(), state);
         let followed = |leap| tracking(0x7f00_0001, leap);
         let state = |tracking: &Tracking, sources: &[NamedSource]| provider.state(tracking, sources);
         let normal = followed(Leap::Normal);

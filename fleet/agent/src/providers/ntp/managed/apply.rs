@@ -152,6 +152,7 @@ impl<B: Backend> Managed<B> {
             .host()
             .run(&command, RESTART_TIMEOUT)
             .map_err(|error| failed(error.to_string()))?;
+        self.backend.common().processes.forget();
         if output.success {
             return Ok(());
         }

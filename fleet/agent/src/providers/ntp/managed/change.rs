@@ -358,13 +358,14 @@ fn not_managed() -> Failure {
     Failure::new(FailureKind::NotManaged, "not managed; use create")
 }
 
-/// A file that needs a restart needs it when it comes as when it goes.
+/// A file that needs a restart needs it when it comes as when it goes, be it that somebody else removed it.
 fn effect<C>(survey: &Survey<C>, wanted: Option<&Wanted>) -> Effect {
     let effects = survey
         .managed
         .iter()
         .filter(|file| wanted.is_none_or(|wanted| wanted.path != file.path))
         .map(|file| file.effect)
+        .chain(survey.recorded_effect)
         .chain(wanted.map(|wanted| wanted.effect));
     if effects.into_iter().any(|effect| effect == Effect::Restart) {
         Effect::Restart

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use model::ntp::NtpStatus;
 use model::{Failure, FailureKind, Outcome, Server, Servers};
 
-use super::keepers;
+use super::keepers::Processes;
 use super::{AdoptReport, NtpProvider};
 use crate::host::{Access, Host};
 use crate::journal::{Effect, Plan};
@@ -45,6 +45,7 @@ pub(super) struct Identity {
 /// What every backend has.
 pub(super) struct Common {
     pub(super) host: Arc<dyn Host>,
+    pub(super) processes: Arc<Processes>,
     pub(super) identity: Identity,
     pub(super) settings: TimeService,
     /// The agent's record of what it wrote.
@@ -159,18 +160,14 @@ pub(super) trait Backend: Send + Sync {
 
     /// Whether a process of the daemon runs, be it in a container.
     fn has_process(&self) -> bool {
-        let daemon = self.common().identity.daemon;
-        keepers::running(&*self.common().host)
-            .iter()
-            .any(|process| process.program == daemon)
+        self.common().processes.has(self.common().identity.daemon)
     }
 
     /// Whether a process of the daemon may set the host's clock, whether it answers or not.
     fn has_keeper(&self) -> bool {
         let daemon = self.common().identity.daemon;
-        keepers::keepers(&*self.common().host)
-            .iter()
-            .any(|keeper| keeper.program == daemon)
+        let keepers = self.common().processes.keepers();
+        keepers.iter().any(|keeper| keeper.program == daemon)
     }
 
     /// The daemon's socket, which two services could share, where it has one.
@@ -354,6 +351,23 @@ impl<B: Backend> Managed<B> {
 }
 
 impl Common {
+    /// What all have at first; `record` is the name of the file in the agent's state.
+    pub(super) fn new(
+        processes: &Arc<Processes>,
+        identity: Identity,
+        settings: TimeService,
+        state: &Path,
+        record: &str,
+    ) -> Self {
+        Common {
+            host: Arc::clone(processes.host()),
+            processes: Arc::clone(processes),
+            identity,
+            settings,
+            record: state.join(record),
+        }
+    }
+
     /// The command that restarts the daemon.
     fn restart_command(&self) -> Vec<String> {
         let usual = || {
@@ -362,6 +376,16 @@ impl Common {
                 .to_vec()
         };
         self.settings.restart_command.clone().unwrap_or_else(usual)
+    }
+
+    /// Whether systemd starts the service with the host. A package that was removed leaves its links behind, which lead
+    /// nowhere then.
+    pub(super) fn is_enabled(&self) -> bool {
+        let unit = self.identity.unit;
+        ["multi-user", "sysinit"].iter().any(|target| {
+            let link = format!("/etc/systemd/system/{target}.target.wants/{unit}.service");
+            self.host.read(Path::new(&link)).is_ok()
+        })
     }
 
     /// The daemon's program: where ordinary users do not look, or else by its name.
@@ -379,7 +403,7 @@ impl Common {
         if let Some(config) = &self.settings.config {
             return config.clone();
         }
-        let running = keepers::running(&*self.host);
+        let running = self.processes.running();
         let of_process = running
             .iter()
             .find(|process| process.program == self.identity.daemon)
@@ -458,11 +482,7 @@ impl<B: Backend> LocalService for Managed<B> {
     }
 
     fn is_enabled(&self) -> bool {
-        let unit = self.backend.common().identity.unit;
-        ["multi-user", "sysinit"].iter().any(|target| {
-            let link = format!("/etc/systemd/system/{target}.target.wants/{unit}.service");
-            self.host().kind(Path::new(&link)).is_ok()
-        })
+        self.backend.common().is_enabled()
     }
 
     fn has_record(&self) -> bool {

@@ -19,6 +19,8 @@ pub(in crate::providers::ntp) struct Survey<C> {
     pub(super) record: Option<Record>,
     /// The record's file as it is.
     pub(super) record_content: Option<Vec<u8>>,
+    /// How the daemon takes over what becomes of the record's file, be it gone.
+    pub(super) recorded_effect: Option<Effect>,
     /// Managed files that exist, ours first.
     pub(super) managed: Vec<ManagedFile>,
     /// Servers of the host's own files.
@@ -79,6 +81,7 @@ impl<B: Backend> Managed<B> {
             conf: self.backend.conf(),
             record: None,
             record_content: None,
+            recorded_effect: None,
             managed: Vec::new(),
             others: Vec::new(),
             faults: Vec::new(),
@@ -86,6 +89,9 @@ impl<B: Backend> Managed<B> {
         self.read_record(&mut survey);
         let recorded = survey.record.as_ref().map(|record| record.path.clone());
         for candidate in self.backend.candidates(&survey.conf, recorded.as_deref()) {
+            if recorded.as_ref() == Some(&candidate.path) {
+                survey.recorded_effect = Some(candidate.effect);
+            }
             self.read_managed(&mut survey, candidate);
         }
         survey.others = self.others(&survey, !survey.managed.is_empty());

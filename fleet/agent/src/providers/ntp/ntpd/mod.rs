@@ -10,12 +10,11 @@ use std::sync::Arc;
 use model::{Failure, FailureKind, Server};
 
 use super::MANAGED_HEADER;
-use super::keepers::NTPD;
+use super::keepers::{NTPD, Processes};
 use super::managed::{
     Adoption, Backend, Candidate, Common, DaemonError, Entry, Identity, ManagedFile, Other, Report,
 };
 use super::services::Family;
-use crate::host::Host;
 use crate::settings::TimeService;
 
 mod ask;
@@ -43,17 +42,22 @@ pub(super) struct Ntpd {
 }
 
 impl Ntpd {
-    pub(super) fn new(host: Arc<dyn Host>, family: Family, settings: TimeService, state: &Path) -> Self {
-        let is_classic = host.kind(Path::new(CONFIGS[0])).is_err();
+    pub(super) fn new(
+        processes: &Arc<Processes>,
+        family: Family,
+        settings: TimeService,
+        state: &Path,
+    ) -> Self {
+        let is_classic = processes.host().kind(Path::new(CONFIGS[0])).is_err();
         let unit = match family {
             Family::Debian if is_classic => "ntp",
             Family::Debian => "ntpsec",
             Family::Rhel => "ntpd",
         };
         Ntpd {
-            common: Common {
-                host,
-                identity: Identity {
+            common: Common::new(
+                processes,
+                Identity {
                     name: "ntpd",
                     daemon: NTPD,
                     unit,
@@ -63,8 +67,9 @@ impl Ntpd {
                     },
                 },
                 settings,
-                record: state.join("ntpd.json"),
-            },
+                state,
+                "ntpd.json",
+            ),
         }
     }
 
@@ -87,6 +92,19 @@ impl Ntpd {
             return Ok(Ok(format!("{version} reads {directory} by itself")));
         }
         Ok(Err(format!("{version} reads no files beside its configuration")))
+    }
+
+    /// Checks that what is put beside the configuration stays there.
+    fn lasts(&self) -> Result<(), String> {
+        let config = self.config();
+        if conf::chrony::is_persistent(&config.to_string_lossy()) {
+            return Ok(());
+        }
+        Err(format!(
+            "there is no place for managed servers: ntpd runs with {}, which does not last; on Debian that is DHCP's \
+             copy, and IGNORE_DHCP=\"yes\" in /etc/default/ntpsec keeps ntpd from it",
+            config.display()
+        ))
     }
 
     fn line(&self) -> String {
@@ -114,22 +132,15 @@ impl Backend for Ntpd {
     }
 
     fn target(&self, files: &Files) -> Result<Candidate, Failure> {
-        let config = self.config();
         let no_place = |text: String| Failure::new(FailureKind::NoPlace, text);
-        if !conf::chrony::is_persistent(&config.to_string_lossy()) {
-            return Err(no_place(format!(
-                "there is no place for managed servers: ntpd runs with {}, which does not last; on Debian that is \
-                 DHCP's copy, and IGNORE_DHCP=\"yes\" in /etc/default/ntpsec keeps ntpd from it",
-                config.display()
-            )));
-        }
+        self.lasts().map_err(no_place)?;
         match self.reads_managed(files)? {
             Ok(_) => Ok(Candidate::restarted(self.managed_file())),
             Err(reason) => Err(no_place(format!(
                 "there is no place for managed servers: {reason}; add the line `{}` to {} and restart ntpd, or run \
                  `timeball agent adopt` on the host, which does that",
                 self.line(),
-                config.display()
+                self.config().display()
             ))),
         }
     }
@@ -184,6 +195,7 @@ impl Backend for Ntpd {
     }
 
     fn adoption(&self, files: &Files) -> Result<Adoption, String> {
+        self.lasts()?;
         let own = self.managed_file();
         let directory = own.parent().unwrap_or(Path::new("/")).to_owned();
         match self.reads_managed(files).map_err(|error| error.to_string())? {
@@ -216,5 +228,43 @@ impl Ntpd {
             kind => io::Error::new(kind, error.to_string()),
         };
         self.common.unreachable(&self.config(), &place, &error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::{Operation, Outcome, Servers};
+
+    use super::*;
+    use crate::host::{Host, SimulatedHost};
+    use crate::settings::{Service, Settings};
+
+    #[test]
+    fn a_configuration_that_does_not_last_is_no_place() {
+        let simulated = SimulatedHost::new(&"0".repeat(32), "h");
+        simulated.write("/etc/ntpsec/ntp.conf", "server a\n");
+        simulated.write("/proc/7/comm", "ntpd\n");
+        let line = "/usr/sbin/ntpd\0-p\0/run/ntpd.pid\0-c\0/run/ntpsec/ntp.conf.dhcp\0-g\0";
+        simulated.write("/proc/7/cmdline", line);
+        let before = simulated.text("/run/ntpsec/ntp.conf.dhcp");
+        let host: Arc<dyn Host> = Arc::new(simulated.clone());
+        let mut settings = Settings::new("c:1");
+        settings.service = Service::Ntpd;
+        let create = Operation::NtpCreate(Servers::new(vec!["b".parse().unwrap()]).unwrap());
+        let outcome = crate::perform_on(&host, &settings, &create).unwrap().outcome;
+        let Outcome::Failed(failure) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(failure.kind, FailureKind::NoPlace);
+        let adopted = crate::local::adopt_on(&host, &settings).unwrap_err().to_string();
+        for error in [failure.error, adopted] {
+            assert!(
+                error.contains("/run/ntpsec/ntp.conf.dhcp") && error.contains("IGNORE_DHCP"),
+                "{error}"
+            );
+        }
+        assert_eq!(simulated.text("/run/ntpsec/ntp.conf.dhcp"), before);
     }
 }

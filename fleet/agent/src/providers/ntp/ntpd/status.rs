@@ -7,6 +7,7 @@ use wire::mode6::{PeerStatus, Selection, Variables};
 
 use super::Ntpd;
 use super::ask::{Association, System};
+use crate::providers::ntp::DRIFT_S_PER_S;
 use crate::providers::ntp::managed::{DaemonError, Report};
 
 /// The stratum of a clock that follows nothing.
@@ -71,6 +72,13 @@ fn timestamp(variables: &Variables<'_>, name: &str) -> Option<u32> {
     u32::from_str_radix(whole, 16).ok().filter(|whole| *whole != 0)
 }
 
+/// The whole seconds between two timestamps; none when the second is the earlier one: an answer may have come after the
+/// daemon looked at its clock.
+fn elapsed(then: u32, now: u32) -> u32 {
+    let elapsed = now.wrapping_sub(then);
+    if elapsed > u32::MAX / 2 { 0 } else { elapsed }
+}
+
 fn status(system: &System, associations: &[Association]) -> NtpStatus {
     let variables = Variables::new(&system.variables);
     let peer: u16 = number(&variables, "peer").unwrap_or(0);
@@ -103,7 +111,13 @@ fn status(system: &System, associations: &[Association]) -> NtpStatus {
         status.stratum = Some(stratum).filter(|stratum| *stratum > 0);
         status.offset_s = seconds(&variables, "offset");
         status.root_delay_s = seconds(&variables, "rootdelay");
-        status.root_dispersion_s = seconds(&variables, "rootdisp");
+        // What it tells is of the moment at which it set its clock last.
+        let since = match (now, timestamp(&variables, "reftime")) {
+            (Some(now), Some(then)) => f64::from(elapsed(then, now)),
+            _ => 0.0,
+        };
+        let dispersion = seconds(&variables, "rootdisp");
+        status.root_dispersion_s = dispersion.map(|dispersion| dispersion + since * DRIFT_S_PER_S);
         status.error_bound_s = match (status.offset_s, status.root_delay_s, status.root_dispersion_s) {
             (Some(offset), Some(delay), Some(dispersion)) => Some(offset.abs() + delay / 2.0 + dispersion),
             _ => None,
@@ -129,7 +143,7 @@ fn source(association: &Association, now: Option<u32>) -> SourceStatus {
     let mode: u8 = number(&variables, "hmode").unwrap_or(CLIENT);
     let stratum: u8 = number(&variables, "stratum").unwrap_or(0);
     let since = match (now, timestamp(&variables, "rec")) {
-        (Some(now), Some(received)) => Some(now.wrapping_sub(received)),
+        (Some(now), Some(received)) => Some(elapsed(received, now)),
         _ => None,
     };
     let delay = seconds(&variables, "delay").unwrap_or(0.0);
@@ -153,8 +167,7 @@ fn source(association: &Association, now: Option<u32>) -> SourceStatus {
         stratum: if stratum >= UNSYNCHRONISED { 0 } else { stratum },
         poll: number(&variables, "hpoll").unwrap_or(0),
         reach: reach(&variables),
-        // The answer may have come after the daemon looked at its clock.
-        last_sample_s: since.map(|since| if since > u32::MAX / 2 { 0 } else { since }),
+        last_sample_s: since,
         offset_s: seconds(&variables, "offset").unwrap_or(0.0),
         error_s: delay / 2.0 + seconds(&variables, "dispersion").unwrap_or(0.0),
     }
@@ -168,4 +181,85 @@ fn reach(variables: &Variables<'_>) -> u8 {
         None => text.parse(),
     };
     value.map_or(0, |value| u8::try_from(value & 0xff).unwrap_or(u8::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What NTPsec 1.2.2 tells of itself, with the rest left out.
+    const SYSTEM: &[u8] =
+        b"version=\"ntpd ntpsec-1.2.2\", leap=0, stratum=4, peer=7, offset=-2.000000, rootdelay=3.000, \
+        rootdisp=10.5, frequency=-22.5, clock=0xec8f1964.00000000, reftime=0xec8f1900.80000000";
+
+    fn system(status: u16, variables: &[u8]) -> System {
+        System {
+            status,
+            variables: variables.to_vec(),
+        }
+    }
+
+    fn association(id: u16, status: u16, variables: &str) -> Association {
+        Association {
+            id,
+            status,
+            variables: variables.as_bytes().to_vec(),
+        }
+    }
+
+    fn followed() -> Association {
+        association(
+            7,
+            0x961a,
+            "srcadr=192.0.2.11, srchost=\"ntp1.lab\", hmode=3, stratum=3, hpoll=6, reach=0xff, delay=4.0, offset=-2.0, \
+             dispersion=1.0, rec=0xec8f1965.00000000",
+        )
+    }
+
+    #[test]
+    fn what_is_told_is_told_on_and_the_bound_grows_between_updates() {
+        let status = status(&system(0x0615, SYSTEM), &[followed()]);
+        assert_eq!(status.state, SyncState::Synchronized);
+        assert_eq!(status.service_version.as_deref(), Some("ntpsec-1.2.2"));
+        assert_eq!(status.current_source.as_deref(), Some("ntp1.lab"));
+        assert_eq!((status.stratum, status.frequency_ppm), (Some(4), Some(22.5)));
+        let bound = 0.002 + 0.0015 + 0.0105 + 100.0 * 15e-6;
+        assert!(
+            (status.error_bound_s.unwrap() - bound).abs() < 1e-12,
+            "{status:?}"
+        );
+        let source = &status.sources[0];
+        assert_eq!(
+            (source.state.as_str(), source.mode.as_str()),
+            ("selected", "server")
+        );
+        assert_eq!(
+            (source.reach, source.poll, source.last_sample_s),
+            (255, 6, Some(0))
+        );
+        assert!((source.offset_s + 0.002).abs() < 1e-12 && (source.error_s - 0.003).abs() < 1e-12);
+    }
+
+    #[test]
+    fn clocks_that_follow_nobody_are_told_from_those_that_never_did() {
+        let told = |status_word, variables: &str| status(&system(status_word, variables.as_bytes()), &[]);
+        let text = String::from_utf8(SYSTEM.to_vec()).unwrap();
+        let left = told(0x0615, &text.replace("peer=7", "peer=0"));
+        assert_eq!((left.state, left.current_source), (SyncState::FreeRunning, None));
+        assert!(left.error_bound_s.is_some());
+        for (word, variables) in [
+            (0xc016, text.clone()),
+            (0x0615, text.replace("stratum=4", "stratum=16")),
+            (0x0615, String::new()),
+        ] {
+            let never = told(word, &variables);
+            assert_eq!(
+                (never.state, never.stratum, never.error_bound_s),
+                (SyncState::Unsynchronized, None, None)
+            );
+        }
+        // What is no number is left out, and no bound is made of what is left.
+        let strange = told(0x0615, &text.replace("rootdisp=10.5", "rootdisp=x"));
+        assert_eq!((strange.root_dispersion_s, strange.error_bound_s), (None, None));
+    }
 }

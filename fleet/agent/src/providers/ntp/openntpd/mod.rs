@@ -8,13 +8,13 @@ use conf::config::{Config, SourceConfig, SourceKind, SourceName};
 use conf::openntpd;
 use model::{Failure, FailureKind, Server, ServerOptions};
 
-use super::keepers::{self, OPENNTPD};
+use super::keepers::{OPENNTPD, Processes};
 use super::managed::{
     Adoption, Backend, Candidate, Common, DaemonError, Entry, Identity, ManagedFile, Other, Report,
     refuse_options,
 };
 use super::{MANAGED_HEADER, TextReader};
-use crate::host::{Access, Host};
+use crate::host::Access;
 use crate::settings::TimeService;
 
 mod block;
@@ -30,19 +30,20 @@ pub(super) struct OpenNtpd {
 }
 
 impl OpenNtpd {
-    pub(super) fn new(host: Arc<dyn Host>, settings: TimeService, state: &Path) -> Self {
+    pub(super) fn new(processes: &Arc<Processes>, settings: TimeService, state: &Path) -> Self {
         OpenNtpd {
-            common: Common {
-                host,
-                identity: Identity {
+            common: Common::new(
+                processes,
+                Identity {
                     name: "openntpd",
                     daemon: OPENNTPD,
                     unit: "openntpd",
                     install: "`apt-get install openntpd`",
                 },
                 settings,
-                record: state.join("openntpd.json"),
-            },
+                state,
+                "openntpd.json",
+            ),
         }
     }
 }
@@ -171,11 +172,13 @@ impl Backend for OpenNtpd {
         Ok(status::names(&self.ask()?, &file.names))
     }
 
+    /// By the program that runs: another one of its name may be another daemon's, which these flags would start.
     fn check(&self, content: &[u8]) -> Result<(), Failure> {
-        let program = self.common.program("openntpd");
-        let program = match program.starts_with('/') {
-            true => program,
-            false => self.common.program("ntpd"),
+        let running = self.common.processes.running();
+        let process = running.iter().find(|process| process.program == OPENNTPD);
+        let program = process.and_then(|process| process.words.first());
+        let Some(program) = program.filter(|program| program.starts_with('/')) else {
+            return Ok(());
         };
         self.common.check_copy(content, |copy| {
             vec![program.clone(), "-n".to_owned(), "-f".to_owned(), copy]
@@ -204,7 +207,7 @@ impl Backend for OpenNtpd {
 
     /// Its control socket is root's: for another user it is nobody that could be asked.
     fn has_keeper(&self) -> bool {
-        let keepers = keepers::keepers(&*self.common.host);
+        let keepers = self.common.processes.keepers();
         self.common.host.is_root() && keepers.iter().any(|keeper| keeper.program == OPENNTPD)
     }
 }

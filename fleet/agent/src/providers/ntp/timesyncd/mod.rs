@@ -7,11 +7,11 @@ use std::time::Duration;
 use model::{Failure, FailureKind, Server, ServerOptions};
 
 use super::MANAGED_HEADER;
+use super::keepers::Processes;
 use super::managed::{
     Adoption, Backend, Candidate, Common, DaemonError, Entry, Identity, ManagedFile, Other, Report,
     refuse_options,
 };
-use crate::host::Host;
 use crate::settings::TimeService;
 
 mod bus;
@@ -30,27 +30,39 @@ const CONFIG: &str = "/etc/systemd/timesyncd.conf";
 /// The managed file, in the directory of drop-ins beside it.
 const FILE: &str = "timeball.conf";
 
+/// The answers that the daemon has counted. When the last of them came it tells on the clock that it sets, which the agent
+/// never reads.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    answers: u64,
+    /// The last of them came after this moment, after boot.
+    not_before: Duration,
+    /// When they were looked at, after boot.
+    looked: Duration,
+}
+
 /// The provider for systemd-timesyncd.
 pub(super) struct Timesyncd {
     common: Common,
-    /// The answers that the daemon had counted, and since when, after boot, it has counted no other.
-    counted: Mutex<Option<(u64, Duration)>>,
+    /// How many answers the daemon had counted when it was looked at last.
+    counted: Mutex<Option<Counted>>,
 }
 
 impl Timesyncd {
-    pub(super) fn new(host: Arc<dyn Host>, settings: TimeService, state: &Path) -> Self {
+    pub(super) fn new(processes: &Arc<Processes>, settings: TimeService, state: &Path) -> Self {
         Timesyncd {
-            common: Common {
-                host,
-                identity: Identity {
+            common: Common::new(
+                processes,
+                Identity {
                     name: "timesyncd",
                     daemon: DAEMON,
                     unit: DAEMON,
                     install: "`apt-get install systemd-timesyncd`",
                 },
                 settings,
-                record: state.join("timesyncd.json"),
-            },
+                state,
+                "timesyncd.json",
+            ),
             counted: Mutex::new(None),
         }
     }
@@ -158,9 +170,8 @@ impl Backend for Timesyncd {
 
     /// Its files are often there without it.
     fn is_there(&self) -> bool {
-        let is = |path: &Path| self.common.host.kind(path).is_ok();
-        let wanted = "/etc/systemd/system/sysinit.target.wants/systemd-timesyncd.service";
-        is(Path::new(wanted)) || is(&self.common.record) || self.has_process()
+        let has_record = self.common.host.kind(&self.common.record).is_ok();
+        self.common.is_enabled() || has_record || self.has_process()
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use model::ntp::{NtpStatus, SourceStatus, SyncState};
 
-use super::Timesyncd;
 use super::bus::{Message, Properties};
+use super::{Counted, Timesyncd};
+use crate::providers::ntp::DRIFT_S_PER_S;
 
 /// How many polls may go by without an answer before that means something.
 const POLLS_EXPLAINED: u32 = 3;
@@ -17,7 +18,7 @@ const LEAP_UNKNOWN: u32 = 3;
 impl Timesyncd {
     pub(super) fn status(&self, properties: &Properties) -> NtpStatus {
         let message = &properties.message;
-        let state = self.state(properties);
+        let (state, age) = self.state(properties);
         let mut status = NtpStatus {
             state,
             service: self.common.identity.name.to_owned(),
@@ -40,7 +41,9 @@ impl Timesyncd {
         if state != SyncState::Unsynchronized {
             let [offset_s, delay_s] = measured(message);
             let root_delay_s = seconds(message.root_delay_us) + delay_s;
-            let root_dispersion_s = seconds(message.root_dispersion_us) + seconds(message.jitter_us);
+            let root_dispersion_s = seconds(message.root_dispersion_us)
+                + seconds(message.jitter_us)
+                + age.as_secs_f64() * DRIFT_S_PER_S;
             status.current_source = Some(properties.server.clone());
             status.stratum = u8::try_from(message.stratum)
                 .ok()
@@ -53,24 +56,32 @@ impl Timesyncd {
         status
     }
 
-    /// A clock is free-running when its server has not answered for the time of three polls.
-    fn state(&self, properties: &Properties) -> SyncState {
+    /// A clock is free-running when its server has not answered for the time of three polls. Beside the state stands how
+    /// long ago the last answer came, at most.
+    fn state(&self, properties: &Properties) -> (SyncState, Duration) {
         let message = &properties.message;
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         if message.count == 0 || message.leap == LEAP_UNKNOWN || properties.server.is_empty() {
             *counted = None;
-            return SyncState::Unsynchronized;
+            return (SyncState::Unsynchronized, Duration::ZERO);
         }
         let now = self.common.host.since_boot();
-        let since = match *counted {
-            Some((count, since)) if count == message.count => since,
-            _ => now,
+        let poll = Duration::from_micros(properties.poll_us);
+        let not_before = match *counted {
+            Some(before) if before.answers == message.count => before.not_before,
+            Some(before) if before.answers < message.count => before.looked,
+            // Looked at for the first time since one of the two was started: a server that answers does so every poll.
+            _ => now.saturating_sub(poll),
         };
-        *counted = Some((message.count, since));
-        let explained = Duration::from_micros(properties.poll_us) * POLLS_EXPLAINED;
-        match now.saturating_sub(since) > explained {
-            true => SyncState::FreeRunning,
-            false => SyncState::Synchronized,
+        *counted = Some(Counted {
+            answers: message.count,
+            not_before,
+            looked: now,
+        });
+        let age = now.saturating_sub(not_before);
+        match age > poll * POLLS_EXPLAINED {
+            true => (SyncState::FreeRunning, age),
+            false => (SyncState::Synchronized, age),
         }
     }
 }
@@ -137,4 +148,65 @@ fn notes(properties: &Properties) -> Vec<String> {
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::host::{Host, SimulatedHost};
+    use crate::providers::ntp::keepers::Processes;
+    use crate::settings::TimeService;
+
+    fn following(count: u64) -> Properties {
+        let message = format!(
+            "[0, 4, 4, 3, -25, 2000, 5000, [0, 0, 0, 0], 1000000, 1011000, 1011000, 1002000, false, {count}, 0]"
+        );
+        Properties {
+            server: "a".to_owned(),
+            poll_us: 64_000_000,
+            message: serde_json::from_str(&message).unwrap(),
+            ..Properties::default()
+        }
+    }
+
+    #[track_caller]
+    fn assert_near(found: Option<f64>, expected: f64) {
+        assert!((found.unwrap() - expected).abs() < 1e-9, "{found:?} {expected}");
+    }
+
+    #[test]
+    fn the_bound_grows_until_the_next_answer_and_a_silent_server_leaves_the_clock_alone() {
+        let host = SimulatedHost::new("", "h");
+        host.pause(Duration::from_secs(1000));
+        let processes = Arc::new(Processes::new(Arc::new(host.clone())));
+        let timesyncd = Timesyncd::new(&processes, TimeService::default(), Path::new("/state"));
+        let status = |count| timesyncd.status(&following(count));
+        // Offset 10 ms, half of 2 ms + 2 ms of delay, 5 ms of dispersion.
+        let least = 0.010 + 0.002 + 0.005;
+        let first = status(7);
+        assert_eq!((first.state, first.stratum), (SyncState::Synchronized, Some(4)));
+        assert_near(first.offset_s, 0.010);
+        assert_near(first.error_bound_s, least + 64.0 * 15e-6);
+        host.pause(Duration::from_secs(10));
+        assert_near(status(7).error_bound_s, least + 74.0 * 15e-6);
+        // It came at some time between this look and the one before.
+        host.pause(Duration::from_secs(10));
+        assert_near(status(8).error_bound_s, least + 10.0 * 15e-6);
+        host.pause(Duration::from_secs(182));
+        assert_eq!(status(8).state, SyncState::Synchronized);
+        host.pause(Duration::from_secs(1));
+        let silent = status(8);
+        assert_eq!(silent.state, SyncState::FreeRunning);
+        assert_near(silent.error_bound_s, least + 193.0 * 15e-6);
+        // It was started again, and has not been answered yet.
+        let begun = status(0);
+        assert_eq!(
+            (begun.state, begun.error_bound_s),
+            (SyncState::Unsynchronized, None)
+        );
+        assert_eq!(status(1).state, SyncState::Synchronized);
+    }
 }
