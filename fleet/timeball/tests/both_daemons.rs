@@ -133,7 +133,11 @@ fn one_command_changes_chronyd_and_timeballd_alike() {
         assert!(sources_of(host(name)).is_empty() && !host(name).exists(managed));
     }
 
-    // --- a daemon that does not run is named by its own name
+    // --- a daemon that does not run is named by its own name, though another one's package left a link behind
+    let wants = "/etc/systemd/system/sysinit.target.wants";
+    let nowhere = "/nowhere/systemd-timesyncd.service";
+    let script = format!("mkdir -p {wants} && ln -sfn {nowhere} {wants}/systemd-timesyncd.service");
+    host("tb-01").sh(&script).ok();
     host("tb-01").stop_chronyd();
     let error = fleet.ntp("get", "tb-01", &[]).error("tb-01");
     assert!(

@@ -136,12 +136,15 @@ impl Host {
                 conditions.push(("ConfigDrift", drift.detail.clone()));
             }
         }
-        if let Some(services) = self.record.facts.conflicting_services() {
-            conditions.push((
-                "TimeServiceConflict",
-                format!("several time services set the clock: {}", services.join(", ")),
-            ));
-        }
+        // What a status says is newer than the facts.
+        let conflict = match &report.ntp {
+            Some(ntp) => ntp.conflict.clone(),
+            None => self.record.facts.conflicting_services().map(|services| {
+                let services = services.join(", ");
+                format!("several time services set the clock: {services}; end all but one")
+            }),
+        };
+        conditions.extend(conflict.map(|conflict| ("TimeServiceConflict", conflict)));
         let cpus = f64::from(self.record.facts.cpu_count.max(1));
         if report.load[0] > 2.0 * cpus {
             conditions.push((

@@ -241,20 +241,30 @@ async fn two_time_services_on_one_clock_are_a_condition() {
             .unwrap();
     }
     let hosts = Hosts::open(bus, Duration::from_secs(10)).await.unwrap();
-    let conditions = |machine_id: &str| {
-        hosts.heard(machine_id, Some(Box::default()));
+    let conditions = |machine_id: &str, conflict: Option<Option<&str>>| {
+        let ntp = conflict.map(|conflict| model::ntp::NtpStatus {
+            state: SyncState::Synchronized,
+            conflict: conflict.map(str::to_owned),
+            ..model::ntp::NtpStatus::default()
+        });
+        let report = HostReport {
+            ntp,
+            ..HostReport::default()
+        };
+        hosts.heard(machine_id, Some(Box::new(report)));
         let host = hosts.find(machine_id).unwrap();
         assert_eq!(host.time_services.len(), 2);
         let told = host.conditions.into_iter();
         told.map(|condition| (condition.kind, condition.reason.unwrap()))
             .collect::<Vec<_>>()
     };
-    let conflict = "several time services set the clock: ntpd, systemd-timesyncd";
-    assert_eq!(
-        conditions("m1"),
-        [("TimeServiceConflict".to_owned(), conflict.to_owned())]
-    );
-    assert_eq!(conditions("m2"), []);
+    let is = |reason: &str| [("TimeServiceConflict".to_owned(), reason.to_owned())];
+    let of_facts = "several time services set the clock: ntpd, systemd-timesyncd; end all but one";
+    assert_eq!(conditions("m1", None), is(of_facts));
+    assert_eq!(conditions("m2", None), []);
+    // What a status says is newer than the facts, which are looked at every minute.
+    assert_eq!(conditions("m1", Some(None)), []);
+    assert_eq!(conditions("m2", Some(Some("two of them"))), is("two of them"));
 }
 
 #[tokio::test]

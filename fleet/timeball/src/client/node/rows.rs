@@ -71,6 +71,7 @@ struct Row<'a> {
     status: RowStatus,
     changed: bool,
     error: Option<String>,
+    warning: Option<&'a str>,
     notes: &'a [String],
 }
 
@@ -81,6 +82,7 @@ impl<'a> From<&'a NtpStatusEntry> for Row<'a> {
             status: row.status,
             changed: false,
             error: row.error.clone(),
+            warning: row.detail.as_ref().and_then(|detail| detail.conflict.as_deref()),
             notes: row
                 .detail
                 .as_ref()
@@ -102,6 +104,7 @@ impl<'a> From<&'a NtpMutationResult> for Row<'a> {
             status: row.status,
             changed: row.changed == Some(true),
             error: row.error.as_ref().map(|error| format!("{error}{after}")),
+            warning: None,
             notes: &row.notes,
         }
     }
@@ -140,7 +143,7 @@ fn summary(rows: &[Row<'_>]) -> String {
     format!("  {} {hosts}: {}\n", rows.len(), counts.join(", "))
 }
 
-/// The errors of hosts, each after its host's name; with every column asked for also what else they note.
+/// The errors of hosts and what is wrong with their clocks, each after its host's name; with every column asked for also what else they note.
 fn details(rows: &[Row<'_>], printer: Printer) -> String {
     let mut lines: Vec<(String, Tone, String)> = Vec::new();
     for row in rows {
@@ -152,6 +155,9 @@ fn details(rows: &[Row<'_>], printer: Printer) -> String {
                 Tone::Bad
             };
             lines.push((host.clone(), tone, text::line(error)));
+        }
+        if let Some(warning) = row.warning {
+            lines.push((host.clone(), Tone::Warn, text::line(warning)));
         }
         if printer.wide() {
             lines.extend(
