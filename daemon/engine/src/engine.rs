@@ -308,6 +308,7 @@ impl Engine {
 
     /// Ends the daemon's work.
     pub(crate) fn terminate(&mut self, now: Now) {
+        self.discipline.end(&mut self.timers, &mut self.out);
         self.write_drift();
         self.end_rtc(now.mono);
         self.ask(now, |sources, tools| sources.dump(tools));

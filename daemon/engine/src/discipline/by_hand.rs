@@ -176,6 +176,19 @@ mod tests {
     }
 
     #[test]
+    fn no_slew_goes_on_when_the_daemon_ends() {
+        let (mut discipline, timeline, mut timers, mut out) = parts();
+        discipline.add_gain_ppm(Mono::ZERO, 10.0, &timeline, &mut out);
+        discipline.add_offset_s(Mono::ZERO, 0.5, &timeline, &mut timers, &mut out);
+        assert!(rate_ppm(&mut out).is_some_and(|ppm| ppm > 0.0));
+        discipline.end(&mut timers, &mut out);
+        assert!(rate_ppm(&mut out).is_some_and(|ppm| (ppm + 10.0).abs() < 1e-9));
+        assert_eq!(timers.get(Timer::SlewEnd), None);
+        discipline.end(&mut timers, &mut out);
+        assert_eq!(rate_ppm(&mut out), None, "there is nothing to end");
+    }
+
+    #[test]
     fn a_slew_leaves_nothing_where_the_clock_is_corrected_as_well() {
         let (mut discipline, mut timeline, mut timers, mut out) = parts();
         let typed = (1.0, Some(-1e-4), 1.0);

@@ -446,6 +446,13 @@ impl Discipline {
         self.command_rate(out);
     }
 
+    /// The daemon ends: what is left to correct stays so. A slew that nobody ends would drive the clock away.
+    pub fn end(&mut self, timers: &mut Timers, out: &mut Outbox) {
+        if self.slew.is_some() {
+            self.forget_phase(timers, out);
+        }
+    }
+
     /// Moves phases with their origin.
     pub fn shift(&mut self, by_s: f64) {
         if let Some(target) = &mut self.target {
