@@ -45,6 +45,12 @@ pub enum ClockError {
          `capabilities: {{add: [SYS_TIME]}}`; or observe only with -x)"
     )]
     NotPermitted,
+    /// Not even reading is let through, which needs no privilege.
+    #[error(
+        "the clock cannot be read: the container's seccomp profile refuses clock_adjtime and adjtimex (use a profile that \
+         lets them through, as those of current runtimes do)"
+    )]
+    Blocked,
     /// The system has other reasons.
     #[error("the clock cannot be set: {}", reason(.0))]
     Refused(#[source] io::Error),
@@ -161,8 +167,7 @@ impl Clock {
     /// # Errors
     /// Why it may not.
     pub fn can_steer(&self) -> Result<(), ClockError> {
-        let mut state = no_change();
-        adjust(&mut state)?;
+        let mut state = look()?;
         state.modes = libc::ADJ_FREQUENCY;
         Ok(adjust(&mut state)?)
     }
@@ -172,8 +177,7 @@ impl Clock {
     /// # Errors
     /// What the system says.
     pub fn frequency_ppm(&self) -> Result<f64, ClockError> {
-        let mut state = no_change();
-        adjust(&mut state)?;
+        let state = look()?;
         Ok(self.rate_ppm(&state))
     }
 
@@ -182,8 +186,7 @@ impl Clock {
     /// # Errors
     /// What the system says.
     pub fn trace(&self) -> Result<Trace, ClockError> {
-        let mut state = no_change();
-        adjust(&mut state)?;
+        let state = look()?;
         Ok(Trace {
             frequency: state.freq,
             tick: state.tick,
@@ -333,11 +336,42 @@ fn no_change() -> libc::timex {
     unsafe { MaybeUninit::<libc::timex>::zeroed().assume_init() }
 }
 
+/// Reads the state of the kernel's clock.
+fn look() -> Result<libc::timex, ClockError> {
+    let mut state = no_change();
+    match adjust(&mut state) {
+        Ok(()) => Ok(state),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(ClockError::Blocked),
+        Err(error) => Err(ClockError::Refused(error)),
+    }
+}
+
 /// Changes the kernel's clock as `modes` says, and reads its state back.
 fn adjust(change: &mut libc::timex) -> io::Result<()> {
     // SAFETY: the pointer is to a whole `timex` that nothing else uses during the call.
-    check(unsafe { libc::clock_adjtime(libc::CLOCK_REALTIME, change) })?;
+    match check(unsafe { libc::clock_adjtime(libc::CLOCK_REALTIME, change) }) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            adjust_by_older_call(change).or(Err(error))
+        }
+        other => other.map(drop),
+    }
+}
+
+/// Likewise, by the call that the seccomp profiles of old container runtimes let through when they refuse the other. The C
+/// library's function of this name makes that other one.
+#[cfg(target_pointer_width = "64")]
+fn adjust_by_older_call(change: &mut libc::timex) -> io::Result<()> {
+    let change: *mut libc::timex = change;
+    // SAFETY: the pointer is to a whole `timex`, which is the kernel's where its numbers have 64 bits, and nothing else
+    // uses it during the call.
+    check(unsafe { libc::syscall(libc::SYS_adjtimex, change) })?;
     Ok(())
+}
+
+/// Where the kernel's structure is not the C library's there is none.
+#[cfg(not(target_pointer_width = "64"))]
+fn adjust_by_older_call(_change: &mut libc::timex) -> io::Result<()> {
+    Err(io::ErrorKind::PermissionDenied.into())
 }
 
 /// Sets the clock to where a step leads; what happens between reading and setting is lost.

@@ -1,14 +1,15 @@
-//! A daemon that has been taken over can do little: which system calls there are, and where files can be written.
+//! A daemon that has been taken over can do little: which system calls there are, where files can be written, and to which
+//! ports it connects.
 //!
-//! Both are for good and for this thread and those it starts later. They need no privileges, but that the process
+//! All are for good and for this thread and those it starts later. They need no privileges, but that the process
 //! can gain none, which [`privileges`](crate::privileges) sees to.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
-    path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, path_beneath_rules,
 };
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -30,9 +31,9 @@ pub enum Otherwise {
 /// Why the sandbox could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// The rules on files.
-    #[error("files cannot be restricted: {0}")]
-    Files(#[from] landlock::RulesetError),
+    /// The rules on files and ports.
+    #[error("files and connections cannot be restricted: {0}")]
+    Rules(#[from] RulesetError),
     /// The rules on system calls.
     #[error("system calls cannot be restricted: {0}")]
     Calls(#[from] seccompiler::Error),
@@ -59,6 +60,24 @@ pub fn restrict_files<P: AsRef<Path>>(writable: &[P]) -> Result<bool, SandboxErr
             writable,
             AccessFs::from_write(NEWEST_ABI) | reading,
         ))?
+        .restrict_self()?;
+    Ok(status.ruleset != RulesetStatus::NotEnforced)
+}
+
+/// Has TCP connections be made to these ports only, and none be accepted at a port that is not bound already. It says nothing
+/// of UDP.
+///
+/// Returns whether the kernel knows such rules: Linux 6.7 or newer (Landlock's ABI 4).
+///
+/// # Errors
+/// What the system says.
+pub fn restrict_tcp(ports: &[u16]) -> Result<bool, SandboxError> {
+    let ports = ports.iter();
+    let status = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessNet::from_all(NEWEST_ABI))?
+        .create()?
+        .add_rules(ports.map(|&port| Ok::<_, RulesetError>(NetPort::new(port, AccessNet::ConnectTcp))))?
         .restrict_self()?;
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }

@@ -5,17 +5,19 @@
 use std::env;
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use os::privileges::gain_nothing;
-use os::sandbox::{Otherwise, restrict_calls, restrict_files};
+use os::sandbox::{Otherwise, restrict_calls, restrict_files, restrict_tcp};
 use os::{
-    AddressFamily, Clock, DATAGRAM_LENGTH_MAX, Resolver, Token, UdpOptions, UdpSocket, Waiter, Watch, files,
+    AddressFamily, Clock, ClockError, DATAGRAM_LENGTH_MAX, FREQUENCY_MAX_PPM, Resolver, Token, UdpOptions,
+    UdpSocket, Waiter, Watch, files,
 };
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 const ROLE: &str = "SANDBOX_TEST_ROLE";
 
@@ -30,10 +32,21 @@ fn main() {
             restrict_calls(Otherwise::Kill).unwrap();
             let _ = symlink("/", Path::new(&env::args().nth(1).unwrap()).join("link"));
         }
+        Ok("old runtime") => {
+            refuse(&[libc::SYS_clock_adjtime]);
+            assert!(Clock::new().trace().unwrap().rate_ppm.abs() <= FREQUENCY_MAX_PPM);
+        }
+        Ok("no clock") => {
+            refuse(&[libc::SYS_clock_adjtime, libc::SYS_adjtimex]);
+            assert!(matches!(Clock::new().trace(), Err(ClockError::Blocked)));
+            assert!(matches!(Clock::new().can_steer(), Err(ClockError::Blocked)));
+        }
         _ => {
             let folder = tempfile::tempdir().unwrap();
-            let status = part("works", folder.path());
-            assert!(status.success(), "{status}");
+            for role in ["works", "old runtime", "no clock"] {
+                let status = part(role, folder.path());
+                assert!(status.success(), "{role}: {status}");
+            }
             let status = part("killed", folder.path());
             assert_eq!(status.signal(), Some(SIGNAL_OF_A_FORBIDDEN_CALL), "{status}");
         }
@@ -49,6 +62,16 @@ fn part(role: &str, folder: &Path) -> ExitStatus {
         .unwrap()
 }
 
+/// Has system calls fail as the seccomp profile of a container runtime does.
+fn refuse(calls: &[i64]) {
+    let rules = calls.iter().map(|&call| (call, Vec::new())).collect();
+    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let architecture = env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, architecture).unwrap();
+    gain_nothing().unwrap();
+    apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+}
+
 /// Does all that a daemon does, and some of what it should not be able to.
 fn works(folder: &Path) {
     let own = folder.join("own");
@@ -59,7 +82,26 @@ fn works(folder: &Path) {
         restrict_files(&[own.as_path(), Path::new("/no/such")]).unwrap(),
         "the kernel has no Landlock"
     );
+    let listeners = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [allowed, other] = listeners
+        .each_ref()
+        .map(|listener| listener.local_addr().unwrap());
+    let restricts_tcp = restrict_tcp(&[allowed.port()]).unwrap();
     restrict_calls(Otherwise::Refuse).unwrap();
+
+    TcpStream::connect(allowed).unwrap();
+    assert!(listeners[0].accept().is_ok());
+    let elsewhere = [
+        TcpStream::connect(other).err(),
+        TcpListener::bind("127.0.0.1:0").err(),
+    ];
+    let kinds = elsewhere.map(|error| error.map(|error| error.kind()));
+    if restricts_tcp {
+        assert_eq!(kinds, [Some(ErrorKind::PermissionDenied); 2]);
+    } else {
+        println!("the kernel's Landlock knows no TCP: nothing of it is restricted");
+        assert_eq!(kinds, [None; 2]);
+    }
 
     files::replace(&own.join("drift"), b"1.0", 0o644).unwrap();
     assert_eq!(fs::read(folder.join("outside")).unwrap(), b"as it was");

@@ -1,7 +1,7 @@
 //! What the daemon gives up once everything is open that needed it.
 //!
 //! As root it becomes its user and keeps the right to set the clock and to use low ports; then it leaves itself the
-//! system calls it makes and the directories it writes to. Where there is no other user to become, as in a simulation
+//! system calls it makes, the directories it writes to, and the ports to which it has to connect over TCP. Where there is no other user to become, as in a simulation
 //! or for whoever tries the program, nothing is restricted.
 
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use conf::config::Config;
 use os::privileges::{self, Capability, User};
 use os::reason;
-use os::sandbox::{Otherwise, restrict_calls, restrict_files};
+use os::sandbox::{Otherwise, restrict_calls, restrict_files, restrict_tcp};
 
 use crate::args::Arguments;
 use crate::identity::Identity;
@@ -17,6 +17,9 @@ use crate::log::Log;
 
 /// Ports below this one are root's.
 const FIRST_FREE_PORT: u16 = 1024;
+
+/// The port of name servers (RFC 7766).
+const DNS_PORT: u16 = 53;
 
 /// Becomes the user, and confines the process.
 ///
@@ -46,6 +49,11 @@ pub(crate) fn enter(
         Ok(false) => log.info("Files are not restricted: the kernel has no Landlock"),
         Err(error) => log.warn(&error.to_string()),
     }
+    match (restrict_tcp(&tcp_ports(config)), arguments.filter_level) {
+        (Ok(false), Some(_)) => log.info("TCP is not restricted: the kernel's Landlock does not know it"),
+        (Ok(_), _) => {}
+        (Err(error), _) => log.warn(&error.to_string()),
+    }
     let otherwise = match arguments.filter_level {
         Some(1..) => Otherwise::Kill,
         _ => Otherwise::Refuse,
@@ -74,6 +82,14 @@ fn still_needed(arguments: &Arguments, config: &Config) -> Vec<Capability> {
         needed.push(Capability::BindService);
     }
     needed
+}
+
+/// The ports to which the daemon, or rather its helpers, may have to connect: those of constraints, and that of name servers,
+/// whose long answers come over TCP. Constraints change with a restart only.
+fn tcp_ports(config: &Config) -> Vec<u16> {
+    let constraints = config.constraints.from.iter();
+    let constraints = constraints.map(|constraint| constraint.url.port());
+    constraints.chain([DNS_PORT]).collect()
 }
 
 /// The directories with the files that the daemon writes, replaces and removes.
@@ -125,6 +141,16 @@ mod tests {
         assert_eq!(still_needed(&observe, &config), []);
         config.client.port = Some(123);
         assert_eq!(still_needed(&observe, &config), [Capability::BindService]);
+    }
+
+    #[test]
+    fn only_constraints_and_name_servers_are_connected_to() {
+        assert_eq!(tcp_ports(&Config::default()), [53]);
+        let lines = ["https://10.0.0.1:8443/", "https://time.example.net/"]
+            .map(|url| format!("timeball.constraints {url}"));
+        let (config, problems) = conf::chrony::parse_arguments(&lines, &crate::files::ConfigurationFiles);
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(tcp_ports(&config), [8443, 443, 53]);
     }
 
     #[test]
