@@ -38,6 +38,24 @@ const IMAGE: &str = "localhost/timeballd:test";
 /// Where the servers answer; nothing listens on loopback addresses of a new network.
 const SERVER_PORT: u16 = 10_123;
 
+/// What is put before the script that makes the image: it has no network, and is nobody but who it was.
+fn without_network() -> Vec<String> {
+    // Whoever is in a network with nothing but a loopback interface says so.
+    let check = "test \"$(grep -c : /proc/net/dev)\" -eq 1 || exit 99; exec \"$@\"";
+    let me = fs::metadata("/proc/self").unwrap();
+    let mut words: Vec<String> = as_root().into_iter().map(str::to_owned).collect();
+    if !words.is_empty() {
+        words.push("--preserve-env".to_owned());
+    }
+    words.extend(["unshare", "--net", "setpriv", "--init-groups"].map(str::to_owned));
+    words.extend([format!("--reuid={}", me.uid()), format!("--regid={}", me.gid())]);
+    // Which programs are found is not for sudo to say.
+    let path = env::var("PATH").unwrap();
+    words.extend(["env".to_owned(), format!("PATH={path}")]);
+    words.extend(["sh", "-c", check, "sh"].map(str::to_owned));
+    words
+}
+
 /// What is put before a command that only root can run.
 fn as_root() -> Vec<&'static str> {
     match fs::metadata("/proc/self").unwrap().uid() {
@@ -74,15 +92,19 @@ fn image() -> &'static Path {
         let tool = [as_root(), vec!["env", &storage, "buildah"]].concat().join(" ");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/container/build");
         let profile = env::var("TIMEBALL_IMAGE_PROFILE").unwrap_or_else(|_| "dev".to_owned());
-        run(Command::new(script).args([
-            "--tool",
-            &tool,
-            "--tag",
-            "test",
-            "--profile",
-            &profile,
-            "timeballd",
-        ]));
+        let before = without_network();
+        run(Command::new(before.first().unwrap())
+            .args(before.get(1..).unwrap())
+            .arg(script)
+            .args([
+                "--tool",
+                &tool,
+                "--tag",
+                "test",
+                "--profile",
+                &profile,
+                "timeballd",
+            ]));
         folder
     })
 }
@@ -201,6 +223,13 @@ impl Container {
         said.trim().to_owned()
     }
 
+    /// The processor time that the daemon has taken since its start, seconds.
+    fn cpu_s(&self) -> f64 {
+        let text = fs::read_to_string(format!("/proc/{}/schedstat", self.inspect("Pid"))).unwrap();
+        let nanos: f64 = text.split_whitespace().next().unwrap().parse().unwrap();
+        nanos / 1e9
+    }
+
     /// A line of the status of the daemon's process.
     fn status(&self, name: &str) -> String {
         let status = fs::read_to_string(format!("/proc/{}/status", self.inspect("Pid"))).unwrap();
@@ -256,6 +285,96 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Everything that is in the image: the program, its names, and whom it believes over HTTPS.
+const FILES: [&str; 5] = [
+    "chronyd",
+    "etc/ssl/certs/ca-certificates.crt",
+    "ntpd",
+    "openntpd",
+    "timeballd",
+];
+
+#[test]
+#[ignore = "makes containers, as root: `./test` does it"]
+fn the_image_is_made_without_a_network_and_has_nothing_but_the_program() {
+    inside(|folder| {
+        let layers = run(podman().args(["image", "inspect", "--format", "{{len .RootFS.Layers}}", IMAGE]));
+        assert_eq!(layers.trim(), "1");
+        let container = run(podman().args(["create", IMAGE]));
+        let archive = folder.join("image.tar");
+        run(podman()
+            .arg("export")
+            .arg("--output")
+            .arg(&archive)
+            .arg(container.trim()));
+        run(podman().args(["rm", container.trim()]));
+        let list = run(Command::new("tar").arg("-tf").arg(&archive));
+        let mut files: Vec<&str> = list.lines().filter(|name| !name.ends_with('/')).collect();
+        files.sort_unstable();
+        assert_eq!(files, FILES);
+    });
+}
+
+/// The most that a node of the seed gives it, and what it asks for.
+const CPU_LIMIT: &str = "0.02";
+const CPU_REQUEST: f64 = 0.01;
+const MEMORY_REQUEST_KIB: u64 = 10 * 1024;
+
+#[test]
+#[ignore = "makes containers, as root: `./test` does it"]
+fn the_seeds_limits_are_enough_and_its_requests_are_honest() {
+    inside(|_| {
+        let _server = Server::start();
+        let mut configuration = "cmdport 0\n".to_owned();
+        for number in 1..=4 {
+            // Sixteen times as often as by itself, so that it has something to do in a short time.
+            configuration +=
+                &format!("server 127.0.1.{number} port {SERVER_PORT} iburst minpoll 2 maxpoll 2\n");
+        }
+        let container = Container::start(
+            "timeballd-limited",
+            &configuration,
+            &["--cap-add", "sys_time", "--cpus", CPU_LIMIT],
+            &["-d", "-x"],
+        );
+        // Each question is a program in the same container, with its share of the same 2 ms in 100.
+        container.until(&["/timeballd", "ctl", "ready"]);
+        let ready_s = container.begun.elapsed().as_secs_f64();
+        let quota = cgroup_of(&container, "cpu");
+        let quota = fs::read_to_string(quota.join("cpu.cfs_quota_us"))
+            .or_else(|_| fs::read_to_string(quota.join("cpu.max")))
+            .unwrap();
+        assert_eq!(quota.split_whitespace().next(), Some("2000"), "{quota}");
+        let (begun, before_s) = (Instant::now(), container.cpu_s());
+        sleep(Duration::from_secs(10));
+        let share = (container.cpu_s() - before_s) / begun.elapsed().as_secs_f64();
+        let peak: u64 = container
+            .status("VmHWM:")
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap();
+        println!("ready after {ready_s:.1} s, then {share:.5} of a processor, {peak} KiB at most");
+        assert!(share > 0.0 && share < CPU_REQUEST, "{share}");
+        assert!(peak < MEMORY_REQUEST_KIB, "{peak} KiB");
+        assert_eq!(container.exec(&["/timeballd", "ctl", "alive"]).0, 0);
+        assert_eq!(container.inspect("OOMKilled"), "false");
+    });
+}
+
+/// The directory in which the kernel tells of one kind of a container's limits.
+fn cgroup_of(container: &Container, kind: &str) -> PathBuf {
+    let text = fs::read_to_string(format!("/proc/{}/cgroup", container.inspect("Pid"))).unwrap();
+    let line = text.lines().find_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (kinds, path) = rest.split_once(':')?;
+        let place = if kinds.is_empty() { "" } else { kinds };
+        (kinds.is_empty() || kinds.split(',').any(|one| one == kind)).then_some((place, path))
+    });
+    let (place, path) = line.unwrap_or_else(|| panic!("{kind}: {text}"));
+    let root = Path::new("/sys/fs/cgroup");
+    root.join(place).join(path.trim_start_matches('/'))
 }
 
 /// Capabilities as the kernel prints them: only that to set the clock.

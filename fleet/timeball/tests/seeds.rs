@@ -1,5 +1,5 @@
 //! `docs/seeds.md` tells the truth about tests: every item has a state, and every test that is named exists and is
-//! not switched off.
+//! not switched off. Those that want root or an emulated machine are left to `./test`, and say so.
 #![expect(
     clippy::expect_used,
     reason = "a test says what is wrong by panicking, in its helpers too"
@@ -59,6 +59,9 @@ fn missing(root: &Path, reference: &str) -> Option<String> {
     }
 }
 
+/// What stands in the reason of a test that `cargo test` leaves out and the script runs.
+const LEFT_TO_THE_SCRIPT: &str = "`./test";
+
 /// Why a function is no test that runs, if it is none. Tests within `proptest!` have the attribute like others;
 /// those that a macro of the file makes are in its list.
 fn why_no_test(source: &str, function: &str) -> Option<&'static str> {
@@ -80,7 +83,8 @@ fn why_no_test(source: &str, function: &str) -> Option<&'static str> {
     if !attributes.iter().any(is_test) && !is_made_a_test(&lines, function) {
         return Some("is no test");
     }
-    let off = attributes.iter().any(|line| line.starts_with("#[ignore"));
+    let is_off = |line: &&str| line.starts_with("#[ignore") && !line.contains(LEFT_TO_THE_SCRIPT);
+    let off = attributes.iter().any(is_off);
     off.then_some("is switched off")
 }
 
@@ -147,9 +151,11 @@ fn every_test_that_is_named_exists() {
 #[test]
 fn a_reference_that_leads_nowhere_is_found() {
     let source = "#[test]\nfn here() {}\n\nfn helper() {}\n\n#[test]\n#[ignore = \"slow\"]\nfn off() {}\n\n\
+                  #[test]\n#[ignore = \"as root: `./test` does it\"]\nfn left() {}\n\n\
                   #[tokio::test(flavor = \"multi_thread\")]\n// said\nasync fn waits() {}\n";
     assert_eq!(why_no_test(source, "here"), None);
     assert_eq!(why_no_test(source, "waits"), None);
+    assert_eq!(why_no_test(source, "left"), None);
     assert_eq!(why_no_test(source, "helper"), Some("is no test"));
     assert_eq!(why_no_test(source, "off"), Some("is switched off"));
     assert_eq!(why_no_test(source, "her"), Some("does not exist"));
