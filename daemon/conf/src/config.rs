@@ -38,7 +38,7 @@ pub use constraint::{Constraint, ConstraintUrl, ConstraintUrlError, Constraints}
 pub use control::{Control, OpenCommand};
 pub use interface::{InterfaceRule, InterfaceTarget};
 pub use ntp::{Statistics, StatisticsFile, StatisticsKind, SystemVariable};
-pub use process::{LogKind, Logs, PathSetting, Process};
+pub use process::{LogKind, LogTopics, Logs, PathSetting, Process, Topic};
 pub use refclock::{RefClock, RefClockDriver};
 pub use restrict::{RestrictFlags, Restriction, Restrictions};
 pub use server::{Broadcast, Client, ClientLog, RateLimit, Server};

@@ -9,7 +9,7 @@ use std::path::Path;
 use conf::chrony;
 use conf::config::{
     ClientLog, Config, DriftFormat, InterfaceRule, KeyFormat, RestrictFlags, SourceKind, SourceName,
-    Statistics, StatisticsFile, StatisticsKind,
+    Statistics, StatisticsFile, StatisticsKind, Topic,
 };
 use conf::diagnostic::Severity;
 use conf::dialect::{Dialect, Reading};
@@ -149,6 +149,44 @@ fn rules_add_flags_and_unrestrict_takes_them_away() {
 fn all_addresses_can_be_freed() {
     let config = config("restrict default\nunrestrict default noquery limited\n");
     assert_eq!(flags(&config, "192.0.2.9", 1000), of(""));
+}
+
+#[test]
+fn the_words_of_logconfig_count_one_after_the_other() {
+    let topics = [
+        Topic::System,
+        Topic::Source,
+        Topic::SourceEvent,
+        Topic::ClockEvent,
+        Topic::Clock,
+    ];
+    // Of sysinfo, peerinfo, peerevents, syncevents and syncstatus those that are logged.
+    for (text, expected) in [
+        ("", "11111"),
+        ("logconfig =syncall", "00011"),
+        ("logconfig syncstatus", "00001"),
+        ("logconfig =clockall =peerall =sysall =syncall", "00011"),
+        ("logconfig =syncall +sysall", "10011"),
+        ("logconfig =syncall +sysall -syncevents", "10001"),
+        ("logconfig -peerevents", "11011"),
+        ("logconfig =allevents", "00110"),
+        ("logconfig =allpeer", "01100"),
+        ("logconfig -all", "11111"),
+        ("logconfig -allall", "00000"),
+        ("logconfig =nonsense", "11111"),
+        (
+            "logconfig =clockall\nlogconfig +syncall\nlogconfig -syncevents",
+            "00001",
+        ),
+        ("logconfig =clockall\nlogconfig =peerall", "01100"),
+    ] {
+        let logged = config(text).process.log_topics;
+        let bits: String = topics
+            .iter()
+            .map(|topic| if logged.has(*topic) { '1' } else { '0' })
+            .collect();
+        assert_eq!(bits, expected, "{text}");
+    }
 }
 
 #[test]

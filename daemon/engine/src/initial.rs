@@ -2,7 +2,7 @@
 //! they agree on is stepped or slewed. Only then the sources of the configuration are added and the daemon is
 //! ready.
 
-use conf::config::{InitialStep, SourceConfig, SourceKind, SourceName};
+use conf::config::{InitialStep, SourceConfig, SourceKind, SourceName, Topic};
 use units::Mono;
 
 use crate::engine::Engine;
@@ -84,9 +84,10 @@ impl Engine {
         let side = if offset_s < 0.0 { "fast" } else { "slow" };
         let how = if is_step { "step" } else { "slew" };
         let size_s = offset_s.abs();
-        self.out.info(format!(
-            "System's initial offset : {size_s:.6} seconds {side} of true ({how})"
-        ));
+        self.out.info_about(
+            Topic::ClockEvent,
+            format!("System's initial offset : {size_s:.6} seconds {side} of true ({how})"),
+        );
         if !is_step {
             let (timeline, timers) = (&self.timeline, &mut self.timers);
             self.discipline

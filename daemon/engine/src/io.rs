@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use conf::config::ConstraintUrl;
+use conf::config::{ConstraintUrl, Topic};
 use conf::rtc::RtcError;
 use units::{Leap, Mono, UnixTime};
 
@@ -487,6 +487,8 @@ pub enum Output {
     Log {
         /// How much it matters.
         severity: Severity,
+        /// What it is about.
+        topic: Topic,
         /// The line.
         text: String,
     },

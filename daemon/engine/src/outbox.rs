@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use conf::config::Topic;
+
 use crate::io::{ClockCommand, Event, LogFile, Output, Severity};
 
 /// The outputs that wait to be taken.
@@ -48,9 +50,14 @@ impl Outbox {
         self.push(Output::Clock(command));
     }
 
-    /// Logs a change of state.
+    /// Logs a change of state of the daemon itself.
     pub fn info(&mut self, text: impl Into<String>) {
         self.log(Severity::Info, text);
+    }
+
+    /// Logs a change of state.
+    pub fn info_about(&mut self, topic: Topic, text: impl Into<String>) {
+        self.log_about(topic, Severity::Info, text);
     }
 
     /// Logs something an operator should look at.
@@ -65,14 +72,27 @@ impl Outbox {
         self.push(if self.tells {
             Output::Happened(Event::Said { severity, text })
         } else {
-            Output::Log { severity, text }
+            Output::Log {
+                severity,
+                topic: Topic::System,
+                text,
+            }
         });
     }
 
-    /// Logs a line. Names in it can come from anywhere: what a terminal would obey is not passed on.
+    /// Logs a line about the daemon itself.
     pub fn log(&mut self, severity: Severity, text: impl Into<String>) {
+        self.log_about(Topic::System, severity, text);
+    }
+
+    /// Logs a line. Names in it can come from anywhere: what a terminal would obey is not passed on.
+    pub fn log_about(&mut self, topic: Topic, severity: Severity, text: impl Into<String>) {
         let text = printable(text.into());
-        self.push(Output::Log { severity, text });
+        self.push(Output::Log {
+            severity,
+            topic,
+            text,
+        });
     }
 
     /// Writes a line to a log file.

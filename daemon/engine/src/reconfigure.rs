@@ -144,7 +144,7 @@ mod tests {
         let said: Vec<String> = outputs(&mut engine)
             .into_iter()
             .filter_map(|output| match output {
-                Output::Log { severity, text } if severity > crate::io::Severity::Debug => Some(text),
+                Output::Log { severity, text, .. } if severity > crate::io::Severity::Debug => Some(text),
                 _ => None,
             })
             .collect();

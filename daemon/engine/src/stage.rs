@@ -255,7 +255,7 @@ impl Stage {
                     socket, to, bytes, ..
                 } => self.deliver(at_s, socket, to, bytes),
                 Output::ReadLater { socket, .. } => self.read_later.push((at_s, socket)),
-                Output::Log { severity, text } => self.log.push((at_s, severity, text)),
+                Output::Log { severity, text, .. } => self.log.push((at_s, severity, text)),
                 Output::LogFile { file, line } => self.lines.push((file, line)),
                 Output::Statistics { kind, line, .. } => self.statistics.push((kind, line)),
                 Output::Resolve { lookup, name } => self.lookups.push_back((at_s, lookup, name)),

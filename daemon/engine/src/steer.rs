@@ -1,6 +1,6 @@
 //! From the sources to the clock: gather what they say, select, update the discipline.
 
-use conf::config::AuthSelectMode;
+use conf::config::{AuthSelectMode, Topic};
 use units::{Leap, Mono, Stratum};
 
 use crate::discipline::{Reference, Update, Verdict};
@@ -40,7 +40,7 @@ impl Engine {
                 select::Severity::Info => Severity::Info,
                 select::Severity::Warning => Severity::Warning,
             };
-            self.out.log(severity, message.text.clone());
+            self.out.log_about(Topic::Clock, severity, message.text.clone());
         }
         let best = selection.best.and_then(|index| ids.get(index).copied());
         let combined = selection.combined;
@@ -239,8 +239,10 @@ impl Engine {
             Once::Set => "step",
             Once::Log => "ignored",
         };
-        self.out
-            .info(format!("System clock wrong by {offset_s:.6} seconds ({done})"));
+        self.out.info_about(
+            Topic::ClockEvent,
+            format!("System clock wrong by {offset_s:.6} seconds ({done})"),
+        );
         if once == Once::Set {
             self.discipline
                 .set_once(now, offset_s, &mut self.timeline, &mut self.timers, &mut self.out);
@@ -313,11 +315,12 @@ impl Engine {
             return;
         }
         if self.leaps.mode() == LeapMode::Ignore {
-            self.out.info("Ignoring leap second");
+            self.out.info_about(Topic::ClockEvent, "Ignoring leap second");
             return;
         }
         if self.leaps.mode() == LeapMode::Slew {
-            self.out.info("Adjusting system clock for leap second");
+            self.out
+                .info_about(Topic::ClockEvent, "Adjusting system clock for leap second");
             self.discipline.leap_slowly(now, by_s, &self.timeline);
         }
         self.sources.shift(by_s);
@@ -328,7 +331,8 @@ impl Engine {
             // back what it was told, and counts TAI − UTC itself.
             LeapMode::System => {
                 if std::mem::replace(&mut self.told_leap, Leap::Normal) != Leap::Normal {
-                    self.out.info("System clock status reset after leap second");
+                    self.out
+                        .info_about(Topic::ClockEvent, "System clock status reset after leap second");
                 }
                 let change_s = if by_s < 0.0 { 1 } else { -1 };
                 self.tai_offset_s = self.tai_offset_s.map(|offset_s| offset_s + change_s);
@@ -361,16 +365,20 @@ impl Engine {
                 Leap::Delete => "delete",
                 Leap::Normal | Leap::Unsynchronised => "not insert/delete",
             };
-            self.out
-                .info(format!("System clock status set to {what} leap second"));
+            self.out.info_about(
+                Topic::ClockEvent,
+                format!("System clock status set to {what} leap second"),
+            );
         }
         if let Some(offset_s) = self.leaps.tai_offset_s(wall)
             && self.leaps.mode() == conf::config::LeapMode::System
             && self.tai_offset_s != Some(offset_s)
         {
             self.tai_offset_s = Some(offset_s);
-            self.out
-                .info(format!("System clock TAI offset set to {offset_s} seconds"));
+            self.out.info_about(
+                Topic::ClockEvent,
+                format!("System clock TAI offset set to {offset_s} seconds"),
+            );
             self.out.clock(ClockCommand::SetTai { offset_s });
         }
         let error_s = self.error_bound_s(now);

@@ -816,7 +816,7 @@ impl Client {
                 }
             }
             Output::Clock(command) => self.steer(now_s, command),
-            Output::Log { severity, text } => self.record.log.push((now_s, severity, text)),
+            Output::Log { severity, text, .. } => self.record.log.push((now_s, severity, text)),
             Output::LogFile { file, line } => self.record.log_files.push((now_s, file, line)),
             Output::WriteDrift {
                 frequency_ppm,

@@ -92,7 +92,11 @@ impl Daemon {
                     }
                 }
             }
-            Output::Log { severity, text } => hands.log.write(severity, &text),
+            Output::Log {
+                severity,
+                topic,
+                text,
+            } => hands.log.write_about(topic, severity, &text),
             Output::LogFile { file, line } => match hands.log_files.write(file, &line) {
                 Some(Change::Fails(text)) => hands.log.warn(&text),
                 Some(Change::Works(text)) => hands.log.info(&text),

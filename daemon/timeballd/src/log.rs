@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
+use conf::config::{LogTopics, Topic};
 use engine::io::Severity;
 use os::Clock;
 use os::syslog::{self, Priority};
@@ -27,6 +28,8 @@ enum Target {
 pub(crate) struct Log {
     target: Target,
     threshold: Severity,
+    /// What is logged beside problems.
+    topics: LogTopics,
     clock: Clock,
     /// Whose lines they look like.
     style: CommandLine,
@@ -61,6 +64,7 @@ impl Log {
         Self {
             target,
             threshold,
+            topics: LogTopics::default(),
             clock: Clock::new(),
             style: CommandLine::Chrony,
         }
@@ -70,6 +74,11 @@ impl Log {
     #[must_use]
     pub(crate) fn like(self, style: CommandLine) -> Self {
         Self { style, ..self }
+    }
+
+    /// From now on only messages about these are logged, and problems.
+    pub(crate) fn limit(&mut self, topics: LogTopics) {
+        self.topics = topics;
     }
 
     /// Whether what is written is as OpenNTPD has it.
@@ -82,10 +91,16 @@ impl Log {
         self.clock.now().wall
     }
 
-    /// Writes a line, if it matters enough. Where the log is OpenNTPD's, which has words of its own for everything else
-    /// ([`Self::say`]), only problems are left.
+    /// Writes a line about the daemon itself, if it matters enough.
     pub(crate) fn write(&mut self, severity: Severity, text: &str) {
-        if severity > Severity::Info || !self.is_openntpd() {
+        self.write_about(Topic::System, severity, text);
+    }
+
+    /// Writes a line, if it matters enough and is a problem or about what is logged. Where the log is OpenNTPD's, which has
+    /// words of its own for everything else ([`Self::say`]), only problems are left.
+    pub(crate) fn write_about(&mut self, topic: Topic, severity: Severity, text: &str) {
+        let is_wanted = !self.is_openntpd() && self.topics.has(topic);
+        if severity > Severity::Info || is_wanted {
             self.say(severity, text);
         }
     }
@@ -209,6 +224,33 @@ mod tests {
                 "without time: fatal: text",
                 "without time: its own",
             ]
+        );
+    }
+
+    #[test]
+    fn of_what_is_no_problem_only_what_is_asked_for_is_logged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = Log::to_file(path.to_str().unwrap(), Severity::Info).unwrap();
+        // syncstatus and peerevents
+        for topics in [LogTopics(1 << 14 | 1 << 5), LogTopics::default()] {
+            log.limit(topics);
+            for topic in [
+                Topic::System,
+                Topic::Source,
+                Topic::SourceEvent,
+                Topic::Clock,
+                Topic::ClockEvent,
+            ] {
+                log.write_about(topic, Severity::Info, &format!("{topic:?}"));
+            }
+            log.warn("a problem");
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = text.lines().map(|line| line.split_once("Z ").unwrap().1);
+        assert_eq!(
+            lines.collect::<Vec<_>>().join(", "),
+            "SourceEvent, Clock, a problem, System, Source, SourceEvent, Clock, ClockEvent, a problem"
         );
     }
 

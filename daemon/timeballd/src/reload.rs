@@ -137,6 +137,7 @@ impl Daemon {
             log.warn(&format!("In force only after a restart : {fixed}"));
         }
         take(&mut self.hands.config, &config);
+        log.limit(config.process.log_topics);
         self.tell(Input::Configuration(Box::new(config)));
     }
 }
@@ -160,6 +161,7 @@ fn take(running: &mut Config, new: &Config) {
     running.server.rate_limit = new.server.rate_limit;
     running.control.access.clone_from(&new.control.access);
     running.control.rate_limit = new.control.rate_limit;
+    running.process.log_topics = new.process.log_topics;
 }
 
 /// The lines of a configuration that count at the start only, in chrony's language.

@@ -9,12 +9,55 @@ pub struct Process {
     pub pid_file: PathSetting,
     /// The file to which it logs; default the system's log.
     pub log_file: Option<String>,
+    /// What it logs beside problems, which are always logged (`logconfig` of ntp.conf); default everything.
+    pub log_topics: LogTopics,
     /// The user it becomes; default that of the program under this name.
     pub user: Option<String>,
     /// The priority of its real-time scheduling, 0…100; default 0, which is none.
     pub sched_priority: u8,
     /// Keeps its memory from being paged out; default off.
     pub lock_memory: bool,
+}
+
+/// What a message is about that is no problem, as ntpd tells its messages apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// The daemon itself, its files and rules (`sysinfo`).
+    System,
+    /// Which sources there are (`peerinfo`).
+    Source,
+    /// What happens to a source (`peerevents`).
+    SourceEvent,
+    /// Which source is followed (`syncstatus`).
+    Clock,
+    /// What is done to the clock (`syncevents`).
+    ClockEvent,
+}
+
+/// A set of messages: a bit for each of four types (info, events, status, statistics) of each of four classes (sys, peer,
+/// clock, sync), the first the lowest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LogTopics(pub u16);
+
+impl Default for LogTopics {
+    fn default() -> Self {
+        Self(u16::MAX)
+    }
+}
+
+impl LogTopics {
+    /// Whether messages about this are among them.
+    #[must_use]
+    pub const fn has(self, topic: Topic) -> bool {
+        let (class, kind) = match topic {
+            Topic::System => (0, 0),
+            Topic::Source => (1, 0),
+            Topic::SourceEvent => (1, 1),
+            Topic::ClockEvent => (3, 1),
+            Topic::Clock => (3, 2),
+        };
+        self.0 >> (4 * class + kind) & 1 == 1
+    }
 }
 
 /// Says where a file is that a program has unless told otherwise.

@@ -1,6 +1,7 @@
 //! What an operator can do to sources, in the words of no protocol, beside what the
 //! [`Sources`](crate::sources::Sources) do themselves.
 
+use conf::config::Topic;
 use units::Mono;
 
 use crate::Engine;
@@ -56,7 +57,8 @@ impl Engine {
             return;
         };
         for line in source.modify(setting) {
-            self.out.info(format!("Source {} {line}", source.place()));
+            self.out
+                .info_about(Topic::Source, format!("Source {} {line}", source.place()));
         }
     }
 

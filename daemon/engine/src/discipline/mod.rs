@@ -13,7 +13,7 @@ pub mod smoothing;
 
 use std::net::IpAddr;
 
-use conf::config::{Clock, MakeStep, TimeSmoothing};
+use conf::config::{Clock, MakeStep, TimeSmoothing, Topic};
 use slew::{Plan, Slew, Stage};
 use smoothing::{Smoothed, Smoothing};
 use units::{Leap, Mono, ReferenceId, Stratum, UnixTime};
@@ -341,7 +341,7 @@ impl Discipline {
             self.reset_smoothing(now, timeline, out);
             out.clock(ClockCommand::Step { by_s });
             timeline.step(by_s);
-            out.info("System clock was stepped for leap second");
+            out.info_about(Topic::ClockEvent, "System clock was stepped for leap second");
         }
     }
 

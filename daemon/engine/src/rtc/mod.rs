@@ -10,6 +10,7 @@ mod line;
 #[cfg(test)]
 mod tests;
 
+use conf::config::Topic;
 use conf::rtc::RtcError;
 use line::{Line, Reading, fit};
 use units::rounding::f64_from_i64;
@@ -279,7 +280,10 @@ impl Engine {
         if fast_s.abs() < SET_FROM_S {
             return true;
         }
-        self.out.info(format!("RTC wrong by {fast_s:.3} seconds (step)"));
+        self.out.info_about(
+            Topic::ClockEvent,
+            format!("RTC wrong by {fast_s:.3} seconds (step)"),
+        );
         let second = self.true_time(now).seconds();
         self.out.push(Output::Rtc(RtcCommand::Set { second }));
         let at = self.timeline.oscillator(now);
@@ -366,10 +370,10 @@ impl Engine {
         rtc.forget();
         if let (Some(known), Some(line)) = (rtc.known, line) {
             let by_s = self.rtc_fast_s(now.mono, &line) - fast_at_s(&known, second);
-            self.out.info(format!(
-                "System clock off from RTC by {:.6} seconds (slew)",
-                -by_s
-            ));
+            self.out.info_about(
+                Topic::ClockEvent,
+                format!("System clock off from RTC by {:.6} seconds (slew)", -by_s),
+            );
             let (timeline, timers) = (&self.timeline, &mut self.timers);
             self.discipline
                 .add_offset_s(now.mono, by_s, timeline, timers, &mut self.out);

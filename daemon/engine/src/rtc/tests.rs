@@ -140,7 +140,7 @@ impl Machine {
                     self.engine
                         .handle_input(now(self.seconds), Input::RtcFileWritten { is_written });
                 }
-                Output::Log { severity, text } => self.log.push((severity, text)),
+                Output::Log { severity, text, .. } => self.log.push((severity, text)),
                 Output::LogFile {
                     file: LogFile::Rtc,
                     line,

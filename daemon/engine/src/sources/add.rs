@@ -1,6 +1,6 @@
 //! Adding and removing sources.
 
-use conf::config::{Family, SourceConfig, SourceKind, SourceName};
+use conf::config::{Family, SourceConfig, SourceKind, SourceName, Topic};
 use units::{Leap, Mono, ReferenceId, Stratum};
 
 use crate::estimate::Sample;
@@ -148,7 +148,9 @@ impl Sources {
     /// Removes one source; its pool stays.
     pub fn remove(&mut self, id: SourceId, tools: &mut Tools<'_>) {
         let Some(source) = self.by_id.get(&id) else { return };
-        tools.out.info(format!("Removed source {}", source.label()));
+        tools
+            .out
+            .info_about(Topic::Source, format!("Removed source {}", source.label()));
         let entry = self.entry_of.get(&id).copied();
         self.take_out(id, tools);
         if let Some(entry) = entry.filter(|entry| self.members(*entry).is_empty()) {

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use conf::config::LogKind;
+use conf::config::{LogKind, Topic};
 use units::{Mode, Mono};
 use wire::ntp::{Header, KissCode, Packet};
 
-use crate::io::{LogFile, Output, Severity, SocketId, SocketUse, Stamp, StampSource};
+use crate::io::{LogFile, Output, SocketId, SocketUse, Stamp, StampSource};
 use crate::ports::Holder;
 use crate::source::answer::{Arrival, Judgement};
 use crate::source::line::MeasurementLine;
@@ -492,14 +492,14 @@ fn say_kiss(source: &mut Source, kiss: KissCode, tools: &mut Tools<'_>) {
             source.polling.end_burst();
             tools
                 .out
-                .log(Severity::Info, format!("Received KoD RATE from {name}"));
+                .info_about(Topic::SourceEvent, format!("Received KoD RATE from {name}"));
         }
         KissCode::Deny | KissCode::Restrict => {
             let word = kiss.reference_id().ascii();
             if source.kissed.replace(kiss) != Some(kiss) {
                 tools
                     .out
-                    .log(Severity::Info, format!("Received KoD {word} from {name}"));
+                    .info_about(Topic::SourceEvent, format!("Received KoD {word} from {name}"));
             }
         }
         KissCode::NtsNak | KissCode::Other(_) => {}

@@ -1,5 +1,6 @@
 //! Past measurements: written for the next start, and read after one.
 
+use conf::config::Topic;
 use units::Mono;
 
 use crate::io::Output;
@@ -50,7 +51,9 @@ impl Sources {
         };
         let place = source.place();
         if source.load(&text, &clock(tools)).is_ok() {
-            tools.out.info(format!("Loaded dump file for {place}"));
+            tools
+                .out
+                .info_about(Topic::Source, format!("Loaded dump file for {place}"));
             self.events.push_back(crate::sources::Event::Sampled(id));
         } else {
             tools.out.warn(format!("Could not load dump file for {place}"));

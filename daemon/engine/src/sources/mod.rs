@@ -20,7 +20,7 @@ mod told;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use conf::config::{Config, LogKind, SourceConfig, SourceKey};
+use conf::config::{Config, LogKind, SourceConfig, SourceKey, Topic};
 use units::Mono;
 
 use crate::engine::Entropy;
@@ -313,6 +313,6 @@ impl Sources {
             Origin::Configuration => Severity::Debug,
             Origin::Reconfiguration | Origin::Directory | Origin::Command => Severity::Info,
         };
-        out.log(severity, text);
+        out.log_about(Topic::Source, severity, text);
     }
 }

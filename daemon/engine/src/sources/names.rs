@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use conf::config::SourceName;
+use conf::config::{SourceName, Topic};
 use units::Mono;
 
 use crate::io::{self, LookupError, LookupId, Output};
@@ -269,10 +269,10 @@ impl Sources {
         };
         let Some(source) = self.by_id.get(&id) else { return };
         let name = source.config.name.to_string();
-        tools.out.info(format!(
-            "Source {} replaced with {address} ({name})",
-            source.place()
-        ));
+        tools.out.info_about(
+            Topic::SourceEvent,
+            format!("Source {} replaced with {address} ({name})", source.place()),
+        );
         self.move_to(id, address, tools);
         self.events.push_back(Event::Replaced(id));
     }

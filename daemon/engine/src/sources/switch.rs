@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use conf::config::Topic;
+
 use crate::source::poll::Burst;
 use crate::source::{Source, SourceId};
 use crate::sources::{Sources, Tools};
@@ -31,7 +33,9 @@ impl Sources {
             let Some(source) = self.by_id.get_mut(id).filter(|source| !source.online) else {
                 continue;
             };
-            tools.out.info(format!("Source {} online", source.place()));
+            tools
+                .out
+                .info_about(Topic::SourceEvent, format!("Source {} online", source.place()));
             source.online = true;
             if source.config.iburst && !source.is_peer() {
                 source.polling.start_initial_burst();
@@ -98,7 +102,9 @@ impl Sources {
         };
         source.online = false;
         source.is_route_in_doubt = false;
-        tools.out.info(format!("Source {} offline", source.place()));
+        tools
+            .out
+            .info_about(Topic::SourceEvent, format!("Source {} offline", source.place()));
         if !source.is_asked() {
             tools.timers.stop(Timer::Poll(id));
         }

@@ -5,7 +5,8 @@ use super::source::Place;
 use super::statement::{Refused, Statement, integer};
 use super::statistics;
 use crate::config::{
-    ClientLog, DriftFile, DriftFormat, KeyFormat, Local, MakeStep, MaxChange, PathSetting, SystemVariable,
+    ClientLog, DriftFile, DriftFormat, KeyFormat, Local, LogTopics, MakeStep, MaxChange, PathSetting,
+    SystemVariable,
 };
 use crate::diagnostic::Severity;
 
@@ -70,7 +71,7 @@ pub(super) fn read(statement: &mut Statement<'_>, parser: &mut Parser) -> Result
         "tos" => tos(statement, parser),
         "enable" | "disable" => switches(statement, parser),
         "logconfig" => {
-            log_classes(statement);
+            log_classes(statement, parser);
             Ok(())
         }
         "statistics" | "filegen" | "statsdir" => statistics::read(statement, parser),
@@ -453,9 +454,9 @@ fn log_words(mask: u16) -> String {
     }
 }
 
-/// Reads `logconfig`. Messages of timeballd have no classes, so that all are logged; what is meant is told.
-fn log_classes(statement: &mut Statement<'_>) {
-    let mut mask = u16::MAX;
+/// Reads `logconfig`, whose words change what lines before it have left, in order.
+fn log_classes(statement: &mut Statement<'_>, parser: &mut Parser) {
+    let LogTopics(mask) = &mut parser.config.process.log_topics;
     let mut is_set = false;
     let mut reset_at = None;
     for at in 1..statement.len() {
@@ -470,16 +471,16 @@ fn log_classes(statement: &mut Statement<'_>) {
             continue;
         };
         match sign {
-            '+' => mask |= messages,
-            '-' => mask &= !messages,
+            '+' => *mask |= messages,
+            '-' => *mask &= !messages,
             _ => {
                 reset_at = reset_at.or(is_set.then_some(at));
                 is_set = true;
-                mask = messages;
+                *mask = messages;
             }
         }
     }
-    let meant = log_words(mask);
+    let meant = log_words(*mask);
     if let Some(at) = reset_at {
         let help = format!("ntpd logs only {meant} after this line; all of the words were probably meant");
         statement.warn(
@@ -488,7 +489,9 @@ fn log_classes(statement: &mut Statement<'_>) {
             &help,
         );
     }
-    statement.adapt(&format!("the line asks for {meant}; timeballd logs all of it"));
+    statement.adapt(&format!(
+        "chrony has no word for it; problems are logged, and of the rest {meant}"
+    ));
 }
 
 /// Reads `setvar NAME = VALUE [default]`.
