@@ -11,6 +11,7 @@
 )]
 
 mod bytes;
+mod condition;
 mod config;
 mod engine;
 mod files;
@@ -55,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     ntp::TARGET,
     mode6::TARGET,
     http::TARGET,
+    condition::TARGET,
     request::TARGET,
     reply::TARGET,
     config::TARGET,
@@ -188,7 +190,8 @@ mod tests {
     }
 
     targets!(
-        ntp, mode6, http, request, reply, config, ntp_conf, openntpd, keys, leap, state, frame, words, engine
+        ntp, mode6, http, condition, request, reply, config, ntp_conf, openntpd, keys, leap, state, frame,
+        words, engine
     );
 
     #[test]

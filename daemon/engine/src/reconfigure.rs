@@ -8,7 +8,7 @@ use crate::io::{Now, Output};
 use crate::server::access::Access;
 
 impl Engine {
-    /// Takes from a configuration what can change: sources, who may ask and how often. Keys and the files of source
+    /// Takes from a configuration what can change: sources, constraints, who may ask and how often. Keys and the files of source
     /// directories are read again. What is the same as before goes on as if nothing had happened; what operators have added
     /// by commands to the sources stays, and what they have added to the rules does not.
     pub(crate) fn reconfigure(&mut self, now: Now, config: Config) {
@@ -29,6 +29,7 @@ impl Engine {
             self.out.push(Output::ReadKeys);
         }
         self.ask(now, |sources, tools| sources.reload(tools));
+        self.configure_constraints(now, &config.constraints.from);
     }
 
     /// Puts the rules of the configuration into force.

@@ -15,7 +15,7 @@ use crate::args::Arguments;
 use crate::identity::Identity;
 use crate::log::Log;
 use crate::run::Daemon;
-use crate::start::{ConfigurationText, adapt, report};
+use crate::start::{ConfigurationText, adapt, load_authorities, report};
 
 /// How the loop calls the watched directory.
 pub(crate) const CONFIGURATION: Token = Token(u32::MAX - 6);
@@ -138,6 +138,9 @@ impl Daemon {
         }
         take(&mut self.hands.config, &config);
         log.limit(config.process.log_topics);
+        if let Some(authorities) = load_authorities(&config, log) {
+            self.hands.constraints.believe(authorities);
+        }
         self.tell(Input::Configuration(Box::new(config)));
     }
 }
@@ -161,6 +164,7 @@ fn take(running: &mut Config, new: &Config) {
     running.server.rate_limit = new.server.rate_limit;
     running.control.access.clone_from(&new.control.access);
     running.control.rate_limit = new.control.rate_limit;
+    running.constraints.clone_from(&new.constraints);
     running.process.log_topics = new.process.log_topics;
 }
 

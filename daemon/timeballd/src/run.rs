@@ -14,7 +14,8 @@ use os::{
     reason, signals,
 };
 use units::Mono;
-use wire::condition::{Condition, REQUEST};
+use units::rounding::nearest_i64;
+use wire::condition::{Condition, Constraints, REQUEST};
 
 use crate::conflict::ConflictFinder;
 use crate::constraint::ConstraintClient;
@@ -171,7 +172,11 @@ impl Daemon {
         if let Some((length, peer)) = self.hands.control.receive(event, &mut buffer) {
             let bytes = buffer.get(..length).unwrap_or_default();
             if bytes == REQUEST && matches!(peer, ControlPeer::Unix(_)) {
-                self.hands.control.reply(peer, &self.hands.condition.encode());
+                let condition = Condition {
+                    constraints: self.constraints(),
+                    ..self.hands.condition.clone()
+                };
+                self.hands.control.reply(peer, &condition.encode());
                 return None;
             }
             self.tell(Input::Control { peer, bytes });
@@ -191,6 +196,15 @@ impl Daemon {
             self.received(socket, &mut buffer);
         }
         self.act()
+    }
+
+    /// What is told of the constraints.
+    fn constraints(&self) -> Option<Constraints> {
+        let report = self.engine.constraint_report(now(&self.hands.clock))?;
+        Some(Constraints {
+            offset_s: report.offset_s.map(nearest_i64),
+            refused: u32::try_from(report.refused).unwrap_or(u32::MAX),
+        })
     }
 
     /// The next instant at which something is to be done.

@@ -739,7 +739,7 @@ fn make_directories(config: &Config, socket: Option<&Path>, user: Option<User>, 
 }
 
 /// Reads the certificates of the authorities that are believed, if constraints are to be asked.
-fn load_authorities(config: &Config, log: &mut Log) -> Option<Authorities> {
+pub(crate) fn load_authorities(config: &Config, log: &mut Log) -> Option<Authorities> {
     if config.constraints.from.is_empty() {
         return None;
     }

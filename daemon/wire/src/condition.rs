@@ -18,6 +18,9 @@ const HEADING: &str = "timeballd condition 1";
 /// The longest text in an answer, in characters.
 const TEXT_LENGTH_MAX: usize = 400;
 
+/// How it is told that there is no number yet.
+const NONE: &str = "none";
+
 /// The longest answer, bytes.
 pub const ANSWER_LENGTH_MAX: usize = 4096;
 
@@ -34,6 +37,17 @@ pub struct Condition {
     pub reloads: u32,
     /// Why the newest configuration is not in force.
     pub configuration_error: Option<String>,
+    /// What constraints say, where any are configured.
+    pub constraints: Option<Constraints>,
+}
+
+/// Says what HTTPS servers bound the time of others to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Constraints {
+    /// Their time − system clock, whole seconds: their dates tell no more. `None` if none has answered yet.
+    pub offset_s: Option<i64>,
+    /// How many answers of sources were refused since they were asked last.
+    pub refused: u32,
 }
 
 impl Condition {
@@ -41,11 +55,7 @@ impl Condition {
     pub fn encode(&self) -> Vec<u8> {
         let mut text = format!("{HEADING}\n");
         let mut line = |word: &str, rest: &str| {
-            let rest: String = rest
-                .chars()
-                .map(|character| if character.is_control() { ' ' } else { character })
-                .take(TEXT_LENGTH_MAX)
-                .collect();
+            let rest = plain(rest);
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{word} {rest}");
         };
@@ -57,6 +67,11 @@ impl Condition {
         line("reloads", &self.reloads.to_string());
         if let Some(error) = &self.configuration_error {
             line("configuration-error", error);
+        }
+        if let Some(constraints) = &self.constraints {
+            let offset_s = constraints.offset_s.map(|offset_s| offset_s.to_string());
+            line("constraint-offset", offset_s.as_deref().unwrap_or(NONE));
+            line("constraint-refused", &constraints.refused.to_string());
         }
         text.into_bytes()
     }
@@ -73,10 +88,20 @@ impl Condition {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
                 "steers" => condition.steers = rest == "yes",
-                "conflict" => condition.conflict = Some(rest.to_owned()),
+                "conflict" => condition.conflict = Some(plain(rest)),
                 "conflict-fails" => condition.conflict_fails = rest == "yes",
                 "reloads" => condition.reloads = rest.parse().ok()?,
-                "configuration-error" => condition.configuration_error = Some(rest.to_owned()),
+                "configuration-error" => condition.configuration_error = Some(plain(rest)),
+                "constraint-offset" => {
+                    let offset_s = match rest {
+                        NONE => None,
+                        seconds => Some(seconds.parse().ok()?),
+                    };
+                    condition.constraints.get_or_insert_default().offset_s = offset_s;
+                }
+                "constraint-refused" => {
+                    condition.constraints.get_or_insert_default().refused = rest.parse().ok()?;
+                }
                 _ => {}
             }
         }
@@ -95,19 +120,45 @@ impl Condition {
             (None, 0) => "that of the start".to_owned(),
             (None, times) => format!("read again, {times} times since the start"),
         };
-        format!("Clock         : {clock}\nConfiguration : {configuration}\n")
+        let constraints = self.constraints.map(|constraints| {
+            let said = match constraints.offset_s {
+                Some(offset_s) => format!("{offset_s} s from the clock"),
+                None => "none has answered".to_owned(),
+            };
+            format!(
+                "Constraints   : {said}, {} replies refused\n",
+                constraints.refused
+            )
+        });
+        let constraints = constraints.unwrap_or_default();
+        format!("Clock         : {clock}\nConfiguration : {configuration}\n{constraints}")
     }
 
     /// Tells it to programs.
     pub fn to_json(&self) -> Json {
         let text = |text: &Option<String>| text.clone().map_or(Json::Null, Json::Text);
+        let constraints = |constraints: Constraints| {
+            object! {
+                "offset_s": constraints.offset_s.map_or(Json::Null, Json::Integer),
+                "refused": u64::from(constraints.refused),
+            }
+        };
         object! {
             "steers": self.steers,
             "conflict": text(&self.conflict),
             "reloads": u64::from(self.reloads),
             "configuration_error": text(&self.configuration_error),
+            "constraints": self.constraints.map_or(Json::Null, constraints),
         }
     }
+}
+
+/// A text that is one line, of which a terminal obeys nothing.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .take(TEXT_LENGTH_MAX)
+        .collect()
 }
 
 const fn yes(value: bool) -> &'static str {
@@ -125,6 +176,10 @@ mod tests {
             conflict_fails: true,
             reloads: 3,
             configuration_error: Some("line 1:\nnonsense".to_owned()),
+            constraints: Some(Constraints {
+                offset_s: Some(-3600),
+                refused: 2,
+            }),
         }
     }
 
@@ -145,6 +200,11 @@ mod tests {
             ..Condition::default()
         };
         assert_eq!(Condition::decode(&usual.encode()), Some(usual));
+        let waiting = Condition {
+            constraints: Some(Constraints::default()),
+            ..Condition::default()
+        };
+        assert_eq!(Condition::decode(&waiting.encode()), Some(waiting));
     }
 
     #[test]
@@ -165,6 +225,8 @@ mod tests {
             b"\xff",
             b"timeballd condition 2\n",
             b"timeballd condition 1\nreloads x\n",
+            b"timeballd condition 1\nconstraint-offset near\n",
+            b"timeballd condition 1\nconstraint-refused -1\n",
         ] {
             assert_eq!(Condition::decode(other), None);
         }
@@ -177,12 +239,14 @@ mod tests {
         assert_eq!(
             in_trouble().text(),
             "Clock         : not steered : UDP port 123 is taken\n\
-             Configuration : the newest is not in force : line 1:\nnonsense\n"
+             Configuration : the newest is not in force : line 1:\nnonsense\n\
+             Constraints   : -3600 s from the clock, 2 replies refused\n"
         );
         assert_eq!(
             in_trouble().to_json().to_string(),
             "{\"steers\":false,\"conflict\":\"UDP port 123 is taken\",\"reloads\":3,\
-             \"configuration_error\":\"line 1:\\u000anonsense\"}"
+             \"configuration_error\":\"line 1:\\u000anonsense\",\
+             \"constraints\":{\"offset_s\":-3600,\"refused\":2}}"
         );
     }
 

@@ -78,6 +78,11 @@ impl Line {
         }
     }
 
+    /// Whether it is this line of a configuration.
+    pub(super) fn is(&self, config: &config::Constraint) -> bool {
+        self.config == *config
+    }
+
     /// Whether somebody is asked, or looked up, whose answer is not known yet.
     pub(super) fn is_waiting(&self) -> bool {
         let is_under_way = |asked: &Asked| matches!(asked.state, State::UnderWay { .. });

@@ -144,6 +144,36 @@ impl Constraints {
         }
     }
 
+    /// Asks those that a new configuration adds, and forgets those that it does not have. Says whether there are any such.
+    fn replace(&mut self, configs: &[config::Constraint], tools: &mut Tools<'_>) -> bool {
+        let mut before = std::mem::take(&mut self.lines);
+        let (mut places, count) = (Vec::new(), before.len());
+        for config in configs {
+            let place = before.iter().position(|line| line.is(config));
+            places.push(place.is_none());
+            let line = place.map_or_else(|| Line::new(config.clone()), |place| before.swap_remove(place));
+            self.lines.push(line);
+        }
+        if before.is_empty() && self.lines.len() == count {
+            return false;
+        }
+        self.refused = 0;
+        if self.lines.is_empty() {
+            self.median = None;
+        }
+        if count == 0 && tools.true_time.is_some() {
+            // They are asked by a clock that is right already, and need not be asked again when it is.
+            self.observe(true, tools.now.mono);
+        }
+        let mut are_new = places.into_iter();
+        self.for_each(tools, |line, numbers, tools| {
+            if are_new.next() == Some(true) {
+                line.begin(numbers, tools);
+            }
+        });
+        true
+    }
+
     /// Asks all that are not being asked, those that have answered too.
     fn fetch(&mut self, tools: &mut Tools<'_>) {
         self.refused = 0;
@@ -297,6 +327,19 @@ impl Engine {
     pub(crate) fn fetch_constraints(&mut self, now: Now) {
         if !self.constraints.is_empty() {
             self.constrain(now, |constraints, tools| constraints.fetch(tools));
+        }
+    }
+
+    /// Takes the constraints of a new configuration. Those that it has too go on as if nothing had happened.
+    pub(crate) fn configure_constraints(&mut self, now: Now, configs: &[config::Constraint]) {
+        if !self.constrain(now, |constraints, tools| constraints.replace(configs, tools)) {
+            return;
+        }
+        if self.constraints.is_empty() {
+            // Nobody has to wait any more.
+            self.ask(now, |sources, tools| sources.constraints_changed(tools));
+        } else {
+            self.settle_constraints(now);
         }
     }
 

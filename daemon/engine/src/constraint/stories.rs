@@ -342,3 +342,49 @@ fn without_constraints_there_is_nothing_to_report() {
     let stage = Stage::new(config(vec![server("192.0.2.1")]), well());
     assert_eq!(stage.engine.constraint_report(stage.now()), None);
 }
+
+#[test]
+fn of_a_configuration_that_is_read_again_those_are_asked_that_are_new() {
+    let [first, second, third] =
+        ["198.51.100.1", "198.51.100.2", "198.51.100.3"].map(|address| constraint(address, &[]));
+    let with = |from: &[&Constraint]| {
+        bounded(
+            vec![server("192.0.2.1")],
+            from.iter().map(|&constraint| constraint.clone()).collect(),
+        )
+    };
+    let read_again = |stage: &mut Stage, from: &[&Constraint]| {
+        stage.tell(Input::Configuration(Box::new(with(from))));
+        stage.constraints.len()
+    };
+    let mut stage = Stage::new(with(&[&first]), well());
+    assert_eq!(read_again(&mut stage, &[&first]), 1, "it is being asked already");
+    stage.constraint_says(0.0);
+    assert_eq!(read_again(&mut stage, &[&first, &second]), 1);
+    assert!(stage.constraint_says(100.0).contains("198.51.100.2"));
+    assert_eq!(stage.report().offset_s, Some(50.0));
+    // What it said holds, whatever becomes of others.
+    assert_eq!(read_again(&mut stage, &[&second]), 0);
+    assert_eq!(stage.report().offset_s, Some(100.0));
+    stage.run_until(30.0);
+    let asked = stage.requests.len();
+    assert!(asked > 0);
+    assert_eq!(read_again(&mut stage, &[&third]), 1);
+    // The last of those who have answered is gone; that holds until the new one has said something, or will not.
+    assert_eq!(stage.report().offset_s, Some(100.0));
+    stage.constraint_fails(false);
+    assert_eq!(stage.report().offset_s, None);
+    stage.run_until(4000.0);
+    assert_eq!(
+        stage.requests.len(),
+        asked,
+        "nobody is asked who is not known to be right"
+    );
+    assert!(read_again(&mut stage, &[]) > 0);
+    assert_eq!(stage.engine.constraint_report(stage.now()), None);
+    stage.run_until(4030.0);
+    assert!(stage.requests.len() > asked);
+    // Who is asked no longer is not listened to.
+    stage.constraint_says(7.0);
+    assert_eq!(stage.engine.constraint_report(stage.now()), None);
+}

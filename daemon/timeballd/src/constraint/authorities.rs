@@ -35,8 +35,8 @@ pub(crate) struct Authorities {
 }
 
 impl Authorities {
-    /// Reads the certificates of the authorities. This is done before the daemon gives up what it may read, and once: a
-    /// file that is replaced is read at the next start.
+    /// Reads the certificates of the authorities. This is done before the daemon gives up what it may read, and again with
+    /// the configuration.
     ///
     /// # Errors
     /// Why there are none, with what to do.

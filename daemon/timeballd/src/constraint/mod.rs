@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::io::{CONSTRAINT_TIME_OUT_S, ConstraintAnswer, ConstraintError, ConstraintId};
-use os::{Clock, Helper, Ready, Token, Waiter, Watch};
+use os::{Clock, Helper, Ready, Token, Waiter, Watch, give_back_freed, give_back_start};
 
 pub(crate) use authorities::Authorities;
 pub(crate) use request::Request;
@@ -46,6 +46,11 @@ impl ConstraintClient {
         }
     }
 
+    /// Believes these from the next request on.
+    pub(crate) fn believe(&mut self, authorities: Authorities) {
+        self.authorities = Some(Arc::new(authorities));
+    }
+
     /// Has a request made, once it is [started](Self::start).
     ///
     /// # Errors
@@ -72,7 +77,13 @@ impl ConstraintClient {
                 is_unproven: false,
             })
         };
-        Some((id, helper.finish().unwrap_or_else(panicked)))
+        let answer = helper.finish().unwrap_or_else(panicked);
+        if self.running.is_empty() && self.waiting.is_empty() {
+            // TLS is not needed again for a quarter of an hour at least.
+            give_back_freed();
+            give_back_start();
+        }
+        Some((id, answer))
     }
 
     /// Starts what can be started.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use os::reason;
 use units::PollInterval;
 use wire::candm::{AskError, Leap, Reply, Request, SourceData, SourceMode, SourceState};
+use wire::condition::Constraints;
 
 use super::{NEGLIGIBLE_S, TRUST_VALID, shown, trust};
 use crate::ctl::Client;
@@ -59,6 +60,7 @@ struct State {
     /// What is left to correct, true time − system clock, seconds.
     offset_s: f64,
     peers: Vec<Peer>,
+    constraints: Option<Constraints>,
 }
 
 /// What is to be known of a source.
@@ -177,6 +179,7 @@ fn ask(client: &mut Client) -> Result<State, AskError> {
         stratum: tracking.stratum,
         offset_s,
         peers,
+        constraints: client.condition().and_then(|condition| condition.constraints),
     })
 }
 
@@ -256,7 +259,19 @@ fn status(state: &State) -> String {
     } else {
         "clock unsynced".to_owned()
     };
-    format!("{peers}{clock}\n")
+    let constraints = match state.constraints {
+        None => String::new(),
+        Some(Constraints { offset_s: None, .. }) => "constraints configured but none available, ".to_owned(),
+        Some(Constraints {
+            offset_s: Some(offset_s),
+            refused: 0,
+        }) => format!("constraint offset {offset_s}s, "),
+        Some(Constraints {
+            offset_s: Some(offset_s),
+            refused,
+        }) => format!("constraint offset {offset_s}s ({refused} errors), "),
+    };
+    format!("{peers}{constraints}{clock}\n")
 }
 
 /// The table of sources.
@@ -356,6 +371,7 @@ mod tests {
             stratum: 3,
             offset_s: 0.0,
             peers: vec![peer("192.0.2.10", "192.0.2.10"), followed, new],
+            constraints: None,
         };
         assert_eq!(
             text(&state, Show::All),
@@ -381,6 +397,26 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn constraints_are_told_between_sources_and_clock() {
+        let told = |offset_s, refused| {
+            let state = State {
+                constraints: Some(Constraints { offset_s, refused }),
+                peers: vec![peer("192.0.2.10", "192.0.2.10")],
+                ..State::default()
+            };
+            text(&state, Show::Status)
+        };
+        for (offset_s, refused, said) in [
+            (None, 0, "constraints configured but none available"),
+            (Some(-1), 0, "constraint offset -1s"),
+            (Some(3600), 5, "constraint offset 3600s (5 errors)"),
+        ] {
+            let line = format!("1/1 peers valid, {said}, clock unsynced\n");
+            assert_eq!(told(offset_s, refused), line);
+        }
+    }
+
     fn of_a_pool_only_what_has_an_address_is_shown() {
         let places = |addresses: &[&str]| {
             let peers = addresses.iter().map(|address| peer(address, "pool.example.net"));

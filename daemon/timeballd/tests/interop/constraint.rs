@@ -2,6 +2,8 @@
 //!
 //! Debian's OpenNTPD is built without TLS, so that nothing can be compared with it: these tests are timeballd's alone.
 
+use std::fs;
+
 use crate::https::{Authority, TimeServer};
 use crate::programs::{chronyc, start_chronyd, start_timeballd};
 use crate::world::{Host, World, inside};
@@ -102,6 +104,45 @@ fn no_server_is_asked_while_the_certificate_is_nobodys() {
             .lines()
             .any(|line| line.starts_with("Total TX") && !line.ends_with(": 0"));
         assert!(!was_asked, "{data}");
+    });
+}
+
+/// Resident memory of timeballd, kB. The processes of the world have to be those that are seen.
+fn resident_kb(world: &World) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{}/status", world.pid("timeballd"))).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn a_constraint_that_is_configured_later_is_asked_and_its_memory_given_back() {
+    inside(|world| {
+        let (https, file) = set_up(world, 0);
+        let common = format!("server {SERVER} iburst minpoll 2\nport 0\ntimeball.constraint-ca {file}");
+        start_timeballd(world, &common);
+        wait_for_line(world, "Selected source");
+        world.run(Host::Ours, "mount", &["-t", "proc", "proc", "/proc"]);
+        let before_kb = resident_kb(world);
+        let path = world.path("timeballd.conf");
+        let mut text = fs::read_to_string(&path).unwrap();
+        text.push_str(&format!("timeball.constraint {HTTPS}\n"));
+        fs::write(&path, text).unwrap();
+        world.run(Host::Ours, "kill", &["-HUP", &world.pid("timeballd").to_string()]);
+        wait_for_line(world, &format!("constraint reply from {HTTPS}: offset "));
+        assert!(!world.log("timeballd").contains("In force only after a restart"));
+        assert_eq!(https.answers(), 1);
+        // A handshake takes megabytes, of code above all. What stays are the certificates of the authorities.
+        world.wait_until("memory is given back", || {
+            let now_kb = resident_kb(world);
+            if now_kb <= before_kb + 1024 {
+                Ok(())
+            } else {
+                Err(format!("{now_kb} kB, {before_kb} kB before"))
+            }
+        });
     });
 }
 

@@ -184,6 +184,13 @@ impl World {
         }
     }
 
+    /// The number of a program's process.
+    pub(crate) fn pid(&self, name: &str) -> u32 {
+        let programs = self.programs.borrow();
+        let (_, program) = programs.iter().find(|(started, _)| started == name).unwrap();
+        program.id()
+    }
+
     /// What a program has printed until now.
     pub(crate) fn log(&self, name: &str) -> String {
         fs::read_to_string(self.log_path(name)).unwrap_or_default()
