@@ -27,7 +27,7 @@ pub use clock::{HostClock, Oscillator};
 pub use moment::{Moment, hours, micros, millis, minutes, ppb, ppm};
 pub use network::{Jitter, Path};
 pub use random::Random;
-pub use record::{Record, RtcFile};
+pub use record::{Look, Record, RtcFile};
 pub use rtc::BatteryClock;
 pub use scenario::{BEGIN_UNIX_SECONDS, CLIENT, Client, Scenario};
 pub use server::{Answer, Misbehaviour, Server};

@@ -1,5 +1,7 @@
 //! What was seen of a host while its world went on: true errors, which the host itself cannot know, and what it did.
 
+use std::collections::BTreeMap;
+
 use conf::rtc::RtcError;
 use engine::io::{ClockCommand, LogFile, Severity};
 
@@ -12,6 +14,17 @@ pub struct RtcFile {
     pub error: RtcError,
     /// The real-time clock − true time then, by the file and in truth, seconds.
     pub ahead_s: (f64, f64),
+}
+
+/// What `ntpq` showed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// When.
+    pub at_s: f64,
+    /// The variables of the daemon.
+    pub system: BTreeMap<String, String>,
+    /// The variables of each source.
+    pub sources: Vec<BTreeMap<String, String>>,
 }
 
 /// One life of a host.
@@ -39,6 +52,8 @@ pub struct Record {
     pub rtc_files: Vec<RtcFile>,
     /// The error of the real-time clock at each whole second, seconds: positive when it is ahead.
     pub rtc_offsets_s: Vec<f64>,
+    /// What `ntpq` showed, each time that its operator looked.
+    pub looks: Vec<Look>,
     /// Whether it said that it is ready.
     pub ready: bool,
     /// When it ended, and with which status.

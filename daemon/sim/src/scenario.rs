@@ -16,6 +16,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use conf::chrony::parse_arguments;
 use conf::config::{Config, SourceName};
+use conf::diagnostic::{Diagnostic, Severity};
+use conf::dialect::Dialect;
 use conf::include::{ReadError, Reader};
 use engine::discipline::leap::LeapTable;
 use engine::io::StampSource;
@@ -43,6 +45,7 @@ pub const CLIENT: &str = "client";
 #[derive(Debug, Clone)]
 pub struct Client {
     directives: Vec<String>,
+    file: Option<(Dialect, String)>,
     oscillator: Oscillator,
     start_s: f64,
     drift: Option<(f64, f64)>,
@@ -61,6 +64,7 @@ impl Client {
     pub fn asking(directive: &str) -> Self {
         Self {
             directives: vec![directive.to_owned()],
+            file: None,
             oscillator: Oscillator::quartz(),
             start_s: 1.0,
             drift: None,
@@ -71,6 +75,15 @@ impl Client {
             latency: Jitter::Constant(0.0),
             rtc: None,
             acts: Vec::new(),
+        }
+    }
+
+    /// A host with a quartz whose daemon reads a file in one of the languages. Names are looked up.
+    pub fn reading(dialect: Dialect, text: &str) -> Self {
+        Self {
+            directives: Vec::new(),
+            file: Some((dialect, text.to_owned())),
+            ..Self::asking("")
         }
     }
 
@@ -139,6 +152,12 @@ impl Client {
         self.act_at(at_s, Act::Chronyc(request))
     }
 
+    /// Its operator looks at `ntpq`.
+    #[must_use]
+    pub fn ntpq(self, at_s: f64) -> Self {
+        self.act_at(at_s, Act::Ntpq)
+    }
+
     /// Its daemon only watches.
     #[must_use]
     pub fn observing(mut self) -> Self {
@@ -195,7 +214,7 @@ pub struct Scenario {
     leap: Option<(f64, Leap)>,
     servers: Vec<(String, Server)>,
     clients: Vec<(String, Client)>,
-    pools: Vec<(String, Vec<String>)>,
+    names: Vec<(f64, String, Vec<String>)>,
     lookups_fail: Vec<(f64, f64)>,
     paths: Vec<(String, String, Path)>,
     expectations: Vec<Expectation>,
@@ -210,7 +229,7 @@ impl Scenario {
             leap: None,
             servers: Vec::new(),
             clients: Vec::new(),
-            pools: Vec::new(),
+            names: Vec::new(),
             lookups_fail: Vec::new(),
             paths: Vec::new(),
             expectations: Vec::new(),
@@ -271,11 +290,15 @@ impl Scenario {
 
     /// A name stands for several hosts.
     #[must_use]
-    pub fn pool(mut self, name: &str, hosts: &[&str]) -> Self {
-        self.pools.push((
-            name.to_owned(),
-            hosts.iter().map(|&host| host.to_owned()).collect(),
-        ));
+    pub fn pool(self, name: &str, hosts: &[&str]) -> Self {
+        self.pool_from(0.0, name, hosts)
+    }
+
+    /// From a time on, seconds, a name stands for these hosts and no others.
+    #[must_use]
+    pub fn pool_from(mut self, from_s: f64, name: &str, hosts: &[&str]) -> Self {
+        let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        self.names.push((from_s, name.to_owned(), hosts));
         self
     }
 
@@ -323,9 +346,9 @@ impl Scenario {
             let (from, to) = (host(&world, from), host(&world, to));
             world.connect(from, to, path.clone());
         }
-        for (name, hosts) in &self.pools {
+        for (from_s, name, hosts) in &self.names {
             let hosts = hosts.iter().map(|name| host(&world, name)).collect();
-            world.name(name, hosts);
+            world.name(*from_s, name, hosts);
         }
         for (from_s, to_s) in &self.lookups_fail {
             world.fail_lookups(*from_s, *to_s);
@@ -433,7 +456,10 @@ impl Scenario {
 
     fn set_up(&self, client: &Client) -> ClientSetup {
         ClientSetup {
-            config: self.configured(&client.directives, client.by_name),
+            config: match &client.file {
+                Some((dialect, text)) => read(*dialect, text),
+                None => self.configured(&client.directives, client.by_name),
+            },
             oscillator: client.oscillator.clone(),
             start_s: client.start_s,
             drift: client.drift,
@@ -468,6 +494,35 @@ impl Scenario {
             }
         }
         config
+    }
+}
+
+/// Reads a file whose daemon starts with it.
+fn read(dialect: Dialect, text: &str) -> Config {
+    let (config, diagnostics) = dialect.parse(FILE, &OneFile(text));
+    let is_bad = |found: &&Diagnostic| found.severity > Severity::Warning;
+    let bad: Vec<&Diagnostic> = diagnostics.iter().filter(is_bad).collect();
+    assert!(bad.is_empty(), "{bad:?}");
+    config
+}
+
+/// Where the one file of a host is.
+const FILE: &str = "/etc/configuration";
+
+/// A host with one file.
+struct OneFile<'a>(&'a str);
+
+impl Reader for OneFile<'_> {
+    fn read_file(&self, path: &str) -> Result<String, ReadError> {
+        if path == FILE {
+            Ok(self.0.to_owned())
+        } else {
+            Err(ReadError::NotFound)
+        }
+    }
+
+    fn list_dir(&self, _path: &str) -> Result<Vec<String>, ReadError> {
+        Err(ReadError::NotFound)
     }
 }
 

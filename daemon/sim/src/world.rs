@@ -19,12 +19,13 @@ use engine::{Engine, Options};
 use units::rounding::f64_from_i64;
 use units::{Leap, Mono, UnixTime};
 use wire::candm::Request;
+use wire::mode6::{Answer, Assembly, Fragment, Operation, Variables};
 
 use crate::clock::{HostClock, Oscillator};
 use crate::moment::Moment;
 use crate::network::{Jitter, Path};
 use crate::random::Random;
-use crate::record::{Record, RtcFile};
+use crate::record::{Look, Record, RtcFile};
 use crate::rtc::BatteryClock;
 use crate::server::Server;
 
@@ -67,6 +68,8 @@ pub enum Act {
     Refuse(bool),
     /// Its operator runs chronyc.
     Chronyc(Request),
+    /// Its operator looks at `ntpq`.
+    Ntpq,
     /// Its daemon is asked to end.
     Terminate,
     /// Its daemon is started again, with what its drift file says.
@@ -82,7 +85,7 @@ pub struct World {
     seed: u64,
     begin: UnixTime,
     leap: Option<(Moment, f64)>,
-    names: BTreeMap<String, Vec<HostId>>,
+    names: Vec<(Moment, String, Vec<HostId>)>,
     lookups_fail: Vec<(f64, f64)>,
     now: Moment,
     seconds: i64,
@@ -120,6 +123,8 @@ struct Client {
     /// How long after a whole second its kernel looks at the clock, seconds.
     kernel_late_s: f64,
     rtc: Option<BatteryClock>,
+    /// What it has sent to its own host.
+    answers: Vec<Vec<u8>>,
     record: Record,
 }
 
@@ -209,7 +214,7 @@ impl World {
             seed,
             begin,
             leap: None,
-            names: BTreeMap::new(),
+            names: Vec::new(),
             lookups_fail: Vec::new(),
             now: Moment::BEGIN,
             seconds: 0,
@@ -249,6 +254,7 @@ impl World {
             kernel_leap: KernelLeap::None,
             kernel_late_s: Random::stream(self.seed, &format!("{name} tick")).between(0.0, KERNEL_TICK_S),
             rtc: setup.rtc.clone().map(|rtc| rtc.seeded(self.seed, name)),
+            answers: Vec::new(),
             record: Record {
                 started_s: setup.start_s,
                 ..Record::default()
@@ -270,9 +276,9 @@ impl World {
         self.leap = Some((Moment::at(at_s), by_s));
     }
 
-    /// Gives a name to several hosts: a pool.
-    pub fn name(&mut self, name: &str, hosts: Vec<HostId>) {
-        self.names.insert(name.to_owned(), hosts);
+    /// From so many seconds on a name is that of these hosts: a pool.
+    pub fn name(&mut self, from_s: f64, name: &str, hosts: Vec<HostId>) {
+        self.names.push((Moment::at(from_s), name.to_owned(), hosts));
     }
 
     /// No name is found between these times, seconds.
@@ -485,13 +491,12 @@ impl World {
         {
             return Err(LookupError::TryAgain);
         }
-        let own = self.host(name).map(|host| vec![host]);
-        let hosts = self
-            .names
-            .get(name)
-            .cloned()
-            .or(own)
-            .ok_or(LookupError::NotFound)?;
+        let is_meant = |(from, known, _): &&(Moment, String, _)| known == name && *from <= self.now;
+        let named = self.names.iter().rfind(is_meant);
+        let named = named.map(|(_, _, hosts)| hosts.clone());
+        let own = || self.host(name).map(|host| vec![host]);
+        let hosts = named.or_else(own).filter(|hosts| !hosts.is_empty());
+        let hosts = hosts.ok_or(LookupError::NotFound)?;
         Ok(hosts.into_iter().map(Self::address).collect())
     }
 
@@ -548,6 +553,7 @@ impl World {
                 let peer = ControlPeer::Unix(0);
                 self.tell(id, Input::Control { peer, bytes: &bytes });
             }
+            Act::Ntpq => self.look_at_ntpq(id),
             Act::Terminate => self.tell(id, Input::Terminate),
             Act::Restart | Act::RestartFromRtc => {
                 if let Some((_, frequency_ppm, skew_ppm)) = client.record.drifts.last() {
@@ -562,6 +568,68 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Asks a daemon from its own host for everything that `ntpq` shows.
+    fn look_at_ntpq(&mut self, id: HostId) {
+        let Some(status) = self.ask_mode6(id, Operation::READ_STATUS, 0) else {
+            return;
+        };
+        let mut variables = |association: u16| {
+            let answer = self.ask_mode6(id, Operation::READ_VARIABLES, association);
+            let data = answer.map(|answer| answer.data).unwrap_or_default();
+            let named = Variables::new(&data).map(|(name, value)| (name.to_owned(), value.to_owned()));
+            named.collect::<BTreeMap<_, _>>()
+        };
+        let system = variables(0);
+        let associations = status.data.chunks_exact(4);
+        let numbers =
+            associations.filter_map(|pair| Some(u16::from_be_bytes([*pair.first()?, *pair.get(1)?])));
+        let sources = numbers.map(variables).collect();
+        let at_s = self.now.seconds();
+        if let Some(Host::Client(client)) = self.hosts.get_mut(id) {
+            client.record.looks.push(Look {
+                at_s,
+                system,
+                sources,
+            });
+        }
+    }
+
+    /// Asks a daemon from its own host; `None` if it does not answer.
+    fn ask_mode6(&mut self, id: HostId, operation: Operation, association: u16) -> Option<Answer> {
+        let Some(Host::Client(client)) = self.hosts.get_mut(id) else {
+            return None;
+        };
+        let is_server = |socket: &Socket| socket.port == NTP_PORT && socket.remote.is_none();
+        let mut sockets = client.sockets.iter();
+        let (socket, _) = sockets.find(|(_, socket)| is_server(socket))?;
+        let socket = *socket;
+        let now = client.clock.now();
+        let request = wire::mode6::Request::new(operation, 1, association, b"");
+        client.tell(
+            now,
+            Input::Datagram {
+                socket,
+                from: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT_FIRST),
+                to: Some(Ipv4Addr::LOCALHOST.into()),
+                received: Stamp {
+                    at: now.wall,
+                    source: StampSource::Daemon,
+                },
+                bytes: &request.encode(),
+            },
+        );
+        self.carry_out(id);
+        let Some(Host::Client(client)) = self.hosts.get_mut(id) else {
+            return None;
+        };
+        let mut assembly = Assembly::new(request.header);
+        let datagrams = std::mem::take(&mut client.answers);
+        let fragments = datagrams.iter().filter_map(|bytes| Fragment::decode(bytes).ok());
+        fragments
+            .filter_map(|fragment| assembly.push(&fragment).ok()?)
+            .last()
     }
 
     /// A datagram reaches a host.
@@ -672,6 +740,10 @@ impl World {
                         from,
                         bytes,
                     } => {
+                        if to.ip().is_loopback() {
+                            client.answers.push(bytes);
+                            continue;
+                        }
                         if client
                             .sockets
                             .get(&socket)

@@ -23,5 +23,6 @@ mod openntpd;
 mod peer;
 mod programs;
 mod rules;
+mod seeds;
 mod server;
 mod world;
