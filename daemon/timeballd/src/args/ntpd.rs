@@ -87,7 +87,7 @@ const OPTIONS: &[Known] = &[
         'G',
         "force-step-once",
         set(step_first),
-        "The first correction is a step of any size",
+        "The first correction is a step, however small",
     ),
     flag('h', "help", Act::Help, "Print usage and exit"),
     option(

@@ -213,6 +213,13 @@ fn what_operators_see(world: &World, program: Program) {
     }
     assert!(ntpq(world, &["-c", &format!("rv {number} offset")]).starts_with("offset="));
 
+    for command in ["apeers", "opeers", "lpeers", &format!("pstats {number}")] {
+        let text = ntpq(world, &["-n", "-c", command]);
+        assert!(text.contains("192.0.2.11"), "{command}: {text}");
+        for wrong in ["***", "???", "Unknown variable"] {
+            assert!(!text.contains(wrong), "{command}: {text}");
+        }
+    }
     for (command, label) in [
         ("monstats", "enabled:"),
         ("sysinfo", "associd="),
@@ -473,7 +480,9 @@ fn who_may_do_what(world: &World, program: Program) {
             .to_owned();
     let mut set_up = String::new();
     let mut expected = Vec::new();
-    for (number, (flags, answers)) in (21..).zip(RULES) {
+    let of_kinds = (21..).zip(RULES.map(|(flags, answers)| (flags, Some(answers))));
+    let of_counts = (31..).zip(COUNTING.map(|flags| (flags, None)));
+    for (number, (flags, answers)) in of_kinds.chain(of_counts) {
         for (source, length) in [
             (format!("192.0.2.{number}"), 24),
             (format!("2001:db8::{number}"), 64),
@@ -481,7 +490,7 @@ fn who_may_do_what(world: &World, program: Program) {
             config.push_str(&format!("restrict {source} {flags}\n"));
             let nodad = if length == 64 { " nodad" } else { "" };
             set_up.push_str(&format!("ip address add {source}/{length} dev eth0{nodad}\n"));
-            expected.push(format!("{source} {answers}"));
+            expected.extend(answers.map(|answers| format!("{source} {answers}")));
         }
     }
     let secret: String = b"a key for MD5___"
@@ -503,7 +512,72 @@ fn who_may_do_what(world: &World, program: Program) {
     let arguments = ["-c", MATRIX].into_iter().chain(sources).collect::<Vec<_>>();
     let found = world.run(Host::Theirs, "python3", &arguments);
     assert_eq!(found.lines().collect::<Vec<_>>(), expected);
+    who_may_ask_how_often(world);
 }
+
+/// Asks for the time so many times without a pause, from each address; says of each how many of the first 20 requests were
+/// answered, how many of all, and how many got a kiss instead.
+const BURST: &str = r#"
+import select, socket, sys, time
+for source in sys.argv[2:]:
+    server = "2001:db8::1" if ":" in source else "192.0.2.1"
+    with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.bind((source, 0))
+        early = answers = kisses = 0
+        def take(seconds):
+            global early, answers, kisses
+            while select.select([asking], [], [], seconds)[0]:
+                answer = asking.recv(500)
+                number = int.from_bytes(answer[24:32], "big")
+                if answer[1] == 0 and answer[12:16] == b"RATE":
+                    kisses += 1
+                elif number:
+                    answers += 1
+                    early += number <= 20
+        for number in range(1, 1 + int(sys.argv[1])):
+            asking.sendto(bytes([4 << 3 | 3]) + bytes(39) + number.to_bytes(8, "big"), (server, 123))
+            take(0.001)
+        take(0.5)
+    print(source, early, answers, kisses)
+"#;
+
+/// How many requests are made at once.
+const BURST_LENGTH: u32 = 160;
+
+/// The flags that count requests, or leave some out, each family.
+fn who_may_ask_how_often(world: &World) {
+    let sources = (31..35).flat_map(|number| [format!("192.0.2.{number}"), format!("2001:db8::{number}")]);
+    let sources: Vec<String> = sources.collect();
+    let count = BURST_LENGTH.to_string();
+    let arguments = ["-c", BURST, &count];
+    let arguments = arguments.into_iter().chain(sources.iter().map(String::as_str));
+    let found = world.run(Host::Theirs, "python3", &arguments.collect::<Vec<_>>());
+    let rows: Vec<(&str, [u32; 3])> = found
+        .lines()
+        .map(|row| {
+            let (source, numbers) = row.split_once(' ').unwrap();
+            let numbers: Vec<u32> = numbers.split(' ').map(|number| number.parse().unwrap()).collect();
+            (source, numbers.try_into().unwrap())
+        })
+        .collect();
+    assert_eq!(rows.len(), 2 * COUNTING.len(), "{found}");
+    for (rows, flags) in rows.chunks(2).zip(COUNTING) {
+        for (source, [early, answers, kisses]) in rows {
+            let is_right = match flags {
+                "" => (*early, *answers, *kisses) == (20, BURST_LENGTH, 0),
+                // A second more is one more, and of those above the limit a few may be answered.
+                "limited" => *early == 20 && *answers <= 45 && *kisses == 0,
+                "limited kod" => *early == 20 && *answers <= 45 && *kisses > 0,
+                // One of ten is left out: 144 are expected, and 3.8 is the standard deviation.
+                _ => (115..BURST_LENGTH).contains(answers) && *kisses == 0,
+            };
+            assert!(is_right, "{flags:?} from {source}:\n{found}");
+        }
+    }
+}
+
+/// Rules about those who ask often, for addresses from 192.0.2.31 and 2001:db8::31 on.
+const COUNTING: [&str; 4] = ["", "limited", "limited kod", "flake"];
 
 #[test]
 fn ntpsec_answers_by_its_rules() {

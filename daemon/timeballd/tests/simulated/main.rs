@@ -10,9 +10,11 @@
     reason = "what a test cannot have is a failed test"
 )]
 
+mod ntpd;
 mod openntpd;
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -167,6 +169,47 @@ fn daemon(
         .env("SIMULATED_PPM", clock.frequency_ppm.to_string())
         .env_remove("SIMULATED_RTC")
         .envs(rtc)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// What a program is started in that is to see nobody else's files, and no network: `$PREPARE` makes what it needs.
+const ALONE: &str = "
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var
+eval \"$PREPARE\"
+exec env LD_PRELOAD=\"$LIBRARY\" \"$@\"
+";
+
+/// Starts timeballd under another name as node 2 of so many, alone on a machine that a script prepares.
+fn start_alone(
+    nodes: u32,
+    clock: &Clock,
+    folder: &Path,
+    prepare: &str,
+    (name, arguments): (&str, &[&str]),
+    environment: &[(&str, &str)],
+) -> Child {
+    let program = folder.join(name);
+    symlink(env!("CARGO_BIN_EXE_timeballd"), &program).unwrap();
+    let log = File::create(folder.join("log.2")).unwrap();
+    Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "--net"])
+        .args(["sh", "-euc", ALONE, "sh"])
+        .arg(program)
+        .args(arguments)
+        .env("PREPARE", prepare)
+        .env("LIBRARY", library(nodes))
+        .env("TZ", "UTC")
+        .env("SIMULATED_WORLD", folder.join("world"))
+        .env("SIMULATED_NODE", "2")
+        .env("SIMULATED_OFFSET", clock.error_s.to_string())
+        .env("SIMULATED_PPM", clock.frequency_ppm.to_string())
+        .env_remove("SIMULATED_RTC")
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

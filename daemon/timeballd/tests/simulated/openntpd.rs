@@ -1,11 +1,10 @@
 //! OpenNTPD's place is taken: its log lines, in its order.
 
-use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
-use crate::{RIGHT, daemon, ended, library, new_world, outcome, server};
+use crate::{Clock, RIGHT, daemon, ended, new_world, outcome, server, start_alone};
 
 /// What `docker logs` shows of OpenNTPD 6.2p3 after `ntpd -d -s -f /etc/ntpd.conf`. Two of its servers answered a request
 /// that was sent before the clock was set: those answers are no use to it, and are left alone for an hour.
@@ -24,45 +23,33 @@ reply from 45.55.217.50: offset 0.009099 delay 0.085599, next query 9s
 peer 45.55.217.50 now valid
 ";
 
-/// What has to be there of the machine, and what is started: a machine of which nobody else is seen.
-const START: &str = "
+/// What has to be there of the machine.
+const PREPARE: &str = "
 mount --bind \"$PASSWD\" /etc/passwd
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /var
 mkdir /var/db
 [ -z \"$DRIFT\" ] || echo \"$DRIFT\" >/var/db/ntpd.drift
-exec env LD_PRELOAD=\"$LIBRARY\" \"$@\"
 ";
 
 /// Starts the daemon under the name `ntpd` with the arguments of the seed's image, as node 2 whose clock is off by so much;
 /// `drift` is what the drift file has in it, if there is one.
 fn ntpd(folder: &Path, error_s: f64, drift: &str, configuration: &str) -> Child {
-    let program = folder.join("ntpd");
-    symlink(env!("CARGO_BIN_EXE_timeballd"), &program).unwrap();
-    let (file, passwd) = (folder.join("ntpd.conf"), folder.join("passwd"));
+    let [file, passwd] = ["ntpd.conf", "passwd"].map(|name| folder.join(name));
     fs::write(&file, configuration).unwrap();
     fs::write(&passwd, "root:x:0:0::/:/bin/false\n").unwrap();
-    let log = File::create(folder.join("log.2")).unwrap();
-    Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount"])
-        .args(["sh", "-euc", START, "sh"])
-        .arg(program)
-        .args(["-v", "-d", "-s"])
-        .env("NTP_CONF_FILE", file)
-        .env("PASSWD", passwd)
-        .env("DRIFT", drift)
-        .env("LIBRARY", library(3))
-        .env("TZ", "UTC")
-        .env("SIMULATED_WORLD", folder.join("world"))
-        .env("SIMULATED_NODE", "2")
-        .env("SIMULATED_OFFSET", error_s.to_string())
-        .env("SIMULATED_PPM", "0")
-        .env_remove("SIMULATED_RTC")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap()
+    let clock = Clock { error_s, ..RIGHT };
+    let environment = [
+        ("NTP_CONF_FILE", file.to_str().unwrap()),
+        ("PASSWD", passwd.to_str().unwrap()),
+        ("DRIFT", drift),
+    ];
+    start_alone(
+        3,
+        &clock,
+        folder,
+        PREPARE,
+        ("ntpd", &["-v", "-d", "-s"]),
+        &environment,
+    )
 }
 
 /// A line without its numbers, addresses and names of days and months.
