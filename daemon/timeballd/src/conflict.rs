@@ -42,12 +42,18 @@ const SILENCE_S: f64 = 3000.0;
 /// By how much the kernel lets the bound of the error grow (`MAXFREQ`), so that it tells how long ago it was set.
 const GROWTH: f64 = 500e-6;
 
-/// How often it is looked for signs beside the kernel's, seconds.
+/// How often it is looked for signs beside the kernel's while the clock is steered, seconds, when something is written anyway.
 const INTERVAL_S: f64 = 60.0;
 
-/// How long there has to be no sign of anybody else before the clock is taken over, seconds; doubled each time that this
-/// turned out to be too short, up to the second.
+/// How often it is looked whether somebody else is still there, seconds. Only for this the daemon wakes up.
+const LOOK_S: f64 = 15.0;
+
+/// How long there has to be no sign of anybody else before the clock is taken over, seconds: of somebody who was only seen by
+/// what the kernel was told …
 const QUIET_S: f64 = 180.0;
+/// … and of somebody whose files, port or lock were seen, and then were gone. It is longer than a restart takes.
+const QUIET_AFTER_SEEN_S: f64 = 45.0;
+/// Either is doubled each time that it turned out to be too short, up to this, seconds.
 const QUIET_MAX_S: f64 = 2.0 * 3600.0;
 
 /// Whether the program runs in a container and minds that under this name. Image and engine say it in the environment.
@@ -83,11 +89,16 @@ pub(crate) struct ConflictFinder {
     ours: Option<Trace>,
     /// What others have, when it was looked at last.
     theirs: Option<Trace>,
+    /// Whether there was more of somebody else than what the kernel was told, when it was looked at last.
+    is_seen: bool,
+    /// What the kernel had been told when somebody who was seen was gone.
+    left: Option<Trace>,
     /// Why the clock is not steered, as long as it is not.
     reason: Option<String>,
     /// Since when there is no sign.
     quiet_since: Option<Mono>,
-    quiet_s: f64,
+    /// How often that was too short, as a factor: 1, 2, 4, …
+    quiet_factor: f64,
     /// When all signs are looked for again.
     next: Mono,
 }
@@ -111,6 +122,9 @@ impl ConflictFinder {
         let mut finder = Self::new(places, now);
         let trace = clock.trace().ok();
         finder.reason = finder.sign(trace.as_ref());
+        if finder.reason.is_some() {
+            finder.next = now.plus_seconds(LOOK_S);
+        }
         finder
     }
 
@@ -120,9 +134,11 @@ impl ConflictFinder {
             lock: None,
             ours: None,
             theirs: None,
+            is_seen: false,
+            left: None,
             reason: None,
             quiet_since: None,
-            quiet_s: QUIET_S,
+            quiet_factor: 1.0,
             next: now.plus_seconds(INTERVAL_S),
         }
     }
@@ -147,7 +163,7 @@ impl ConflictFinder {
             if self.reason.is_some() {
                 self.ours = None;
                 self.quiet_since = None;
-                self.next = now.plus_seconds(INTERVAL_S);
+                self.next = now.plus_seconds(LOOK_S);
             }
         }
         self.reason.as_deref().map_or(Ok(()), Err)
@@ -178,18 +194,24 @@ impl ConflictFinder {
         if self.reason.is_none() || now < self.next {
             return false;
         }
-        self.next = now.plus_seconds(INTERVAL_S);
+        self.next = now.plus_seconds(LOOK_S);
         if let Some(reason) = self.sign(trace) {
             self.reason = Some(reason);
             self.quiet_since = None;
             return false;
         }
         let since = *self.quiet_since.get_or_insert(now);
-        if now.seconds_since(since) < self.quiet_s {
+        let quiet_s = match self.left {
+            Some(_) => QUIET_AFTER_SEEN_S,
+            None => QUIET_S,
+        };
+        if now.seconds_since(since) < (quiet_s * self.quiet_factor).min(QUIET_MAX_S) {
             return false;
         }
         self.reason = None;
-        self.quiet_s = (self.quiet_s * 2.0).min(QUIET_MAX_S);
+        self.left = None;
+        self.quiet_factor = (self.quiet_factor * 2.0).min(QUIET_MAX_S / QUIET_AFTER_SEEN_S);
+        self.next = now.plus_seconds(INTERVAL_S);
         // Whatever is there now is what we begin with.
         self.ours = trace.copied();
         true
@@ -197,10 +219,16 @@ impl ConflictFinder {
 
     /// A sign of somebody else.
     fn sign(&mut self, trace: Option<&Trace>) -> Option<String> {
-        self.sign_of_lock()
-            .or_else(|| self.sign_of_files())
-            .or_else(|| self.sign_of_port())
-            .or_else(|| self.sign_in_kernel(trace?))
+        let seen = self.sign_of_lock();
+        let seen = seen.or_else(|| self.sign_of_files());
+        let seen = seen.or_else(|| self.sign_of_port());
+        let was_seen = std::mem::replace(&mut self.is_seen, seen.is_some());
+        if was_seen || seen.is_some() {
+            // All that the kernel was told until now was told by that one.
+            self.left = trace.copied();
+            self.theirs = trace.copied();
+        }
+        seen.or_else(|| self.sign_in_kernel(trace?))
     }
 
     /// Another daemon of our kind.
@@ -291,7 +319,11 @@ impl ConflictFinder {
             ));
         }
         let silent_s = trace.max_error_s / GROWTH;
-        let is_kept = trace.is_synchronised && silent_s < SILENCE_S && !self.is_left_by_us(trace);
+        if !self.left.is_some_and(|left| is_silent_since(&left, trace)) {
+            self.left = None;
+        }
+        let is_left = self.left.is_some() || self.is_left_by_us(trace);
+        let is_kept = trace.is_synchronised && silent_s < SILENCE_S && !is_left;
         is_kept.then(|| {
             format!(
                 "somebody else has told the kernel within the last {:.0} minutes that it is right",
@@ -309,6 +341,11 @@ impl ConflictFinder {
             .and_then(|_| lock.take(64).read_to_string(&mut note));
         read.is_ok() && note.trim() == format!("{} {}", trace.frequency, trace.tick)
     }
+}
+
+/// Whether the kernel was told nothing between two looks: its bound of the error only grows by itself.
+fn is_silent_since(before: &Trace, now: &Trace) -> bool {
+    before.is_same_hand(now) && now.max_error_s >= before.max_error_s
 }
 
 /// The inodes of the sockets in a list of the kernel that have the NTP port.
@@ -481,8 +518,58 @@ mod tests {
         );
         // What was queued is not written either, and nothing else as long as there are signs.
         assert!(finder.before_write(Some(&OURS), at(3.0)).is_err());
-        assert_eq!(finder.deadline(), Some(at(63.0)));
-        assert!(!finder.look_again(Some(&THEIRS), at(62.0)));
+        assert_eq!(finder.deadline(), Some(at(18.0)));
+        assert!(!finder.look_again(Some(&THEIRS), at(17.0)));
+    }
+
+    /// Looks every 15 s until the clock is taken over; returns how long that took, seconds.
+    fn quiet_s(finder: &mut ConflictFinder, from_s: f64, trace: impl Fn(f64) -> Trace) -> f64 {
+        let mut now_s = from_s;
+        while !finder.look_again(Some(&trace(now_s)), at(now_s)) {
+            now_s += 15.0;
+            assert!(now_s < 1e5);
+        }
+        now_s - from_s
+    }
+
+    #[test]
+    fn who_was_seen_and_is_gone_is_not_waited_for_by_what_it_told_the_kernel() {
+        // It tells the kernel every 64 s, and has done so 4 s before its end.
+        let kept = |silent_s: f64| Trace {
+            is_synchronised: true,
+            max_error_s: 0.001 + silent_s * GROWTH,
+            ..THEIRS
+        };
+        let host = Host::new();
+        host.write("run/chrony/chronyd.pid", "1\n");
+        let mut finder = host.finder();
+        finder.reason = finder.sign(Some(&kept(40.0)));
+        assert!(finder.reason().unwrap().starts_with("chronyd runs on this host"));
+        assert!(!finder.look_again(Some(&kept(55.0)), at(60.0)));
+        fs::remove_file(host.0.path().join("run/chrony/chronyd.pid")).unwrap();
+        assert_eq!(quiet_s(&mut finder, 75.0, |now_s| kept(now_s - 71.0)), 45.0);
+
+        // One that is only restarted is there again, and its quiet time has not begun.
+        let host = Host::new();
+        let mut finder = host.finder();
+        finder.is_seen = true;
+        finder.reason = Some("chronyd runs".to_owned());
+        assert!(!finder.look_again(Some(&kept(4.0)), at(75.0)));
+        host.write("run/chrony/chronyd.pid", "2\n");
+        for now_s in [90.0, 105.0, 120.0, 135.0, 150.0] {
+            assert!(!finder.look_again(Some(&kept(1.0)), at(now_s)));
+        }
+        fs::remove_file(host.0.path().join("run/chrony/chronyd.pid")).unwrap();
+        assert_eq!(quiet_s(&mut finder, 165.0, |now_s| kept(now_s - 150.0)), 45.0);
+
+        // Somebody unseen who goes on telling the kernel is waited for as ever.
+        let host = Host::new();
+        let mut finder = host.finder();
+        finder.is_seen = true;
+        finder.reason = Some("chronyd runs".to_owned());
+        let told_again = |now_s: f64| kept(if now_s < 100.0 { now_s } else { now_s - 100.0 });
+        let waited_s = quiet_s(&mut finder, 75.0, told_again);
+        assert!((3100.0..3300.0).contains(&waited_s), "{waited_s}");
     }
 
     #[test]
@@ -493,9 +580,9 @@ mod tests {
         for quiet_s in [180.0, 360.0, 720.0] {
             finder.written(Some(OURS));
             assert!(finder.before_write(Some(&THEIRS), at(now_s)).is_err());
-            let begun_s = now_s + 60.0;
+            let begun_s = now_s + 15.0;
             while !finder.look_again(Some(&THEIRS), at(now_s)) {
-                now_s += 60.0;
+                now_s += 15.0;
                 assert!(now_s < 1e6);
             }
             assert_eq!(now_s - begun_s, quiet_s);
@@ -504,8 +591,8 @@ mod tests {
         // Whoever moves it meanwhile begins that anew.
         finder.written(Some(OURS));
         assert!(finder.before_write(Some(&THEIRS), at(now_s)).is_err());
-        for _ in 0..1000 {
-            now_s += 60.0;
+        for _ in 0..4000 {
+            now_s += 15.0;
             let frequency = finder.theirs.map_or(0, |theirs| theirs.frequency) + 1;
             assert!(!finder.look_again(Some(&Trace { frequency, ..THEIRS }), at(now_s)));
         }

@@ -4,7 +4,8 @@
  * mapped file (SIMULATED_WORLD) with the true time, which moves only while both wait, to the next thing that either
  * waits for. Every clock is wrong in its own way: SIMULATED_OFFSET seconds and SIMULATED_PPM. The daemon that is node
  * 1 or 2 (SIMULATED_NODE) has the address 10.0.0.1 or 10.0.0.2. Its real-time clock is ahead of true time by SIMULATED_RTC
- * seconds; without that it has none.
+ * seconds; without that it has none. Another daemon may keep its clock: it has a file, SIMULATED_KEEPER, and tells the kernel
+ * every 16 s that the clock is right, until the file is removed after SIMULATED_KEEPER_ENDS seconds.
  *
  * A daemon that does what cannot be intercepted, or what a simulator cannot answer, is ended with a message. */
 
@@ -65,6 +66,9 @@ static int64_t base, timer_at = NEVER;         /* true time of the bases; what t
 static double wall_error, elapsed, oscillator; /* error of the clock and monotonic time at `base`, in ns; ppm */
 static int64_t rtc_ahead, rtc_at = NEVER;      /* the real-time clock, and when its next second is told, true time */
 static long tick = 10000, freq;
+static int status = STA_UNSYNC;
+static double bound = 16e6;                    /* of the clock's error as the kernel was told, in us; it was at: */
+static int64_t told_at = START, keeper_ends = NEVER;
 static uint64_t randomness;
 
 static void must(int holds, const char *what)
@@ -122,6 +126,8 @@ __attribute__((constructor)) static void begin(void)
 	oscillator = atof(getenv("SIMULATED_PPM"));
 	wall_error = atof(getenv("SIMULATED_OFFSET")) * SECOND;
 	randomness = node + 1;
+	if (getenv("SIMULATED_KEEPER"))
+		keeper_ends = START + atoll(getenv("SIMULATED_KEEPER_ENDS")) * SECOND;
 	if (__atomic_compare_exchange_n(&world->ready, &none, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
 		pthread_mutexattr_init(&shared);
 		pthread_mutexattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
@@ -168,10 +174,23 @@ int clock_gettime(clockid_t clock, struct timespec *time)
 	return 0;
 }
 
+/* What the kernel was told last, by the other daemon too, which tells it once more as it ends. */
+static void keep(void)
+{
+	int64_t last = keeper_ends < world->now ? keeper_ends : world->now - (world->now - START) % (16 * SECOND);
+
+	if (keeper_ends == NEVER || last <= told_at)
+		return;
+	told_at = last;
+	bound = 1000;
+	status = 0;
+}
+
 int clock_adjtime(clockid_t clock, struct timex *change)
 {
 	must(clock == CLOCK_REALTIME, "another clock is adjusted");
 	rebase();
+	keep();
 	if (change->modes & ADJ_FREQUENCY)
 		freq = change->freq;
 	if (change->modes & ADJ_TICK)
@@ -185,8 +204,18 @@ int clock_adjtime(clockid_t clock, struct timex *change)
 	world->rates += node == 1 && change->modes & ADJ_TICK;
 	if (change->modes & ADJ_STATUS && node == 1)
 		world->synchronised = !(change->status & STA_UNSYNC);
+	if (change->modes & ADJ_STATUS)
+		status = change->status;
+	if (change->modes & ADJ_MAXERROR) {
+		bound = change->maxerror;
+		told_at = world->now;
+	}
 	change->freq = freq;
 	change->tick = tick;
+	change->status = status;
+	change->maxerror = bound + (world->now - told_at) * 500e-9;
+	if (change->maxerror > 16000000)
+		change->maxerror = 16000000;
 	return 0;
 }
 
@@ -536,6 +565,10 @@ int poll(struct pollfd *fds, nfds_t count, int timeout)
 	for (;;) {
 		lose();
 		next = timer_true();
+		if (keeper_ends > world->now && keeper_ends < next)
+			next = keeper_ends;
+		else if (keeper_ends != NEVER && keeper_ends <= world->now)
+			unlink(getenv("SIMULATED_KEEPER"));
 		for (i = 0; i < count; i++) {
 			struct message *m = NULL;
 
