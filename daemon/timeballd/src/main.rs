@@ -21,6 +21,7 @@ mod leap_files;
 mod links;
 mod log;
 mod log_files;
+mod manual;
 mod metrics;
 mod openntpd;
 mod ready;
@@ -58,6 +59,12 @@ fn main() -> ExitCode {
         && first == "ctl"
     {
         return ExitCode::from(ctl::main(&identity, rest.iter().cloned()));
+    }
+    if identity == Identity::TIMEBALLD
+        && let Some((first, rest)) = arguments.split_first()
+        && first == "man"
+    {
+        return ExitCode::from(manual::main(rest));
     }
     let help = || usage(&program, &identity);
     match Invocation::parse(arguments, &identity) {

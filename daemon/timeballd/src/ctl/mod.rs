@@ -204,7 +204,7 @@ fn asked(
 }
 
 /// The text of `--help`.
-fn help() -> String {
+pub(crate) fn help() -> String {
     "\
 Usage: timeballd ctl [OPTION]... COMMAND [ARGUMENT]...
 

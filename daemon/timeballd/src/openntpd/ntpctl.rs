@@ -16,7 +16,8 @@ use super::{NEGLIGIBLE_S, TRUST_VALID, shown, trust};
 use crate::ctl::Client;
 use crate::identity::Identity;
 
-const USAGE: &str = "usage: ntpctl -s all | peers | Sensors | status\n";
+/// What is said to whoever asks in another way.
+pub(crate) const USAGE: &str = "usage: ntpctl -s all | peers | Sensors | status\n";
 
 /// The largest number of sources that are asked for: a daemon that claims more is not believed.
 const SOURCES_MAX: u32 = 10_000;
@@ -59,8 +60,8 @@ struct State {
     stratum: u16,
     /// What is left to correct, true time − system clock, seconds.
     offset_s: f64,
-    peers: Vec<Peer>,
     constraints: Option<Constraints>,
+    peers: Vec<Peer>,
 }
 
 /// What is to be known of a source.
@@ -178,8 +179,8 @@ fn ask(client: &mut Client) -> Result<State, AskError> {
         is_synchronised: has_valid && tracking.leap != Leap::NotSynchronised && offset_s.abs() < NEGLIGIBLE_S,
         stratum: tracking.stratum,
         offset_s,
-        peers,
         constraints: client.condition().and_then(|condition| condition.constraints),
+        peers,
     })
 }
 
@@ -370,8 +371,8 @@ mod tests {
             is_synchronised: true,
             stratum: 3,
             offset_s: 0.0,
-            peers: vec![peer("192.0.2.10", "192.0.2.10"), followed, new],
             constraints: None,
+            peers: vec![peer("192.0.2.10", "192.0.2.10"), followed, new],
         };
         assert_eq!(
             text(&state, Show::All),
@@ -397,7 +398,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn constraints_are_told_between_sources_and_clock() {
         let told = |offset_s, refused| {
             let state = State {
@@ -417,6 +417,7 @@ mod tests {
         }
     }
 
+    #[test]
     fn of_a_pool_only_what_has_an_address_is_shown() {
         let places = |addresses: &[&str]| {
             let peers = addresses.iter().map(|address| peer(address, "pool.example.net"));
