@@ -47,7 +47,8 @@ impl Reader for ConfigurationFiles {
     }
 }
 
-/// Reads the files of source directories: whoever may put one there cannot hold the daemon up with a pipe.
+/// Reads the files of directories, and those that another includes: whoever may put one there cannot hold the daemon up with
+/// a pipe.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SourceFiles;
 

@@ -30,7 +30,7 @@ use crate::confinement;
 use crate::conflict::{self, ConflictFinder};
 use crate::constraint::{Authorities, ConstraintClient};
 use crate::control::ControlSockets;
-use crate::files::{ConfigurationFiles, make_directory, read_drift};
+use crate::files::{ConfigurationFiles, SourceFiles, make_directory, read_drift};
 use crate::identity::{CommandLine, FEATURES, Identity};
 use crate::interfaces::Interfaces;
 use crate::keys;
@@ -440,7 +440,8 @@ impl Reader for ConfigurationText {
         } else if path == COMMAND_LINE {
             Ok(self.directives.clone())
         } else {
-            ConfigurationFiles.read_file(path)
+            // Only the file that was said may come through a pipe; one that lies in a directory holds the start up for ever.
+            SourceFiles.read_file(path)
         }
     }
 
