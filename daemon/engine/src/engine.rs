@@ -218,6 +218,7 @@ impl Engine {
             Input::Constraint { request, answer } => self.constraint_answered(now, request, &answer),
             Input::SourceFiles(configs) => {
                 self.ask(now, |sources, tools| sources.directory_read(configs, tools));
+                self.give_up_if_alone(now.mono);
             }
             Input::Keys(keys) => {
                 self.keys = Keyring::new(keys);
@@ -296,7 +297,9 @@ impl Engine {
         self.begin_ref_clocks(now);
         let configured = std::mem::take(&mut self.config.sources);
         self.ask(now, |sources, tools| sources.add_configured(configured, tools));
-        if !self.config.source_dirs.is_empty() {
+        if self.config.source_dirs.is_empty() {
+            self.give_up_if_alone(now.mono);
+        } else {
             self.out.push(Output::ReadSourceFiles);
         }
         self.plan_broadcasts(now);

@@ -102,6 +102,13 @@ impl Engine {
         self.timers.set(Timer::Initial, now.plus_seconds(PAUSE_S));
     }
 
+    /// A daemon that measures once ends when there is nobody to ask.
+    pub(crate) fn give_up_if_alone(&mut self, now: Mono) {
+        if self.options.once.is_some() && self.sources.is_empty() && self.ref_clocks.is_empty() {
+            self.give_up_if_settled(now);
+        }
+    }
+
     /// Ends a measurement to which no source has anything to add and on which they do not agree: the first one, or
     /// the only one of a daemon that measures once.
     pub(crate) fn give_up_if_settled(&mut self, now: Mono) {

@@ -301,10 +301,32 @@ fn the_daemon_says_in_the_background_too_why_it_does_not_start() {
 
 #[test]
 fn measuring_once_without_a_source_says_so() {
-    let (status, _, said) = run("chronyd", &["-Q", "server 127.0.0.1 port 9 iburst"]);
-    let lines: Vec<&str> = said.lines().rev().take(2).collect();
-    let end = ["chronyd exiting", "No suitable source for synchronisation"];
-    assert_eq!((status, lines.as_slice()), (1, end.as_slice()), "{said}");
+    let folder = tempfile::tempdir().unwrap();
+    let directory = format!("sourcedir {}", folder.path().display());
+    for source in ["server 127.0.0.1 port 9 iburst", "cmdport 0", &directory] {
+        let (status, _, said) = run("chronyd", &["-Q", source]);
+        let lines: Vec<&str> = said.lines().rev().take(2).collect();
+        let end = ["chronyd exiting", "No suitable source for synchronisation"];
+        assert_eq!(
+            (status, lines.as_slice()),
+            (1, end.as_slice()),
+            "{source}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_pipe_among_the_files_of_a_directory_does_not_hold_up_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.conf");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let directory = format!("confdir {}", folder.path().display());
+    let (status, _, said) = run("chronyd", &["-Q", &directory]);
+    assert_eq!(status, 1, "{said}");
+    assert!(
+        said.contains(&format!("{} : It is no regular file", pipe.display())),
+        "{said}"
+    );
 }
 
 #[test]
@@ -382,7 +404,7 @@ fn an_ntp_conf_is_recognised_and_printed_in_chronys_language() {
     };
     let (status, _, said) = start("server iburst\nrestrict default ignore\n");
     assert!(
-        said.contains("error: missing address") && said.contains("Timeout reached"),
+        said.contains("error: missing address") && said.contains("No suitable source for synchronisation"),
         "{said}"
     );
     assert_eq!(status, 1);
