@@ -198,7 +198,7 @@ fn alive_and_ready_are_two_questions() {
     assert_eq!(status, 1);
     assert!(
         json.starts_with("{\"ready\":false,\"reason\":\"wrong by at most ")
-            && json.contains("\"condition\":{\"steers\":false,\"conflict\":null,\"reloads\":0,\"configuration_error\":null}")
+            && json.contains("\"condition\":{\"steers\":false,\"conflict\":null,\"reloads\":0,\"configuration_error\":null,\"constraints\":null}")
             && json.contains("\"tracking\":{\"synchronised\":true,"),
         "{json}"
     );
