@@ -27,18 +27,21 @@ const READING_ERROR_NS: i128 = 50_000;
 /// anybody sets clocks. What is outside is garbage.
 pub(crate) const SANE_TIMES: std::ops::Range<i64> = -3_786_825_600..10_413_792_000;
 
+/// For so long rates are remembered that are no more, seconds: stamps of packets are read within a second …
+const MEMORY_S: f64 = 2.0;
+/// … and so many of them at most.
+const STRETCHES_MAX: usize = 32;
+
 /// From here on the phases get another origin, so that they keep their precision, seconds.
 const ORIGIN_DISTANCE_MAX_S: f64 = 1000.0;
 
 /// The relation of the oscillator to the system clock.
 #[derive(Debug, Clone)]
 pub struct Timeline {
-    /// Where the rate was last changed.
-    reference: Mono,
-    /// What the rates have added to the oscillator up to there, seconds.
-    slewed_s: f64,
-    /// The rate now, as a part of the oscillator's: positive makes the clock faster.
-    rate: f64,
+    /// The rate now.
+    now: Stretch,
+    /// The rates before it, oldest first: stamps are read a little later than they were taken.
+    before: Vec<Stretch>,
     /// The system clock − the monotonic clock now, ns.
     wall_offset_ns: i128,
     /// The part of it that came from steps since the origin, seconds.
@@ -47,19 +50,48 @@ pub struct Timeline {
     asked_ns: i128,
     /// How long the host had slept at the last reading, ns.
     slept_ns: i64,
+    /// How often the clock was stepped, by us or by others.
+    steps: u64,
+}
+
+/// A time in which the rate was the same.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    /// When it began.
+    since: Mono,
+    /// What the rates had added to the oscillator up to there, seconds.
+    slewed_s: f64,
+    /// The rate, as a part of the oscillator's: positive makes the clock faster.
+    rate: f64,
+}
+
+impl Stretch {
+    /// What the rates had added to the oscillator at `at`, seconds.
+    fn slewed_until(&self, at: Mono) -> f64 {
+        self.slewed_s + at.seconds_since(self.since) * self.rate / (1.0 + self.rate)
+    }
+
+    /// The oscillator when it began.
+    fn since_oscillator(&self) -> Mono {
+        self.since.plus_seconds(-self.slewed_s)
+    }
 }
 
 impl Timeline {
     /// Begins at this moment with this rate applied (as a part; positive: faster).
     pub fn new(now: Now, rate: f64) -> Self {
         Self {
-            reference: now.mono,
-            slewed_s: 0.0,
-            rate,
+            now: Stretch {
+                since: now.mono,
+                slewed_s: 0.0,
+                rate,
+            },
+            before: Vec::new(),
             wall_offset_ns: wall_offset_ns(now),
             stepped_s: 0.0,
             asked_ns: 0,
             slept_ns: now.slept_ns,
+            steps: 0,
         }
     }
 
@@ -76,6 +108,7 @@ impl Timeline {
         if (moved_ns + self.asked_ns).abs() <= READING_ERROR_NS {
             return None;
         }
+        self.steps += 1;
         self.wall_offset_ns += moved_ns;
         let by_s = seconds(moved_ns);
         self.stepped_s += by_s;
@@ -86,6 +119,7 @@ impl Timeline {
     pub fn step(&mut self, by_s: f64) {
         // A step is rounded to a nanosecond by the kernel as well.
         let by_ns = nanos(by_s);
+        self.steps += 1;
         self.asked_ns += by_ns;
         self.wall_offset_ns += by_ns;
         self.stepped_s += seconds(by_ns);
@@ -100,14 +134,29 @@ impl Timeline {
 
     /// The rate has been changed at this moment.
     pub fn set_rate(&mut self, at: Mono, rate: f64) {
-        self.slewed_s = self.slewed_until(at);
-        self.reference = at;
-        self.rate = rate;
+        let next = Stretch {
+            since: at,
+            slewed_s: self.now.slewed_until(at),
+            rate,
+        };
+        let last = std::mem::replace(&mut self.now, next);
+        if last.since < at {
+            self.before.push(last);
+        }
+        let is_old = |stretch: &Stretch| at.seconds_since(stretch.since) >= MEMORY_S;
+        let old = self.before.iter().rposition(is_old).unwrap_or(0);
+        let too_many = self.before.len().saturating_sub(STRETCHES_MAX);
+        self.before.drain(..old.max(too_many));
+    }
+
+    /// How often the clock was stepped, by us or by others: what was read before and after differs by more than time.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// The rate applied, as a part; positive: faster than the oscillator.
     pub fn rate(&self) -> f64 {
-        self.rate
+        self.now.rate
     }
 
     /// The reading of the oscillator when the monotonic clock reads `at`.
@@ -123,8 +172,9 @@ impl Timeline {
 
     /// The system clock − the oscillator, from the origin, when the oscillator reads `at`, seconds.
     pub fn correction_at_oscillator_s(&self, at: Mono) -> f64 {
-        let since_s = at.seconds_since(self.oscillator(self.reference));
-        self.slewed_s + since_s * self.rate + self.stepped_s
+        let stretch = self.stretch(|stretch| stretch.since_oscillator() <= at);
+        let since_s = at.seconds_since(stretch.since_oscillator());
+        stretch.slewed_s + since_s * stretch.rate + self.stepped_s
     }
 
     /// The monotonic clock when the system clock read `wall`, not long ago.
@@ -157,7 +207,16 @@ impl Timeline {
     }
 
     fn slewed_until(&self, at: Mono) -> f64 {
-        self.slewed_s + at.seconds_since(self.reference) * self.rate / (1.0 + self.rate)
+        self.stretch(|stretch| stretch.since <= at).slewed_until(at)
+    }
+
+    /// The last stretch that had begun; what was before all that are known was as the oldest of them.
+    fn stretch(&self, had_begun: impl Fn(&Stretch) -> bool) -> &Stretch {
+        if had_begun(&self.now) {
+            return &self.now;
+        }
+        let found = self.before.iter().rev().find(|stretch| had_begun(stretch));
+        found.or(self.before.first()).unwrap_or(&self.now)
     }
 }
 
@@ -208,6 +267,33 @@ mod tests {
             ),
             None
         );
+    }
+
+    #[test]
+    fn what_was_before_a_change_of_the_rate_stays_as_it_was() {
+        let second = |nanos: i64| Mono::from_nanos(nanos);
+        let mut timeline = Timeline::new(now(0, 1_000_000), 0.0);
+        timeline.set_rate(second(10_000_000_000), 1e-3);
+        timeline.set_rate(second(10_500_000_000), -0.08);
+        timeline.set_rate(second(10_500_000_000), 0.08);
+        for (at, slewed_s) in [
+            (9_000_000_000, 0.0),
+            (10_200_000_000, 0.2e-3 / 1.001),
+            (10_500_000_000, 0.5e-3 / 1.001),
+            (10_608_000_000, 0.5e-3 / 1.001 + 0.008),
+        ] {
+            assert!(
+                (timeline.correction_s(second(at)) - slewed_s).abs() < 1e-9,
+                "{at}"
+            );
+            let oscillator = timeline.oscillator(second(at));
+            assert!(
+                (timeline.correction_at_oscillator_s(oscillator) - slewed_s).abs() < 1e-9,
+                "{at}"
+            );
+        }
+        timeline.set_rate(second(20_000_000_000), 0.0);
+        assert_eq!(timeline.before.len(), 1, "what was long ago is forgotten");
     }
 
     #[test]

@@ -108,6 +108,11 @@ impl Source {
             return Some(judgement);
         }
         let pending = self.pending.as_mut()?;
+        if pending.is_put_off && pending.steps != timeline.steps() {
+            // Was it taken before the clock was stepped, or after? The next exchange has none of this.
+            self.pending = None;
+            return None;
+        }
         pending.answered = true;
         let pending = pending.clone();
         judgement.ahead = pending.ahead;

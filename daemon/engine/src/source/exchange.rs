@@ -27,6 +27,10 @@ pub struct Pending {
     pub sent_at: Mono,
     /// An answer has been taken.
     pub answered: bool,
+    /// The answer may be read later than it comes.
+    pub is_put_off: bool,
+    /// How often the clock had been stepped when it was sent.
+    pub steps: u64,
     /// It only went ahead of the one that measures (`presend`).
     pub ahead: bool,
     /// When the packet came whose arrival [`Self::interleaved_cookie`] tells to a peer.

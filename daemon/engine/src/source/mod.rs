@@ -40,6 +40,9 @@ use crate::timeline::Timeline;
 /// A peer is late when it was not heard for so many of its intervals.
 const PEER_LATE: f64 = 1.5;
 
+/// Answers of who is asked less often than this may be read later than they come, seconds.
+const READ_LATER_INTERVAL_S: f64 = 4.0;
+
 /// A source, by a number that is not used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u32);
@@ -300,9 +303,18 @@ impl Source {
         self.config.kind == SourceKind::Peer
     }
 
-    /// Whether its answer can wait a little without harm: nobody is in a hurry, and the kernel says when it came.
+    /// Whether its answer can wait for a second without harm: nobody is in a hurry, and the kernel says when it came.
     pub fn can_be_read_later(&self) -> bool {
-        self.polling.burst().is_none() && self.is_stamped_on_arrival
+        self.polling.burst().is_none()
+            && self.polling.wait_s() >= READ_LATER_INTERVAL_S
+            && self.is_stamped_on_arrival
+    }
+
+    /// Its answer may be read later than it comes; says on which socket.
+    pub fn put_off(&mut self) -> Option<SocketId> {
+        let pending = self.pending.as_mut().filter(|pending| !pending.answered)?;
+        pending.is_put_off = self.socket.is_some();
+        self.socket
     }
 
     /// Whether it is to be asked: always, or until the end of a burst.

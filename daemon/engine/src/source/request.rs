@@ -68,6 +68,8 @@ impl Source {
             sent: Moment::of(stamp, timeline),
             sent_at: now.mono,
             answered: false,
+            is_put_off: false,
+            steps: timeline.steps(),
             ahead,
             acknowledges: self.symmetric.heard.map(|heard| heard.received),
         });
@@ -90,7 +92,8 @@ impl Source {
             && pending.cookie == cookie
         {
             known = true;
-            if stamp.source >= pending.sent.source {
+            // When the clock was stepped meanwhile nobody knows which clock a stamp that waited was taken by.
+            if stamp.source >= pending.sent.source && pending.steps == timeline.steps() {
                 pending.sent = moment;
             }
         }

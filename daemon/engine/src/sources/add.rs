@@ -6,7 +6,7 @@ use units::{Leap, Mono, ReferenceId, Stratum};
 use crate::estimate::Sample;
 use crate::source::{Source, SourceId};
 use crate::sources::names::Naming;
-use crate::sources::{Entry, EntryId, Event, Origin, SOURCES_MAX, Sources, Tools};
+use crate::sources::{Entry, EntryId, Event, Origin, SOURCES_MAX, Sources, Tools, count};
 use crate::timer::Timer;
 
 /// The wait before the first request, and between the first requests to different sources, seconds.
@@ -198,7 +198,10 @@ impl Sources {
             return;
         }
         let now = tools.now.mono;
-        let soonest = self.start_at.map_or(now, |last| last.max(now));
+        // No later than all of them in turn would be, however often they were planned before.
+        let all_s = START_SPACING_S * count(self.by_id.values().filter(|source| source.is_asked()));
+        let latest = now.plus_seconds(all_s - START_SPACING_S);
+        let soonest = self.start_at.map_or(now, |last| last.max(now).min(latest));
         let at: Mono = soonest.plus_seconds(START_SPACING_S);
         self.start_at = Some(at);
         tools.timers.set(Timer::Poll(id), at);

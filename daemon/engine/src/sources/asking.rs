@@ -12,7 +12,7 @@ use crate::source::answer::{Arrival, Judgement};
 use crate::source::line::MeasurementLine;
 use crate::source::{Source, SourceId};
 use crate::sources::add::START_SPACING_S;
-use crate::sources::{Event, Sources, Tools};
+use crate::sources::{Event, Sources, Tools, count};
 use crate::timer::Timer;
 
 /// How long an answer is waited for beyond the longest allowed delay, seconds.
@@ -67,7 +67,7 @@ impl Sources {
         let Some(source) = self.by_id.get(&id).filter(|source| source.is_asked()) else {
             return;
         };
-        if let Some(at) = self.too_soon(id, source, now) {
+        if let Some(at) = self.too_soon(id, now) {
             tools.timers.set(Timer::Poll(id), at);
             return;
         }
@@ -119,13 +119,11 @@ impl Sources {
             source.is_some_and(|source| at.seconds_since(now) <= TOGETHER_SHARE * source.polling.wait_s())
         };
         let next = tools.timers.next_poll(is_soon);
-        let Some((id, planned, source)) =
-            next.and_then(|(id, planned)| Some((id, planned, self.by_id.get(&id)?)))
-        else {
+        let Some((id, _)) = next else {
             self.unread.clear();
             return;
         };
-        let at = now.plus_seconds(self.spacing_s(source)).min(planned);
+        let at = now.plus_seconds(self.spacing_s());
         tools.timers.set(Timer::Poll(id), at);
         let is_over = |&(since, _): &(Mono, _)| at.seconds_since(since) > UNREAD_S_MAX;
         if self.unread.first().is_some_and(is_over) || self.unread.len() >= UNREAD_MAX {
@@ -135,7 +133,7 @@ impl Sources {
             self.unread.push((now, asked));
         }
         for (_, id) in &self.unread {
-            if let Some(socket) = self.by_id.get(id).and_then(|source| source.socket) {
+            if let Some(socket) = self.by_id.get_mut(id).and_then(Source::put_off) {
                 tools.out.push(Output::ReadLater { socket, until: at });
             }
         }
@@ -274,18 +272,20 @@ impl Sources {
     }
 
     /// When a source can be asked instead, if now is too soon after a request to another.
-    fn too_soon(&self, id: SourceId, source: &Source, now: Mono) -> Option<Mono> {
+    fn too_soon(&self, id: SourceId, now: Mono) -> Option<Mono> {
         let (sent_at, _) = self.sent.filter(|(_, to)| *to != id)?;
-        let at = sent_at.plus_seconds(self.spacing_s(source));
+        let at = sent_at.plus_seconds(self.spacing_s());
         (at > now).then_some(at)
     }
 
-    /// How long after a request to another a source can be asked, seconds. With short intervals and many sources all of
-    /// them have to find their turn.
-    fn spacing_s(&self, source: &Source) -> f64 {
-        let asked = self.by_id.values().filter(|source| source.is_asked()).count();
-        let asked = u32::try_from(asked).map_or(f64::INFINITY, f64::from);
-        START_SPACING_S.min(source.polling.wait_s() / asked.max(1.0))
+    /// How long after a request to another a source can be asked, seconds. Between two requests to the one that is asked
+    /// most often all of them have to find their turn.
+    fn spacing_s(&self) -> f64 {
+        let asked = || self.by_id.values().filter(|source| source.is_asked());
+        let shortest_s = asked()
+            .map(|source| source.polling.wait_s())
+            .fold(f64::INFINITY, f64::min);
+        START_SPACING_S.min(shortest_s / count(asked()))
     }
 
     /// Whether the next packet to a source only goes ahead of the one that measures (`presend`).

@@ -316,3 +316,8 @@ impl Sources {
         out.log_about(Topic::Source, severity, text);
     }
 }
+
+/// How many sources these are, as a number to calculate with.
+fn count<'a>(sources: impl Iterator<Item = &'a Source>) -> f64 {
+    u32::try_from(sources.count()).map_or(f64::INFINITY, f64::from)
+}

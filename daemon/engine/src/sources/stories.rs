@@ -106,6 +106,88 @@ fn answers_that_have_not_been_read_are_put_off_until_the_last_is_asked() {
 }
 
 #[test]
+fn who_is_asked_many_times_a_second_leaves_room_for_the_others() {
+    let every = |name, poll| {
+        line(SourceKind::Server, name, |line| {
+            (line.min_poll, line.max_poll) = (poll, poll);
+        })
+    };
+    let lines = vec![
+        every("192.0.2.1", -4),
+        every("192.0.2.2", 3),
+        every("192.0.2.3", 3),
+        every("192.0.2.4", 6),
+    ];
+    let mut stage = Stage::new(config(lines), well());
+    stage.read_after_s = 1e-5;
+    stage.run_until(200.0);
+    let asked = |last: &str| {
+        let to = |request: &&crate::stage::Request| request.to.ip().to_string().ends_with(last);
+        stage.requests.iter().filter(to).count()
+    };
+    assert!(asked(".1") > 3000, "{}", asked(".1"));
+    for name in [".2", ".3"] {
+        assert!((24..=29).contains(&asked(name)), "{name}: {}", asked(name));
+    }
+    assert!((3..=6).contains(&asked(".4")), "{}", asked(".4"));
+    // Its answers would still be unread when it is asked again.
+    let of_quick = |socket: &crate::io::SocketId| {
+        let mut requests = stage.requests.iter();
+        requests.any(|request| request.socket == *socket && request.to.ip().to_string().ends_with(".1"))
+    };
+    assert!(!stage.read_later.iter().any(|(_, socket)| of_quick(socket)));
+}
+
+#[test]
+fn sources_that_are_switched_on_again_and_again_are_asked_soon() {
+    let mut stage = Stage::new(config(THREE.map(server).to_vec()), well());
+    stage.run_until(10.0);
+    for _ in 0..300 {
+        stage.act(|sources, tools| sources.offline(Which::All, tools));
+        stage.act(|sources, tools| sources.online(Which::All, tools));
+    }
+    let before = stage.requests.len();
+    stage.run_until(11.0);
+    assert_eq!(stage.requests.len() - before, 3);
+}
+
+#[test]
+fn an_answer_that_waited_while_the_clock_was_stepped_is_no_sample() {
+    let mut stage = Stage::new(config(THREE.map(server).to_vec()), well());
+    stage.read_after_s = 1e-5;
+    stage.late_s = vec![0.5];
+    stage.run_until(1000.0);
+    let round = times(&stage).len();
+    while times(&stage).len() < round + 3 {
+        let soon_s = stage.now().mono.seconds_since(units::Mono::ZERO) + 0.05;
+        stage.run_until(soon_s);
+    }
+    let counts = |stage: &mut Stage| -> Vec<usize> {
+        stage.act(|sources, _| {
+            sources
+                .iter()
+                .map(|(_, source)| source.estimator.count())
+                .collect()
+        })
+    };
+    let before = counts(&mut stage);
+    stage.steps_s.push(0.3);
+    let soon_s = stage.now().mono.seconds_since(units::Mono::ZERO) + 5.0;
+    stage.run_until(soon_s);
+    let after = counts(&mut stage);
+    let new: Vec<usize> = after
+        .iter()
+        .zip(&before)
+        .map(|(after, before)| after - before)
+        .collect();
+    assert_eq!(
+        new.iter().sum::<usize>(),
+        1,
+        "{before:?} {after:?}: only that of the last, which did not wait"
+    );
+}
+
+#[test]
 fn answers_in_a_burst_are_read_at_once() {
     let lines =
         ["192.0.2.1", "192.0.2.2"].map(|name| line(SourceKind::Server, name, |line| line.iburst = true));
