@@ -1,7 +1,7 @@
 //! What a simulated host says: of the size and kind that a Debian host with four servers says.
 
 use link::key::Fingerprint;
-use model::host::{HostFacts, HostReport, NetworkInterface};
+use model::host::{HostFacts, HostReport, NetworkInterface, RunningService};
 use model::ntp::{NtpStatus, SourceStatus, SyncState};
 use model::{Change, Labels, Server, ServerOptions, Servers};
 
@@ -52,6 +52,10 @@ pub(crate) fn facts(number: usize) -> HostFacts {
         service_mgr: "systemd".to_owned(),
         package_mgr: "apt".to_owned(),
         containerized: false,
+        time_services: vec![RunningService {
+            name: "chronyd".to_owned(),
+            sets_clock: true,
+        }],
         interfaces: vec![
             interface("lo", "127.0.0.1".to_owned(), None),
             interface(
@@ -116,6 +120,7 @@ pub(crate) fn status(number: usize, beat: u32) -> NtpStatus {
         other_servers: Vec::new(),
         managed: true,
         drift: None,
+        conflict: None,
         notes: Vec::new(),
     }
 }
