@@ -1,4 +1,4 @@
-//! Files that are replaced as a whole or not at all, and reading without waiting.
+//! Files that are replaced as a whole or not at all, and reading and appending without waiting.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -41,6 +41,28 @@ pub fn read_regular(path: &Path, length_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(length_max).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Opens a file to write at its end, and makes it with the permissions `mode` where there is none. Neither this nor writing
+/// waits for anybody: a pipe that nobody reads, or reads fast enough, is an error.
+///
+/// # Errors
+/// What the system says.
+pub fn append(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(mode)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+}
+
+/// Reads a regular file of text, as [`read_regular`] does.
+///
+/// # Errors
+/// What the system says, that it is no regular file, or `InvalidData`: it is not UTF-8.
+pub fn read_text(path: &Path, length_max: u64) -> io::Result<String> {
+    String::from_utf8(read_regular(path, length_max)?).map_err(|_| ErrorKind::InvalidData.into())
 }
 
 /// Writes a new file and waits until the disk has it.
@@ -100,6 +122,34 @@ mod tests {
         );
         let error = read_regular(folder.path(), 9).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn a_pipe_does_not_hold_up_who_appends_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        for line in ["first\n", "second\n"] {
+            append(&path, 0o640).unwrap().write_all(line.as_bytes()).unwrap();
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"first\nsecond\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let nobody = append(&pipe, 0o640).unwrap_err();
+        assert_eq!(nobody.raw_os_error(), Some(libc::ENXIO));
+        let _reader = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&pipe)
+            .unwrap();
+        let mut writer = append(&pipe, 0o640).unwrap();
+        let full = loop {
+            if let Err(error) = writer.write_all(&[b'x'; 4096]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
     }
 
     #[test]

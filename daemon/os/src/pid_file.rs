@@ -38,6 +38,9 @@ pub enum PidFileError {
     },
 }
 
+/// What is read of another's file, bytes.
+const LENGTH_MAX: u64 = 64;
+
 /// The file of this process; it is removed when this is dropped.
 #[derive(Debug)]
 pub struct PidFile {
@@ -52,7 +55,7 @@ impl PidFile {
     /// Why it could not be written.
     pub fn write(path: &Path, name: &str) -> Result<Self, PidFileError> {
         let own = std::process::id();
-        if let Ok(text) = fs::read_to_string(path)
+        if let Ok(text) = files::read_text(path, LENGTH_MAX)
             && let Ok(pid) = text.trim().parse::<i32>()
             && pid > 0
             && u32::try_from(pid) != Ok(own)

@@ -1,9 +1,10 @@
 //! What the daemon gives up once everything is open that needed it.
 //!
 //! As root it becomes its user and keeps the right to set the clock and to use low ports; then it leaves itself the
-//! system calls it makes, the directories it writes to, and the ports to which it has to connect over TCP. Where there is no other user to become, as in a simulation
-//! or for whoever tries the program, nothing is restricted.
+//! system calls it makes, the directories it writes to, and the ports to which it has to connect over TCP. Where there is
+//! no other user to become, as in a simulation or for whoever tries the program, nothing is restricted.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use conf::config::Config;
@@ -14,6 +15,9 @@ use os::sandbox::{Otherwise, restrict_calls, restrict_files, restrict_tcp};
 use crate::args::Arguments;
 use crate::identity::Identity;
 use crate::log::Log;
+
+/// The levels of `-F` that chronyd knows.
+const FILTER_LEVELS: RangeInclusive<i32> = -2..=2;
 
 /// Ports below this one are root's.
 const FIRST_FREE_PORT: u16 = 1024;
@@ -32,6 +36,12 @@ pub(crate) fn enter(
     config: &Config,
     log: &mut Log,
 ) -> Result<(), String> {
+    if arguments
+        .filter_level
+        .is_some_and(|level| !FILTER_LEVELS.contains(&level))
+    {
+        return Err("Unsupported filter level".to_owned());
+    }
     let Some(user) = user else {
         // OpenNTPD is never anybody else altogether, and does not speak of it.
         if privileges::is_root() && !log.is_openntpd() {

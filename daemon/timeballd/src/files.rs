@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use conf::config::{DriftFile, DriftFormat};
 use conf::include::{FILE_LENGTH_MAX, NAMES_MAX, ReadError, Reader};
 use conf::rtc::RtcError;
-use os::files::{read_regular, replace};
+use os::files::{read_regular, read_text, replace};
 use os::privileges::User;
 use os::reason;
 
@@ -20,6 +20,9 @@ const DIRECTORY_MODE: u32 = 0o750;
 
 /// The end of the names of dump files.
 const DUMP_SUFFIX: &str = ".dat";
+
+/// The most that is read of a drift file, bytes.
+const DRIFT_LENGTH_MAX: u64 = 4096;
 
 /// The largest dump file that is read, bytes: a line has about 100, and a source keeps fewer than 100 of them.
 const DUMP_LENGTH_MAX: u64 = 64 * 1024;
@@ -99,7 +102,8 @@ pub(crate) fn make_directory(path: &Path, owner: Option<User>) -> io::Result<()>
 /// # Errors
 /// What the system says, or `InvalidData`.
 pub(crate) fn read_drift(path: &Path, format: DriftFormat) -> io::Result<(f64, f64)> {
-    conf::drift::parse(&fs::read_to_string(path)?, format).ok_or_else(|| ErrorKind::InvalidData.into())
+    conf::drift::parse(&read_text(path, DRIFT_LENGTH_MAX)?, format)
+        .ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
 /// Replaces the drift file.

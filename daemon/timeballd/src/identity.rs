@@ -17,7 +17,7 @@ const CONFIG_FILE_VARIABLE: &str = "NTP_CONF_FILE";
 
 /// What this daemon can do, in the words by which chrony lists it.
 pub(crate) const FEATURES: &str =
-    "+CMDMON +REFCLOCK +RTC +PRIVDROP +SCFILTER -SIGND +ASYNCDNS -NTS +SECHASH +IPV6 -DEBUG";
+    "+CMDMON +NTP +REFCLOCK +RTC +PRIVDROP +SCFILTER -SIGND +ASYNCDNS -NTS +SECHASH +IPV6 -DEBUG";
 
 /// Whose way of asking a program takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

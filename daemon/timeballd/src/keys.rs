@@ -2,13 +2,18 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use conf::chrony::{self, KeyAlgorithm};
 use conf::config::{Config, KeyFormat};
 use conf::ntp;
+use os::files::read_regular;
 use wire::ntp::auth::{Algorithm, Key};
 
 use crate::log::Log;
+
+/// The largest key file that is read, bytes.
+const LENGTH_MAX: u64 = 16 * 1024 * 1024;
 
 /// What others shall not have of a file with secrets.
 const READ_BY_OTHERS: u32 = 0o004;
@@ -21,7 +26,7 @@ pub(crate) fn load(config: &Config, log: &mut Log) -> Result<Vec<Key>, String> {
     let Some(path) = config.key_file.as_deref() else {
         return Ok(Vec::new());
     };
-    let Ok(content) = fs::read(path) else {
+    let Ok(content) = read_regular(Path::new(path), LENGTH_MAX) else {
         log.warn(&format!("Could not open keyfile {path}"));
         return Ok(Vec::new());
     };

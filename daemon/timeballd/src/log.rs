@@ -1,12 +1,13 @@
 //! The daemon's log: stderr, a file, or the system's.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use conf::config::{LogTopics, Topic};
 use engine::io::Severity;
 use os::Clock;
+use os::files::append;
 use os::syslog::{self, Priority};
 use units::UnixTime;
 
@@ -46,11 +47,7 @@ impl Log {
     /// # Errors
     /// What the system says of the file.
     pub(crate) fn to_file(path: &str, threshold: Severity) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(FILE_MODE)
-            .open(path)?;
+        let file = append(Path::new(path), FILE_MODE)?;
         Ok(Self::to(Target::File(file), threshold))
     }
 

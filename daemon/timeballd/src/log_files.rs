@@ -1,13 +1,17 @@
 //! Logs of measurements: one file each, with a heading that comes again every so many lines.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use conf::config::Logs;
 use engine::io::LogFile;
+use os::files::append;
 use os::reason;
+
+/// The permissions of the files.
+const FILE_MODE: u32 = 0o644;
 
 /// The open log files.
 #[derive(Debug)]
@@ -73,7 +77,7 @@ impl LogFiles {
         let open = match self.open.entry(log) {
             std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::btree_map::Entry::Vacant(vacant) => {
-                let file = OpenOptions::new().append(true).create(true).open(path)?;
+                let file = append(path, FILE_MODE)?;
                 vacant.insert(Open { file, lines: 0 })
             }
         };

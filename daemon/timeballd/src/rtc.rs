@@ -10,6 +10,7 @@ use conf::config::{Config, Rtc as Settings};
 use conf::rtc::{RtcError, keeps_utc, parse};
 use engine::io::{Input, RtcCommand, Severity};
 use engine::rtc::time_of;
+use os::files::read_text;
 use os::{Clock, ClockError, Ready, Rtc, Token, Watch, Zone, reason};
 use units::UnixTime;
 
@@ -24,6 +25,9 @@ const DEVICE: &str = "/dev/rtc";
 
 /// The file of hwclock(8), unless the configuration names another.
 const HWCLOCK_FILE: &str = "/etc/adjtime";
+
+/// The most that is read of hwclock's file or of the daemon's own, bytes.
+const FILE_LENGTH_MAX: u64 = 4096;
 
 /// Opens the real-time clock. Without it the daemon goes on, and says so.
 pub(crate) fn open(settings: &Settings, log: &mut Log) -> Option<Rtc> {
@@ -45,7 +49,7 @@ pub(crate) fn open(settings: &Settings, log: &mut Log) -> Option<Rtc> {
 /// What the clock's fields are told in: what hwclock thinks, or else what is configured.
 fn zone(settings: &Settings, log: &mut Log) -> Zone {
     let path = settings.hwclock_file.as_deref().unwrap_or(HWCLOCK_FILE);
-    let is_utc = match fs::read_to_string(path) {
+    let is_utc = match read_text(Path::new(path), FILE_LENGTH_MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         text => {
             let is_utc = text.ok().and_then(|text| keeps_utc(&text));
@@ -64,7 +68,7 @@ fn zone(settings: &Settings, log: &mut Log) -> Zone {
 
 /// Reads what was known about the clock when the daemon last ended.
 pub(crate) fn read_file(path: &str, log: &mut Log) -> Option<RtcError> {
-    let text = match fs::read_to_string(path) {
+    let text = match read_text(Path::new(path), FILE_LENGTH_MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         text => text.ok(),
     };

@@ -53,6 +53,9 @@ const ERA_START_S: i64 = 189_302_400;
 /// The error bound of a frequency that an operator has said, ppm.
 const SAID_SKEW_PPM: f64 = 1.0;
 
+/// The highest real-time priority (`sched(7)`).
+const PRIORITY_MAX: i32 = 99;
+
 /// Why the daemon cannot run, in the words that are logged.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -115,7 +118,16 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
         Ok(prepared) => prepared.run(log, announcements, identity.name),
         Err(fatal) => {
             log.write(Severity::Fatal, &fatal.0);
-            announcements.failed(&fatal.0);
+            match first_error(&problems) {
+                // Of an ntp.conf everything has been said.
+                Some(error) if text.dialect != Dialect::Ntpd => {
+                    announcements.failed(&format!("{}\n{error}", fatal.0));
+                    if arguments.foreground {
+                        say(&error.to_string());
+                    }
+                }
+                _ => announcements.failed(&fatal.0),
+            }
             1
         }
     }
@@ -199,7 +211,7 @@ fn prepare(
     let ref_clocks = open_ref_clocks(&config)?;
     let keys = keys::load(&config, log).map_err(Fatal)?;
     let constraints = ConstraintClient::new(clock, load_authorities(&config, log));
-    set_scheduling(arguments, &config, log);
+    set_scheduling(arguments, &config, log)?;
     let reloading = Reload::begin(identity, arguments, fixed, &text.path, log);
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
     confinement::enter(user, identity, arguments, &config, log).map_err(Fatal)?;
@@ -469,8 +481,20 @@ fn print_configuration(identity: &Identity, arguments: &Arguments) -> u8 {
     let mut log = Log::to_stderr(threshold(arguments.log_level));
     match report(&problems, Dialect::Chrony, arguments, &mut log) {
         Ok(()) => 0,
-        Err(fatal) => refuse(identity, arguments, &fatal),
+        Err(fatal) => {
+            let status = refuse(identity, arguments, &fatal);
+            if let Some(error) = first_error(&problems) {
+                say(&error.to_string());
+            }
+            status
+        }
     }
+}
+
+/// The line with which a daemon does not start; it says nothing of errors after the first.
+fn first_error(problems: &[Diagnostic]) -> Option<&Diagnostic> {
+    let first = problems.iter().find(|problem| problem.severity == Weight::Error);
+    first.filter(|problem| problem.span.line > 0)
 }
 
 /// Prints what a configuration in another language amounts to in chrony's, and all that is wrong with it, with the
@@ -831,10 +855,13 @@ fn open_metrics(config: &Config, log: &mut Log) -> Option<MetricsServer> {
 }
 
 /// Keeps the daemon from waiting for memory or for others, where that is asked for.
-fn set_scheduling(arguments: &Arguments, config: &Config, log: &mut Log) {
+fn set_scheduling(arguments: &Arguments, config: &Config, log: &mut Log) -> Result<(), Fatal> {
     let priority = arguments
         .priority
         .unwrap_or(i32::from(config.process.sched_priority));
+    if !(0..=PRIORITY_MAX).contains(&priority) {
+        return Err(Fatal(format!("Bad scheduler priority: {priority}")));
+    }
     if priority > 0
         && let Err(error) = privileges::run_in_real_time(priority)
     {
@@ -849,6 +876,7 @@ fn set_scheduling(arguments: &Arguments, config: &Config, log: &mut Log) {
             reason(&error)
         ));
     }
+    Ok(())
 }
 
 /// Reads the drift file and says what it says.

@@ -1,12 +1,13 @@
 //! ntpd's files of statistics: one for ever or one for each day, the newest under the name without a date too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use conf::config::{Statistics, StatisticsFile, StatisticsKind};
+use os::files::append;
 use os::reason;
 use units::UnixTime;
 
@@ -68,8 +69,7 @@ impl StatisticsFiles {
         line: &str,
     ) -> io::Result<()> {
         if self.open.get(&kind).is_none_or(|(open, _)| open != path) {
-            let mut options = OpenOptions::new();
-            let file = options.append(true).create(true).mode(FILE_MODE).open(path)?;
+            let file = append(path, FILE_MODE)?;
             self.open.insert(kind, (path.to_owned(), file));
             if let Some(link) = link {
                 make_link(path, link)?;

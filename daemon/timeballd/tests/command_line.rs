@@ -220,7 +220,9 @@ fn a_configuration_is_printed_as_it_is_understood() {
     let file = folder.path().join("a.conf");
     fs::write(&file, "# comment\n\n  pool  a  iburst\nfoo\nport 0\n").unwrap();
     let path = file.to_str().unwrap();
-    let error = format!("Fatal error : Invalid directive foo at line 4 in file {path}\n");
+    let error = format!(
+        "Fatal error : Invalid directive foo at line 4 in file {path}\n{path}:4:1: Invalid directive foo\n  foo\n  ^^^\n  help: directives are listed in chrony.conf(5)\n"
+    );
     check(&["-p", "-f", path], 1, "pool a iburst\nfoo\n", &error);
 }
 
@@ -260,8 +262,72 @@ fn what_is_wrong_ends_the_program_in_chronyds_words() {
         &["-p", "--", "-p"],
         1,
         "-p\n",
-        "Fatal error : Invalid directive -p at line 1\n",
+        "Fatal error : Invalid directive -p at line 1\narguments:1:1: Invalid directive -p\n  -p\n  ^^\n  help: directives are listed in chrony.conf(5)\n",
     );
+}
+
+#[test]
+fn arguments_out_of_range_end_the_program_in_chronyds_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid_file = format!("pidfile {}", folder.path().join("pid").display());
+    let rest = [
+        "-x",
+        "-U",
+        "-d",
+        "port 0",
+        "cmdport 0",
+        "bindcmdaddress /",
+        "server 127.0.0.1",
+        &pid_file,
+    ];
+    for (option, value, why) in [
+        ("-P", "100", "Bad scheduler priority: 100"),
+        ("-P", "-1", "Bad scheduler priority: -1"),
+        ("-F", "3", "Unsupported filter level"),
+        ("-F", "-3", "Unsupported filter level"),
+    ] {
+        let (status, _, said) = run("chronyd", &[&[option, value], &rest[..]].concat());
+        assert_eq!(
+            (status, said.lines().last()),
+            (1, Some(format!("Fatal error : {why}").as_str())),
+            "{option} {value}: {said}"
+        );
+    }
+}
+
+#[test]
+fn pipes_do_not_hold_up_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["drift", "keys", "pid", "measurements.log"] {
+        let made = Command::new("mkfifo")
+            .arg(folder.path().join(name))
+            .status()
+            .unwrap();
+        assert!(made.success());
+    }
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (status, _, said) = run(
+        "chronyd",
+        &[
+            "-Q",
+            "server 127.0.0.1 port 9 iburst",
+            &format!("driftfile {}", path("drift")),
+            &format!("keyfile {}", path("keys")),
+            &format!("pidfile {}", path("pid")),
+            &format!("logdir {}", folder.path().display()),
+            "log measurements",
+        ],
+    );
+    assert_eq!(status, 1, "{said}");
+    for line in [
+        format!(
+            "Could not read valid frequency and skew from driftfile {}",
+            path("drift")
+        ),
+        format!("Could not open keyfile {}", path("keys")),
+    ] {
+        assert!(said.contains(&line), "{said}");
+    }
 }
 
 #[test]
@@ -284,7 +350,7 @@ fn the_daemon_says_in_the_background_too_why_it_does_not_start() {
         &["-x", "-U", "makestp 1 3"],
         1,
         "",
-        "Invalid directive makestp at line 1\n",
+        "Invalid directive makestp at line 1\narguments:1:1: Invalid directive makestp\n  makestp 1 3\n  ^^^^^^^\n  help: directives are listed in chrony.conf(5)\n",
     );
     let idle = [
         "-x",

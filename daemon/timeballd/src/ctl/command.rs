@@ -117,10 +117,58 @@ impl Action {
             ["shutdown"] => Request::Shutdown,
             ["accheck", of] => Request::AccessCheck(address(of)?),
             ["cmdaccheck", of] => Request::CmdAccessCheck(address(of)?),
-            _ => return Err(format!("Unrecognized command: {}", words.join(" "))),
+            [] => return Err("a command is needed".to_owned()),
+            [command, ..] => return Err(not_understood(command, &words.join(" "))),
         };
         Ok(Self::Do(Box::new(request)))
     }
+}
+
+/// How commands are used that need an argument or have words of two parts.
+const USAGES: [(&str, &str); 11] = [
+    ("accheck", "accheck ADDRESS"),
+    ("burst", "burst GOOD/MAX [ADDRESS|MASK/ADDRESS]"),
+    ("cmdaccheck", "cmdaccheck ADDRESS"),
+    ("delete", "delete ADDRESS"),
+    ("manual", "manual list"),
+    ("ntpdata", "ntpdata [ADDRESS]"),
+    ("online", "online [ADDRESS|MASK/ADDRESS]"),
+    ("offline", "offline [ADDRESS|MASK/ADDRESS]"),
+    ("reload", "reload sources"),
+    ("reset", "reset sources"),
+    ("sourcename", "sourcename ADDRESS"),
+];
+
+/// What is wrong with a line that is no command: what its command takes, where there is such a command.
+fn not_understood(command: &str, line: &str) -> String {
+    let plain = [
+        "status",
+        "tracking",
+        "sources",
+        "sourcestats",
+        "selectdata",
+        "activity",
+        "authdata",
+        "serverstats",
+        "clients",
+        "smoothing",
+        "alive",
+        "onoffline",
+        "refresh",
+        "reselect",
+        "makestep",
+        "rekey",
+        "cyclelogs",
+        "dump",
+        "shutdown",
+    ];
+    if let Some((_, usage)) = USAGES.iter().find(|(name, _)| *name == command) {
+        return format!("{command} is used as: {usage}");
+    }
+    if plain.contains(&command) {
+        return format!("{command} takes no argument");
+    }
+    format!("Unrecognized command: {line}")
 }
 
 /// Reads an IP address.

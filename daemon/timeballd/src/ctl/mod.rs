@@ -290,6 +290,9 @@ mod tests {
         assert_eq!(parsed("tracking --help").unwrap_err(), Misunderstood::Help);
         for (line, why) in [
             ("nonsense", "Unrecognized command: nonsense"),
+            ("delete", "delete is used as: delete ADDRESS"),
+            ("reload", "reload is used as: reload sources"),
+            ("makestep 1", "makestep takes no argument"),
             ("-p x tracking", "-p x is no port from 1 to 65535"),
             ("--port 0 tracking", "--port 0 is no port from 1 to 65535"),
             ("tracking -h", "-h needs a value"),
