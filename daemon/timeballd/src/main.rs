@@ -2,12 +2,13 @@
 //!
 //! It takes chronyd's arguments and configuration, and under chronyd's name (a link is enough) its files and words;
 //! likewise under the names of the two daemons called ntpd ([`identity`]).
-//! What it does is decided by the [`engine`]; this program reads the arguments ([`args`]), sets everything up
-//! ([`start`]), waits ([`run`]), and carries out what the engine says ([`carry_out`]) with the hands of [`os`]. As
+//! What it does is decided by the [`engine`]; this program reads the arguments ([`args`]) and the configuration
+//! ([`configuration`]), sets everything up ([`start`]), waits ([`run`]), and carries out what the engine says ([`carry_out`]) with the hands of [`os`]. As
 //! `timeballd ctl` it is the other side of the command protocol ([`ctl`]).
 
 mod args;
 mod carry_out;
+mod configuration;
 mod confinement;
 mod conflict;
 mod constraint;

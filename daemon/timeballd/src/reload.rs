@@ -12,10 +12,11 @@ use os::{DirectoryWatch, Token, Waiter, Watch, reason};
 use units::Mono;
 
 use crate::args::Arguments;
+use crate::configuration::{ConfigurationText, adapt, report};
 use crate::identity::Identity;
 use crate::log::Log;
 use crate::run::Daemon;
-use crate::start::{ConfigurationText, adapt, load_authorities, report};
+use crate::start::load_authorities;
 
 /// How the loop calls the watched directory.
 pub(crate) const CONFIGURATION: Token = Token(u32::MAX - 6);
@@ -117,7 +118,6 @@ impl Daemon {
         adapt(&mut config, arguments);
         let log = &mut self.hands.log;
         let taken = report(&problems, text.dialect, arguments, log)
-            .map_err(|fatal| fatal.to_string())
             .and_then(|()| has_sources(&self.hands.config, &config));
         let condition = &mut self.hands.condition;
         if let Err(wrong) = taken {
