@@ -1,0 +1,248 @@
+//! The configuration that is meant: where its text is, in which language, what the arguments change of it, and what is
+//! said of its mistakes.
+
+use std::path::Path;
+
+use conf::config::{Config, Family, LogKind, PathSetting};
+use conf::diagnostic::{Diagnostic, Severity as Weight};
+use conf::dialect::{Dialect, Reading};
+use conf::include::{ReadError, Reader, search};
+use engine::io::Severity;
+use os::AddressFamily;
+
+use crate::args::{Arguments, Once};
+use crate::files::{ConfigurationFiles, SourceFiles};
+use crate::identity::{CommandLine, Identity};
+use crate::log::Log;
+
+/// The directory with further files of ntp.conf's language, beside the file.
+const FURTHER_FILES: &str = "ntp.d";
+
+/// The name of the lines that the arguments of ntpd become, as a file.
+const COMMAND_LINE: &str = "command line";
+
+/// The configuration before it is read: once, because it may come through a pipe.
+pub(crate) struct ConfigurationText {
+    /// The language.
+    pub dialect: Dialect,
+    /// Where it comes from; empty for arguments of the program.
+    pub path: String,
+    content: Result<String, ReadError>,
+    /// Lines that count beside those of the file.
+    directives: String,
+    /// What is said of a file that is not there, where that is no reason not to start.
+    pub missing: Option<String>,
+}
+
+impl ConfigurationText {
+    /// Finds the configuration that is meant, and its language: that which was said, or else that of the name, or else
+    /// that of the text.
+    pub(crate) fn find(identity: &Identity, arguments: &Arguments) -> Self {
+        let said = arguments.dialect.or(identity.dialect);
+        let directives = arguments.directives.join("\n");
+        if !arguments.directives.is_empty() && identity.command_line == CommandLine::Chrony {
+            return Self {
+                dialect: said.unwrap_or(Dialect::Chrony),
+                path: String::new(),
+                content: Ok(directives),
+                directives: String::new(),
+                missing: None,
+            };
+        }
+        let named = identity
+            .config_file_named
+            .then(Identity::named_config_file)
+            .flatten()
+            .filter(|_| arguments.config_file.is_none());
+        let usual = || identity.config_file(&ConfigurationFiles);
+        let asked = arguments.config_file.as_deref().or(named.as_deref());
+        let path = asked.unwrap_or_else(usual);
+        let mut content = ConfigurationFiles.read_file(path);
+        let mut missing = None;
+        if identity.command_line == CommandLine::Ntpd && content == Err(ReadError::NotFound) {
+            // ntpd then has what is on its command line, and its own rules.
+            missing = Some(format!("failed to open '{path}': {}", ReadError::NotFound));
+            content = Ok(String::new());
+        }
+        // What the environment names may be in any language, whatever the name.
+        let text = content.as_deref().unwrap_or_default();
+        let said = said.filter(|dialect| named.is_none() || dialect.fits(text));
+        let told = || Dialect::of_text(content.as_deref().unwrap_or_default());
+        Self {
+            dialect: said.unwrap_or_else(told),
+            path: path.to_owned(),
+            content,
+            directives,
+            missing,
+        }
+    }
+
+    /// Reads it, from the arguments or from the file.
+    pub(crate) fn parse(&self, arguments: &Arguments) -> (Config, Vec<Diagnostic>) {
+        match self.dialect {
+            Dialect::Chrony if self.path.is_empty() => {
+                conf::chrony::parse_arguments(&arguments.directives, self)
+            }
+            Dialect::Chrony => conf::chrony::parse(&self.path, self),
+            Dialect::Ntpd | Dialect::OpenNtpd => {
+                let reading = self.read();
+                (reading.config, reading.diagnostics)
+            }
+        }
+    }
+
+    /// Reads it in its language, which is not chrony's, with what becomes of each line.
+    pub(crate) fn read(&self) -> Reading {
+        let mut further = Vec::new();
+        if self.dialect == Dialect::Ntpd
+            && let Some(directory) = Path::new(&self.path).parent()
+        {
+            // As NTPsec does, whatever the file is called.
+            let directory = directory.join(FURTHER_FILES);
+            further = search(&[&directory.to_string_lossy()], ".conf", self);
+        }
+        if !self.directives.is_empty() {
+            further.push(COMMAND_LINE.to_owned());
+        }
+        self.dialect.read_with(&self.path, &further, self)
+    }
+}
+
+impl Reader for ConfigurationText {
+    fn read_file(&self, path: &str) -> Result<String, ReadError> {
+        if path == self.path {
+            self.content.clone()
+        } else if path == COMMAND_LINE {
+            Ok(self.directives.clone())
+        } else {
+            // Only the file that was said may come through a pipe; one that lies in a directory holds the start up for ever.
+            SourceFiles.read_file(path)
+        }
+    }
+
+    fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
+        ConfigurationFiles.list_dir(path)
+    }
+}
+
+/// What is asked of the daemon, by its arguments and by those settings that others have as arguments.
+pub(crate) fn with_settings(arguments: &Arguments, config: &Config) -> Arguments {
+    let log_file = arguments.log_file.clone();
+    let is_silent = arguments.logs_to_stderr();
+    let configured = config.process.log_file.clone().filter(|_| !is_silent);
+    Arguments {
+        observe: arguments.observe || config.clock.observe,
+        log_file: log_file.or(configured),
+        ..arguments.clone()
+    }
+}
+
+/// Makes the configuration what the arguments want it to be.
+pub(crate) fn adapt(config: &mut Config, arguments: &Arguments) {
+    if let Some(path) = &arguments.pid_file {
+        config.process.pid_file = PathSetting::Path(path.clone());
+    }
+    if let Some(limit) = &mut config.clock.max_change
+        && arguments.any_first_offset
+    {
+        limit.start = limit.start.max(1);
+    }
+    config.clock.step_first |= arguments.step_first;
+    let family = match arguments.family {
+        AddressFamily::Any => None,
+        AddressFamily::Ipv4 => Some(Family::V4),
+        AddressFamily::Ipv6 => Some(Family::V6),
+    };
+    for source in &mut config.sources {
+        source.family = source.family.or(family);
+    }
+    if arguments.restart {
+        config.initial_step = None;
+        config.clock.make_step = config.clock.make_step.filter(|step| step.limit.is_none());
+    }
+    if arguments.once.is_some() {
+        // Nobody is answered by a daemon that ends in some seconds; with -Q it does not even say that it is there.
+        config.server.access.clear();
+        config.server.restrictions = None;
+        config.server.broadcasts.clear();
+        config.control.port = 0;
+        config.control.socket = PathSetting::Disabled;
+    }
+    if arguments.once == Some(Once::Log) {
+        config.process.pid_file = PathSetting::Disabled;
+    }
+    if config.logs.dir.is_none() {
+        config.logs.kinds.clear();
+    }
+    if config.logs.kinds.contains(&LogKind::RawMeasurements) {
+        config.logs.kinds.insert(LogKind::Measurements);
+    }
+}
+
+/// Logs what is wrong with the configuration. chronyd says nothing after the first error.
+///
+/// # Errors
+/// Why the daemon cannot start with it, as a line for the log.
+pub(crate) fn report(
+    problems: &[Diagnostic],
+    dialect: Dialect,
+    arguments: &Arguments,
+    log: &mut Log,
+) -> Result<(), String> {
+    if dialect == Dialect::Ntpd {
+        return report_all(problems, arguments.tolerant, log);
+    }
+    for problem in problems {
+        match problem.severity {
+            Weight::Error => return Err(problem.as_original()),
+            Weight::Warning | Weight::Skipped => log.warn(&problem.as_original()),
+        }
+    }
+    Ok(())
+}
+
+/// Logs everything that is wrong, with its place and what to do about it.
+fn report_all(problems: &[Diagnostic], tolerant: bool, log: &mut Log) -> Result<(), String> {
+    let mut errors = 0;
+    let is_rule = |problem: &Diagnostic| problem.line_text.trim_start().starts_with("restrict");
+    for problem in problems {
+        let Diagnostic {
+            severity,
+            span,
+            message,
+            help,
+            ..
+        } = problem;
+        let help = help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        let line = format!("{span}: {}: {message}{help}", weight(*severity));
+        match severity {
+            Weight::Warning => log.warn(&line),
+            Weight::Skipped => log.write(Severity::Error, &line),
+            Weight::Error => {
+                // Such a rule is there as the strictest that it can have meant.
+                errors += u32::from(!(tolerant && is_rule(problem)));
+                log.write(Severity::Error, &line);
+            }
+        }
+    }
+    if errors > 0 {
+        return Err(format!(
+            "Not started : {errors} of these errors would let others do what they shall not"
+        ));
+    }
+    Ok(())
+}
+
+/// The line with which a daemon does not start; it says nothing of errors after the first.
+pub(crate) fn first_error(problems: &[Diagnostic]) -> Option<&Diagnostic> {
+    let first = problems.iter().find(|problem| problem.severity == Weight::Error);
+    first.filter(|problem| problem.span.line > 0)
+}
+
+/// How a problem is called in messages.
+pub(crate) const fn weight(severity: Weight) -> &'static str {
+    match severity {
+        Weight::Warning => "warning",
+        Weight::Skipped | Weight::Error => "error",
+    }
+}
