@@ -179,8 +179,9 @@ fn what_fails_is_undone(world: &World) {
     let refused = failure(world.perform(&update(&["ntp2.lab"])));
     assert_eq!(refused.kind, FailureKind::DaemonRefused);
     assert!(refused.error.contains("service failed."), "{refused}");
-    // Going back needs a restart, too.
-    assert_eq!(refused.rolled_back, Some(false));
+    // Going back needs a restart, too; but nobody has restarted it.
+    assert_eq!(refused.rolled_back, Some(true));
+    assert!(refused.error.contains("was not restarted"), "{refused}");
     assert_eq!(world.read(daemon.managed()), file);
     world.sh("rm /run/lab/refusal");
     assert_eq!(world.sources_of_daemon(), sources);
@@ -370,22 +371,71 @@ fn openntpd_is_reported_as_ntpctl_reports_it_and_its_checker_is_heeded() {
             (None, "unusable")
         );
 
-        // A mistake in the host's own part would keep it from starting again.
+        // A mistake in the host's own part would keep it from starting again, whatever is asked for.
         let text = world.read(Daemon::Openntpd.config());
         let mistaken = text.replace("server own.lab", "server own.lab colour red");
         world.write(Daemon::Openntpd.config(), &mistaken);
         let restarts = world.restarts();
-        let refused = failure(world.perform(&update(&["ntp2.lab"])));
-        assert_eq!(
-            (refused.kind, refused.rolled_back),
-            (FailureKind::DaemonRefused, None)
-        );
+        for operation in [update(&["ntp2.lab"]), Operation::NtpDelete] {
+            let refused = failure(world.perform(&operation));
+            assert_eq!(
+                (refused.kind, refused.rolled_back),
+                (FailureKind::DaemonRefused, None)
+            );
+            assert!(
+                refused.error.contains("own configuration as it is")
+                    && refused.error.contains("/etc/openntpd/ntpd.conf:2: syntax error"),
+                "{refused}"
+            );
+            assert_eq!(world.read(Daemon::Openntpd.config()), mistaken);
+            assert_eq!(world.restarts(), restarts);
+        }
+        world.sh("ntpctl -s status");
+    });
+}
+
+#[test]
+fn openntpds_checker_is_asked_where_a_security_module_lets_it_look() {
+    inside(Daemon::Openntpd, |world| {
+        wait_for_daemon(world);
+        // Debian's profile lets it read its configuration, and nothing else.
+        let program = world.sh("readlink /proc/$(cat /run/lab/openntpd.pid)/exe");
+        let program = program.trim();
+        let confined = |refuses: &str| {
+            let script = format!(
+                "#!/bin/sh\ncase \"$*\" in {refuses}) echo 'Permission denied' >&2; exit 1;; esac\n\
+                 exec /run/lab/ntpd \"$@\"\n"
+            );
+            world.write("/run/lab/confined", &script);
+        };
+        confined("'-n -f /etc/openntpd/ntpd.conf') exec /run/lab/ntpd \"$@\";; *-n*");
+        world.sh(&format!(
+            "cp {program} /run/lab/ntpd; chmod 755 /run/lab/confined; mount --bind /run/lab/confined {program}"
+        ));
+        let own = world.read(Daemon::Openntpd.config());
+        world.write(Daemon::Openntpd.config(), &format!("{own}servr typo.lab\n"));
+        let refused = failure(world.perform(&create(&["ntp1.lab"])));
+        assert!(refused.error.contains("ntpd.conf:3: syntax error"), "{refused}");
+        assert_eq!(world.restarts(), 0);
+
+        // A checker that cannot be used is told.
+        world.write(Daemon::Openntpd.config(), &own);
+        confined("*-n*");
+        let notes = changed(world, &create(&["ntp1.lab"])).join(", ");
         assert!(
-            refused.error.contains("would not start") && refused.error.contains("syntax error"),
-            "{refused}"
+            notes.contains("checker did not look at the new file") && notes.contains("Permission denied"),
+            "{notes}"
         );
-        assert_eq!(world.read(Daemon::Openntpd.config()), mistaken);
-        assert_eq!(world.restarts(), restarts);
+    });
+}
+
+#[test]
+fn openntpd_takes_an_address_in_any_form() {
+    inside(Daemon::Openntpd, |world| {
+        wait_for_daemon(world);
+        changed(world, &create(&["2001:DB8::5"]));
+        assert_unchanged(&world.perform(&update(&["2001:DB8::5"])));
+        assert_eq!(world.get().drift, None);
     });
 }
 

@@ -81,6 +81,14 @@ impl ChronyProvider {
         }
     }
 
+    /// The process that the daemon's pid file names.
+    fn process_of_file(&self) -> Option<u32> {
+        let files = self.scan();
+        let pid_file = files.conf.pid_file.as_deref().unwrap_or(self.service.pid_file);
+        let text = self.common.host.read(Path::new(pid_file)).ok()?;
+        String::from_utf8_lossy(&text).trim().parse().ok()
+    }
+
     /// The provider that manages such a daemon.
     pub(super) fn managed(self) -> Managed<Self> {
         Managed::new(self)
@@ -194,13 +202,21 @@ impl Backend for ChronyProvider {
         self.common.host.is_root()
     }
 
+    /// That of its pid file, or else those of its name.
+    fn processes(&self) -> Vec<u32> {
+        if let Some(process) = self.process_of_file() {
+            return vec![process];
+        }
+        let running = self.common.processes.running();
+        let own = running
+            .iter()
+            .filter(|process| process.program == self.service.daemon);
+        own.map(|process| process.process).collect()
+    }
+
     /// The process of its pid file, or, where the service has its socket, any of its name.
     fn has_keeper(&self) -> bool {
-        let host = &*self.common.host;
-        let files = self.scan();
-        let pid_file = files.conf.pid_file.as_deref().unwrap_or(self.service.pid_file);
-        let text = host.read(Path::new(pid_file)).unwrap_or_default();
-        let process = String::from_utf8_lossy(&text).trim().parse().ok();
+        let process = self.process_of_file();
         let keepers = self.common.processes.keepers();
         let is_its_own = |keeper: &&Keeper| keeper.program == self.service.daemon;
         let mut its_own = keepers.iter().filter(is_its_own);

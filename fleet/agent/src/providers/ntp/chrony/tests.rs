@@ -1,6 +1,7 @@
 //! The provider on a simulated host whose parts fail.
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -334,6 +335,71 @@ fn a_failed_restart_brings_the_former_file_back() {
     );
     assert_eq!(host.text(CONF), before);
     assert_eq!(loaded(&host), ["a", POOL]);
+}
+
+#[test]
+fn a_daemon_that_a_restart_ended_is_told_within_the_jobs_lifetime() {
+    let simulated = host();
+    let confdir = |settings: &mut Settings| settings.chrony.apply = Apply::Confdir;
+    let outcome = perform_with(&simulated, &create(&["a"]), confdir);
+    assert!(matches!(outcome, Outcome::Changed(_)), "{outcome:?}");
+    let before = simulated.text(CONF);
+    let mut changed = false;
+    let host = HookedHost::new(simulated.clone(), move |call| {
+        changed |= matches!(call, Call::Replace(path) if path == Path::new(CONF));
+        match call {
+            Call::Open if changed => Fate::Fails(ErrorKind::ConnectionRefused),
+            _ => Fate::Happens,
+        }
+    });
+    let begun = simulated.since_boot();
+    let failure = failed(perform_with(&host, &update(&["b"]), confdir));
+    // The agent ended it: that nobody answers does not mean that the former state is back.
+    assert_eq!(
+        (failure.kind, failure.rolled_back),
+        (FailureKind::DaemonUnreachable, Some(false))
+    );
+    assert!(failure.error.contains("did not take it back"), "{failure}");
+    assert_eq!(simulated.text(CONF), before);
+    let took = simulated.since_boot() - begun;
+    assert!(took <= Duration::from_secs(25), "a job waits for 30 s: {took:?}");
+}
+
+#[test]
+fn a_restart_that_does_not_happen_leaves_the_daemon_as_it_was() {
+    let simulated = host();
+    let confdir = |settings: &mut Settings| settings.chrony.apply = Apply::Confdir;
+    simulated.write("/proc/77/comm", "chronyd\n");
+    let outcome = perform_with(&simulated, &create(&["a"]), confdir);
+    assert!(matches!(outcome, Outcome::Changed(_)), "{outcome:?}");
+    let before = simulated.text(CONF);
+    let refused = |restarted: bool| {
+        let (inner, mut changed) = (simulated.clone(), false);
+        let host = HookedHost::new(simulated.clone(), move |call| {
+            changed |= matches!(call, Call::Replace(path) if path == Path::new(CONF));
+            match call {
+                Call::Run if changed => {
+                    if restarted {
+                        inner.delete("/proc/77/comm");
+                        inner.write("/proc/78/comm", "chronyd\n");
+                    }
+                    Fate::Fails(ErrorKind::PermissionDenied)
+                }
+                _ => Fate::Happens,
+            }
+        });
+        failed(perform_with(&host, &update(&["b"]), confdir))
+    };
+    let failure = refused(false);
+    assert_eq!(
+        (failure.kind, failure.rolled_back),
+        (FailureKind::DaemonRefused, Some(true))
+    );
+    assert!(failure.error.contains("chronyd was not restarted"), "{failure}");
+    assert_eq!(simulated.text(CONF), before);
+    // Where it is another process by now, nobody knows what that one has read.
+    assert_eq!(refused(true).rolled_back, Some(false));
+    assert_eq!(simulated.text(CONF), before);
 }
 
 #[test]

@@ -74,8 +74,9 @@ impl<B: Backend> Managed<B> {
             self.backend.check(next)?;
         }
         write_down(ledger, &plan)?;
-        self.carry_out_or_undo(&plan)?;
+        let unchecked = self.carry_out_or_undo(&plan)?;
         let mut notes = notes;
+        notes.extend(unchecked);
         if written {
             let daemon = self.daemon();
             notes.push(format!(
@@ -103,7 +104,7 @@ impl<B: Backend> Managed<B> {
             next: names,
         };
         write_down(ledger, &plan)?;
-        self.carry_out_or_undo(&plan)?;
+        let unchecked = self.carry_out_or_undo(&plan)?;
         let paths = survey
             .managed
             .iter()
@@ -116,7 +117,7 @@ impl<B: Backend> Managed<B> {
                 .next()
                 .unwrap_or_default(),
             sha256: None,
-            notes: self.notes(&survey, &[]),
+            notes: self.notes(&survey, &[]).into_iter().chain(unchecked).collect(),
         }))
     }
 
@@ -178,14 +179,30 @@ impl<B: Backend> Managed<B> {
     fn written(&self, servers: &Servers) -> Result<String, Failure> {
         let text = self.backend.write(servers.as_slice())?;
         let read = self.backend.read(&text);
-        let as_meant = |(entry, server): (&Entry, &Server)| entry.name == server.name();
-        if read.len() == servers.as_slice().len() && read.iter().zip(servers.as_slice()).all(as_meant) {
-            return Ok(text);
+        let called = |name: &str| self.backend.called(name);
+        let as_meant = |entry: Option<&Entry>, server: &Server| {
+            entry.is_some_and(|entry| called(&entry.name) == called(server.name()))
+        };
+        let entries = (0..).map(|at| read.get(at));
+        match servers
+            .as_slice()
+            .iter()
+            .zip(entries)
+            .find(|(server, entry)| !as_meant(*entry, server))
+        {
+            None if read.len() == servers.as_slice().len() => Ok(text),
+            None => Err(Failure::new(
+                FailureKind::Internal,
+                "the managed file has more servers in it than were asked for",
+            )),
+            Some((server, _)) => Err(Failure::new(
+                FailureKind::NotExpressible,
+                format!(
+                    "{} would not take `{server}` for a server of that name; give it another name, or its address",
+                    self.daemon()
+                ),
+            )),
         }
-        Err(Failure::new(
-            FailureKind::Internal,
-            "the managed file reads differently from what was meant",
-        ))
     }
 
     fn plan_put(

@@ -26,6 +26,7 @@ mod report;
 mod survey;
 
 pub(super) use apply::told;
+pub(super) use check::Checker;
 pub(super) use options::{not_expressible, refuse_options};
 pub(super) use survey::{Maker, ManagedFile};
 
@@ -129,7 +130,12 @@ pub(super) trait Backend: Send + Sync {
         Err(DaemonError::Refused(text))
     }
 
-    /// Lets the daemon's own checker look at a file that could keep it from starting.
+    /// How the whole configuration is looked at before the daemon is restarted, once the managed servers are in it.
+    fn checker(&self) -> Checker {
+        Checker::None
+    }
+
+    /// Lets the daemon's own checker look at a file of its own that could keep it from starting.
     ///
     /// # Errors
     /// In the checker's words.
@@ -161,6 +167,14 @@ pub(super) trait Backend: Send + Sync {
     /// Whether a process of the daemon runs, be it in a container.
     fn has_process(&self) -> bool {
         self.common().processes.has(self.common().identity.daemon)
+    }
+
+    /// The daemon's processes.
+    fn processes(&self) -> Vec<u32> {
+        let daemon = self.common().identity.daemon;
+        let running = self.common().processes.running();
+        let own = running.iter().filter(|process| process.program == daemon);
+        own.map(|process| process.process).collect()
     }
 
     /// Whether a process of the daemon may set the host's clock, whether it answers or not.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use model::{Failure, Server, ServerOptions};
+use model::{Failure, FailureKind, Server, ServerOptions};
 
 use crate::providers::ntp::managed::{Entry, not_expressible, refuse_options};
 use crate::providers::ntp::{MANAGED_HEADER, NTPD};
@@ -15,6 +15,9 @@ const TAKEN: [&str; 8] = [
 /// The polling intervals that ntpd takes, log2 s; it would make another number one of these.
 const POLL_MIN: i8 = 3;
 const POLL_MAX: i8 = 17;
+
+/// With what the addresses begin that stand for reference clocks.
+const REFCLOCK: &str = "127.127.";
 
 /// The greatest number of a key.
 const KEY_MAX: u32 = 65_534;
@@ -35,6 +38,16 @@ pub(super) fn write(servers: &[Server]) -> Result<String, Failure> {
 
 fn check(server: &Server) -> Result<(), Failure> {
     refuse_options(NTPD, server, &TAKEN)?;
+    if server.name().starts_with(REFCLOCK) {
+        return Err(Failure::new(
+            FailureKind::NotExpressible,
+            format!(
+                "ntpd takes {} for a reference clock of this host, not for a server: leave it out, and configure clocks \
+                 of the host in its own ntp.conf",
+                server.name()
+            ),
+        ));
+    }
     let options = server.options();
     for (name, poll) in [("minpoll", options.minpoll), ("maxpoll", options.maxpoll)] {
         if poll.is_some_and(|poll| !(POLL_MIN..=POLL_MAX).contains(&poll)) {
@@ -99,7 +112,7 @@ pub(super) fn source_name(line: &str) -> Option<&str> {
     matches!(words.next()?, "server" | "pool" | "peer").then_some(())?;
     words
         .find(|word| !matches!(*word, "-4" | "-6"))
-        .filter(|name| !name.starts_with("127.127."))
+        .filter(|name| !name.starts_with(REFCLOCK))
 }
 
 fn entry(line: &str) -> Option<Entry> {
@@ -140,12 +153,20 @@ fn server_of(line: &str, name: &str) -> Option<Server> {
 
 #[cfg(test)]
 mod tests {
-    use model::FailureKind;
-
     use super::*;
 
     fn servers(texts: &[&str]) -> Vec<Server> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_reference_clock_is_no_server() {
+        let refused = write(&servers(&["ntp1.lab", "127.127.1.0"])).unwrap_err();
+        assert_eq!(refused.kind, FailureKind::NotExpressible);
+        assert!(
+            refused.error.contains("127.127.1.0 for a reference clock"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use model::{Failure, FailureKind, Server, ServerOptions};
 
 use super::keepers::{OPENNTPD, Processes};
 use super::managed::{
-    Adoption, Backend, Candidate, Common, DaemonError, Entry, Identity, ManagedFile, Other, Report,
+    Adoption, Backend, Candidate, Checker, Common, DaemonError, Entry, Identity, ManagedFile, Other, Report,
     refuse_options,
 };
 use super::{MANAGED_HEADER, TextReader};
@@ -173,16 +173,17 @@ impl Backend for OpenNtpd {
     }
 
     /// By the program that runs: another one of its name may be another daemon's, which these flags would start.
-    fn check(&self, content: &[u8]) -> Result<(), Failure> {
+    fn checker(&self) -> Checker {
         let running = self.common.processes.running();
         let process = running.iter().find(|process| process.program == OPENNTPD);
         let program = process.and_then(|process| process.words.first());
-        let Some(program) = program.filter(|program| program.starts_with('/')) else {
-            return Ok(());
-        };
-        self.common.check_copy(content, |copy| {
-            vec![program.clone(), "-n".to_owned(), "-f".to_owned(), copy]
-        })
+        match program.filter(|program| program.starts_with('/')) {
+            Some(program) => {
+                let config = self.config().display().to_string();
+                Checker::Command([program, "-n", "-f", &config].map(str::to_owned).to_vec())
+            }
+            None => Checker::Unusable("the program of its process is not known".to_owned()),
+        }
     }
 
     fn report(&self, file: &File) -> Result<Report, DaemonError> {
