@@ -33,6 +33,8 @@ const COMMAND: [&str; 10] = [
 pub(super) struct Properties {
     /// The servers that its files name.
     pub(super) system_servers: Vec<String>,
+    /// Those that a program gave it while it runs; it asks them before all others, until it is restarted.
+    pub(super) runtime_servers: Vec<String>,
     /// Those that the network gave.
     pub(super) link_servers: Vec<String>,
     /// Those that it takes when there are no others.
@@ -106,6 +108,7 @@ pub(super) fn read(text: &str) -> Result<Properties, serde_json::Error> {
     };
     Ok(Properties {
         system_servers: property(&all, "SystemNTPServers")?,
+        runtime_servers: property(&all, "RuntimeNTPServers")?,
         link_servers: property(&all, "LinkNTPServers")?,
         fallback_servers: property(&all, "FallbackNTPServers")?,
         server: property(&all, "ServerName")?,
@@ -135,6 +138,12 @@ mod tests {
     fn what_busctl_prints_is_read() {
         let properties = read(FOLLOWING).unwrap();
         assert_eq!(properties.system_servers, ["127.0.0.1"]);
+        assert_eq!(properties.runtime_servers, [""; 0]);
+        let given = FOLLOWING.replace(
+            r#""RuntimeNTPServers":{"type":"as","data":[]}"#,
+            r#""RuntimeNTPServers":{"type":"as","data":["192.0.2.16"]}"#,
+        );
+        assert_eq!(read(&given).unwrap().runtime_servers, ["192.0.2.16"]);
         assert_eq!(properties.address, Some("127.0.0.1".parse().unwrap()));
         assert_eq!((properties.message.stratum, properties.message.count), (3, 1));
         assert_eq!(properties.message.receive_us - properties.message.origin_us, 43);

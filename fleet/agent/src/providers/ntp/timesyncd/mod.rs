@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use model::{Failure, FailureKind, Server, ServerOptions};
 
@@ -16,10 +15,12 @@ use crate::settings::TimeService;
 
 mod bus;
 mod files;
+mod seen;
 mod status;
 
 use bus::Properties;
 use files::Files;
+use seen::Seen;
 
 /// Its program, for operators.
 const DAEMON: &str = "systemd-timesyncd";
@@ -30,22 +31,11 @@ const CONFIG: &str = "/etc/systemd/timesyncd.conf";
 /// The managed file, in the directory of drop-ins beside it.
 const FILE: &str = "timeball.conf";
 
-/// The answers that the daemon has counted. When the last of them came it tells on the clock that it sets, which the agent
-/// never reads.
-#[derive(Clone, Copy, Debug)]
-struct Counted {
-    answers: u64,
-    /// The last of them came after this moment, after boot.
-    not_before: Duration,
-    /// When they were looked at, after boot.
-    looked: Duration,
-}
-
 /// The provider for systemd-timesyncd.
 pub(super) struct Timesyncd {
     common: Common,
-    /// How many answers the daemon had counted when it was looked at last.
-    counted: Mutex<Option<Counted>>,
+    /// What was seen of the daemon's answers when it was looked at last.
+    seen: Mutex<Option<Seen>>,
 }
 
 impl Timesyncd {
@@ -63,7 +53,7 @@ impl Timesyncd {
                 state,
                 "timesyncd.json",
             ),
-            counted: Mutex::new(None),
+            seen: Mutex::new(None),
         }
     }
 
@@ -175,11 +165,32 @@ impl Backend for Timesyncd {
     }
 }
 
-/// The servers that it was configured with, as it calls them.
+/// The servers that it was configured with and asks, as it calls them: none of its files' while a program has given it
+/// others.
 fn names(properties: &Properties) -> Vec<String> {
     let called = |name: &String| super::address_in_one_form(name);
-    let mut names: Vec<String> = properties.system_servers.iter().map(called).collect();
+    let asked = match properties.runtime_servers.is_empty() {
+        true => &properties.system_servers,
+        false => &properties.runtime_servers,
+    };
+    let mut names: Vec<String> = asked.iter().map(called).collect();
     names.sort_unstable();
     names.dedup();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_given_at_run_time_are_asked_in_the_place_of_the_files() {
+        let mut properties = Properties {
+            system_servers: vec!["b".to_owned(), "2001:DB8::5".to_owned()],
+            ..Properties::default()
+        };
+        assert_eq!(names(&properties), ["2001:db8::5", "b"]);
+        properties.runtime_servers = vec!["192.0.2.16".to_owned()];
+        assert_eq!(names(&properties), ["192.0.2.16"]);
+    }
 }

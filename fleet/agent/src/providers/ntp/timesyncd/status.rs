@@ -1,12 +1,12 @@
 //! What systemd-timesyncd says, in the fleet's words.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use model::ntp::{NtpStatus, SourceStatus, SyncState};
 
+use super::Timesyncd;
 use super::bus::{Message, Properties};
-use super::{Counted, Timesyncd};
+use super::seen::Seen;
 use crate::providers::ntp::DRIFT_S_PER_S;
 
 /// How many polls may go by without an answer before that means something.
@@ -18,7 +18,12 @@ const LEAP_UNKNOWN: u32 = 3;
 impl Timesyncd {
     pub(super) fn status(&self, properties: &Properties) -> NtpStatus {
         let message = &properties.message;
-        let (state, age) = self.state(properties);
+        let seen = self.look(properties);
+        let age = seen
+            .not_before
+            .map(|moment| self.common.host.since_boot().saturating_sub(moment));
+        let state = state(properties, &seen, age);
+        let is_answered = message.count > 0 && seen.from.as_ref() == Some(&seen.asked);
         let mut status = NtpStatus {
             state,
             service: self.common.identity.name.to_owned(),
@@ -34,55 +39,59 @@ impl Timesyncd {
             // It tells what the kernel adds to the clock's frequency.
             #[expect(clippy::cast_precision_loss, reason = "a frequency of 500 ppm has 25 bits")]
             frequency_ppm: Some(0.0 - properties.frequency as f64 / 65_536.0),
-            sources: source(properties).into_iter().collect(),
+            sources: source(properties, is_answered).into_iter().collect(),
             notes: notes(properties),
             ..NtpStatus::default()
         };
-        if state != SyncState::Unsynchronized {
-            let [offset_s, delay_s] = measured(message);
-            let root_delay_s = seconds(message.root_delay_us) + delay_s;
+        if state == SyncState::Unsynchronized {
+            return status;
+        }
+        let [offset_s, delay_s] = measured(message);
+        let root_delay_s = seconds(message.root_delay_us) + delay_s;
+        status.current_source = is_answered.then(|| properties.server.clone());
+        status.stratum = u8::try_from(message.stratum)
+            .ok()
+            .map(|stratum| stratum.saturating_add(1));
+        status.offset_s = Some(offset_s);
+        status.root_delay_s = Some(root_delay_s);
+        // How far the clock may have gone wrong since the answer is known only where it is known when that came.
+        if let Some(age) = age {
             let root_dispersion_s = seconds(message.root_dispersion_us)
                 + seconds(message.jitter_us)
                 + age.as_secs_f64() * DRIFT_S_PER_S;
-            status.current_source = Some(properties.server.clone());
-            status.stratum = u8::try_from(message.stratum)
-                .ok()
-                .map(|stratum| stratum.saturating_add(1));
-            status.offset_s = Some(offset_s);
-            status.root_delay_s = Some(root_delay_s);
             status.root_dispersion_s = Some(root_dispersion_s);
             status.error_bound_s = Some(offset_s.abs() + root_delay_s / 2.0 + root_dispersion_s);
         }
+        if !is_answered {
+            status.notes.push(format!(
+                "no answer of {} is known: what is told of the clock is from an answer before, which may be another \
+                 server's",
+                properties.server
+            ));
+        }
+        if state == SyncState::FreeRunning && !seen.is_fresh {
+            status.notes.push(format!(
+                "systemd-timesyncd does not tell when its last answer came, and the agent has not seen one come yet; a \
+                 server that answers does so every {} s",
+                properties.poll_us / 1_000_000
+            ));
+        }
         status
     }
+}
 
-    /// A clock is free-running when its server has not answered for the time of three polls. Beside the state stands how
-    /// long ago the last answer came, at most.
-    fn state(&self, properties: &Properties) -> (SyncState, Duration) {
-        let message = &properties.message;
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if message.count == 0 || message.leap == LEAP_UNKNOWN || properties.server.is_empty() {
-            *counted = None;
-            return (SyncState::Unsynchronized, Duration::ZERO);
-        }
-        let now = self.common.host.since_boot();
-        let poll = Duration::from_micros(properties.poll_us);
-        let not_before = match *counted {
-            Some(before) if before.answers == message.count => before.not_before,
-            Some(before) if before.answers < message.count => before.looked,
-            // Looked at for the first time since one of the two was started: a server that answers does so every poll.
-            _ => now.saturating_sub(poll),
-        };
-        *counted = Some(Counted {
-            answers: message.count,
-            not_before,
-            looked: now,
-        });
-        let age = now.saturating_sub(not_before);
-        match age > poll * POLLS_EXPLAINED {
-            true => (SyncState::FreeRunning, age),
-            false => (SyncState::Synchronized, age),
-        }
+/// A clock is synchronised while the last answer is known to be one of the server that is asked, and not older than three
+/// polls; and free-running when it is not.
+fn state(properties: &Properties, seen: &Seen, age: Option<Duration>) -> SyncState {
+    let message = &properties.message;
+    if message.count == 0 || message.leap == LEAP_UNKNOWN || properties.server.is_empty() {
+        return SyncState::Unsynchronized;
+    }
+    let longest = Duration::from_micros(properties.poll_us) * POLLS_EXPLAINED;
+    let is_followed = seen.from.as_ref() == Some(&seen.asked);
+    match age {
+        Some(age) if is_followed && age <= longest => SyncState::Synchronized,
+        _ => SyncState::FreeRunning,
     }
 }
 
@@ -108,13 +117,12 @@ fn measured(message: &Message) -> [f64; 2] {
     [f64::midpoint(there, back), delay.max(0.0)]
 }
 
-/// The one server that it asks at this time.
-fn source(properties: &Properties) -> Option<SourceStatus> {
+/// The one server that it asks at this time. Of one that is not known to have answered nothing is known.
+fn source(properties: &Properties, answered: bool) -> Option<SourceStatus> {
     let message = &properties.message;
     if properties.server.is_empty() {
         return None;
     }
-    let answered = message.count > 0;
     let [offset_s, delay_s] = if answered { measured(message) } else { [0.0; 2] };
     let poll_s = Duration::from_micros(properties.poll_us).as_secs();
     Some(SourceStatus {
@@ -122,26 +130,44 @@ fn source(properties: &Properties) -> Option<SourceStatus> {
         address: properties.address.map(|address| address.to_string()),
         mode: "server".to_owned(),
         state: if answered { "selected" } else { "unusable" }.to_owned(),
-        stratum: u8::try_from(message.stratum).unwrap_or(u8::MAX),
+        stratum: match answered {
+            true => u8::try_from(message.stratum).unwrap_or(u8::MAX),
+            false => 0,
+        },
         poll: i8::try_from(poll_s.max(1).ilog2()).unwrap_or(i8::MAX),
         // It does not tell which of the last requests were answered.
         reach: u8::from(answered),
         last_sample_s: None,
         offset_s,
-        error_s: delay_s / 2.0 + seconds(message.jitter_us),
+        error_s: match answered {
+            true => delay_s / 2.0 + seconds(message.jitter_us),
+            false => 0.0,
+        },
     })
 }
 
 /// Servers that no file names.
 fn notes(properties: &Properties) -> Vec<String> {
     let mut notes = Vec::new();
+    if !properties.runtime_servers.is_empty() {
+        notes.push(format!(
+            "a program gave systemd-timesyncd these servers while it runs, and it asks them before all others until it is \
+             restarted: {}",
+            properties.runtime_servers.join(", ")
+        ));
+    }
     if !properties.link_servers.is_empty() {
         notes.push(format!(
             "the network gave these servers, too: {}",
             properties.link_servers.join(", ")
         ));
     }
-    if properties.system_servers.is_empty() && properties.link_servers.is_empty() {
+    let given = [
+        &properties.system_servers,
+        &properties.link_servers,
+        &properties.runtime_servers,
+    ];
+    if given.iter().all(|servers| servers.is_empty()) {
         notes.push(format!(
             "no server is configured; systemd-timesyncd takes those that it was built with: {}",
             properties.fallback_servers.join(", ")
@@ -177,30 +203,49 @@ mod tests {
         assert!((found.unwrap() - expected).abs() < 1e-9, "{found:?} {expected}");
     }
 
-    #[test]
-    fn the_bound_grows_until_the_next_answer_and_a_silent_server_leaves_the_clock_alone() {
+    const BOUND_LEAST_S: f64 = 0.010 + 0.002 + 0.005;
+
+    /// A machine that has run for 4600 s, whose timesyncd was started then.
+    fn host(started_s: u64) -> SimulatedHost {
         let host = SimulatedHost::new("", "h");
         host.pause(Duration::from_secs(1000));
+        host.write("/proc/sys/kernel/random/boot_id", "one\n");
+        host.write("/proc/9/comm", "systemd-timesyn\n");
+        let zeros = "0 ".repeat(18);
+        host.write(
+            "/proc/9/stat",
+            &format!("9 (systemd) timesyn) S {zeros}{} 0 0\n", started_s * 100),
+        );
+        host.write("/state/other", "");
+        host
+    }
+
+    fn provider(host: &SimulatedHost) -> Timesyncd {
         let processes = Arc::new(Processes::new(Arc::new(host.clone())));
-        let timesyncd = Timesyncd::new(&processes, TimeService::default(), Path::new("/state"));
+        Timesyncd::new(&processes, TimeService::default(), Path::new("/state"))
+    }
+
+    #[test]
+    fn the_bound_grows_until_the_next_answer_and_a_silent_server_leaves_the_clock_alone() {
+        let host = host(4540);
+        let timesyncd = provider(&host);
         let status = |count| timesyncd.status(&following(count));
-        // Offset 10 ms, half of 2 ms + 2 ms of delay, 5 ms of dispersion.
-        let least = 0.010 + 0.002 + 0.005;
+        // Offset 10 ms, half of 2 ms + 2 ms of delay, 5 ms of dispersion; no answer is older than the daemon.
         let first = status(7);
         assert_eq!((first.state, first.stratum), (SyncState::Synchronized, Some(4)));
         assert_near(first.offset_s, 0.010);
-        assert_near(first.error_bound_s, least + 64.0 * 15e-6);
+        assert_near(first.error_bound_s, BOUND_LEAST_S + 60.0 * 15e-6);
         host.pause(Duration::from_secs(10));
-        assert_near(status(7).error_bound_s, least + 74.0 * 15e-6);
+        assert_near(status(7).error_bound_s, BOUND_LEAST_S + 70.0 * 15e-6);
         // It came at some time between this look and the one before.
         host.pause(Duration::from_secs(10));
-        assert_near(status(8).error_bound_s, least + 10.0 * 15e-6);
+        assert_near(status(8).error_bound_s, BOUND_LEAST_S + 10.0 * 15e-6);
         host.pause(Duration::from_secs(182));
         assert_eq!(status(8).state, SyncState::Synchronized);
         host.pause(Duration::from_secs(1));
         let silent = status(8);
         assert_eq!(silent.state, SyncState::FreeRunning);
-        assert_near(silent.error_bound_s, least + 193.0 * 15e-6);
+        assert_near(silent.error_bound_s, BOUND_LEAST_S + 193.0 * 15e-6);
         // It was started again, and has not been answered yet.
         let begun = status(0);
         assert_eq!(
@@ -208,5 +253,99 @@ mod tests {
             (SyncState::Unsynchronized, None)
         );
         assert_eq!(status(1).state, SyncState::Synchronized);
+    }
+
+    #[test]
+    fn an_agent_that_knows_nothing_of_the_last_answer_claims_nothing() {
+        // Timesyncd has run for a long time: its last answer may be as old.
+        let host = host(600);
+        let timesyncd = provider(&host);
+        let first = timesyncd.status(&following(7));
+        assert_eq!(first.state, SyncState::FreeRunning);
+        assert_near(first.error_bound_s, BOUND_LEAST_S + 4000.0 * 15e-6);
+        assert!(
+            first
+                .notes
+                .iter()
+                .any(|note| note.contains("has not seen one come yet")),
+            "{:?}",
+            first.notes
+        );
+        host.pause(Duration::from_secs(20));
+        let next = timesyncd.status(&following(8));
+        assert_eq!(next.state, SyncState::Synchronized);
+        assert_near(next.error_bound_s, BOUND_LEAST_S + 20.0 * 15e-6);
+        // The next agent knows what this one saw, and nothing better.
+        host.pause(Duration::from_secs(100));
+        let seen = provider(&host).status(&following(8));
+        assert_eq!(seen.state, SyncState::Synchronized);
+        assert_near(seen.error_bound_s, BOUND_LEAST_S + 120.0 * 15e-6);
+        host.pause(Duration::from_secs(100));
+        assert_eq!(
+            provider(&host).status(&following(8)).state,
+            SyncState::FreeRunning
+        );
+        // After a reboot it is another machine's past; without a process not even a bound is known.
+        host.write("/proc/sys/kernel/random/boot_id", "two\n");
+        host.delete("/proc/9/comm");
+        let blind = provider(&host).status(&following(8));
+        assert_eq!((blind.state, blind.error_bound_s), (SyncState::FreeRunning, None));
+    }
+
+    #[test]
+    fn a_server_that_has_not_answered_is_not_followed() {
+        let host = host(4590);
+        let timesyncd = provider(&host);
+        assert_eq!(
+            timesyncd.status(&following(7)).current_source.as_deref(),
+            Some("a")
+        );
+        host.pause(Duration::from_secs(90));
+        let turned = |count| Properties {
+            server: "b".to_owned(),
+            ..following(count)
+        };
+        let status = timesyncd.status(&turned(7));
+        assert_eq!(
+            (status.state, status.current_source.as_deref()),
+            (SyncState::FreeRunning, None)
+        );
+        let source = &status.sources[0];
+        assert_eq!(
+            (
+                source.name.as_str(),
+                source.state.as_str(),
+                source.stratum,
+                source.reach
+            ),
+            ("b", "unusable", 0, 0)
+        );
+        assert_near(status.error_bound_s, BOUND_LEAST_S + 100.0 * 15e-6);
+        assert!(
+            status.notes[0].contains("built with") && status.notes[1].contains("no answer of b is known")
+        );
+        host.pause(Duration::from_secs(10));
+        let status = timesyncd.status(&turned(8));
+        assert_eq!(
+            (status.state, status.current_source.as_deref()),
+            (SyncState::Synchronized, Some("b"))
+        );
+        // Nobody looked for so long that it may have answered, and been given up.
+        host.pause(Duration::from_secs(70));
+        assert_eq!(timesyncd.status(&following(9)).state, SyncState::FreeRunning);
+    }
+
+    #[test]
+    fn servers_given_at_run_time_are_told() {
+        let timesyncd = provider(&host(4590));
+        let status = timesyncd.status(&Properties {
+            runtime_servers: vec!["192.0.2.16".to_owned()],
+            ..following(1)
+        });
+        assert!(
+            status.notes.len() == 1 && status.notes[0].ends_with("restarted: 192.0.2.16"),
+            "{:?}",
+            status.notes
+        );
     }
 }
