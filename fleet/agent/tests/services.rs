@@ -430,6 +430,44 @@ fn openntpds_checker_is_asked_where_a_security_module_lets_it_look() {
 }
 
 #[test]
+fn a_block_that_lost_a_mark_is_told_and_left_to_the_operator() {
+    inside(Daemon::Openntpd, |world| {
+        wait_for_daemon(world);
+        let own = world.read(Daemon::Openntpd.config());
+        changed(world, &create(&["ntp1.lab"]));
+        let whole = world.read(Daemon::Openntpd.config());
+        let torn = whole.replace("# End of what timeball manages.\n", "");
+        assert_ne!(torn, whole);
+        world.write(Daemon::Openntpd.config(), &torn);
+        let place = "/etc/openntpd/ntpd.conf:3 begins managed servers";
+        let drift = world.get().drift.unwrap();
+        assert!(
+            drift.kind == DriftKind::Edited && drift.detail.contains(place),
+            "{drift:?}"
+        );
+        for operation in [update(&["ntp2.lab"]), Operation::NtpDelete] {
+            let refused = failure(world.perform(&operation));
+            assert!(
+                refused.kind == FailureKind::File && refused.error.contains(place),
+                "{refused}"
+            );
+            assert_eq!(world.read(Daemon::Openntpd.config()), torn);
+        }
+        // Both remedies.
+        world.write(Daemon::Openntpd.config(), &whole);
+        assert_eq!(world.get().drift, None);
+        world.write(Daemon::Openntpd.config(), &own);
+        let drift = world.get().drift.unwrap();
+        assert!(
+            drift.kind == DriftKind::Missing && drift.detail.contains("taken out of /etc/openntpd/ntpd.conf"),
+            "{drift:?}"
+        );
+        changed(world, &Operation::NtpDelete);
+        assert_ended(world, &own);
+    });
+}
+
+#[test]
 fn openntpd_takes_an_address_in_any_form() {
     inside(Daemon::Openntpd, |world| {
         wait_for_daemon(world);

@@ -105,6 +105,11 @@ pub(super) trait Backend: Send + Sync {
         Some(file.to_vec())
     }
 
+    /// Why it cannot be told which lines of their file are the managed servers, for the operator.
+    fn fault(&self, _path: &Path, _file: &[u8]) -> Option<String> {
+        None
+    }
+
     /// Puts others in their place, or takes them away; absent when no file is left.
     fn with_part(&self, _file: Option<&[u8]>, part: Option<&[u8]>) -> Option<Vec<u8>> {
         part.map(<[u8]>::to_vec)

@@ -1,5 +1,7 @@
 //! Status: what the daemon says, and what the host's files say beside it.
 
+use std::path::Path;
+
 use model::ntp::{Drift, DriftKind, NtpStatus};
 use model::{Outcome, Server};
 
@@ -63,14 +65,33 @@ impl<B: Backend> Managed<B> {
         }
     }
 
+    fn fault_of(&self, path: &Path) -> Option<String> {
+        let file = self.host().read(path).ok()?;
+        self.backend.fault(path, &file)
+    }
+
     fn drift(&self, survey: &Survey<B::Conf>, names: &[String]) -> Option<Drift> {
         if let Some(record) = &survey.record {
             let path = record.path.display();
+            if let Some(detail) = self.fault_of(&record.path) {
+                return Some(Drift {
+                    kind: DriftKind::Edited,
+                    detail,
+                });
+            }
             match survey.managed.iter().find(|file| file.path == record.path) {
                 None => {
+                    let detail = match self.host().kind(&record.path) {
+                        Ok(_) => {
+                            format!(
+                                "the managed servers were taken out of {path} by somebody else; update puts them in again"
+                            )
+                        }
+                        _ => format!("{path} was removed by somebody else; update writes it again"),
+                    };
                     return Some(Drift {
                         kind: DriftKind::Missing,
-                        detail: format!("{path} was removed by somebody else; update writes it again"),
+                        detail,
                     });
                 }
                 Some(file) if file.sha256() != record.sha256 => {

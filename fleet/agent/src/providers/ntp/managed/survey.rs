@@ -124,6 +124,7 @@ impl<B: Backend> Managed<B> {
         let Candidate { path, maker, effect } = candidate;
         match self.host().read(&path) {
             Ok(file) => {
+                survey.faults.extend(self.backend.fault(&path, &file));
                 let Some(part) = self.backend.part(&file) else {
                     return;
                 };

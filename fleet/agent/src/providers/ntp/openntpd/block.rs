@@ -28,6 +28,33 @@ fn lines_of_block(lines: &[&str]) -> Option<(usize, usize)> {
     None
 }
 
+/// What is wrong with the marks of the block, for the operator: with one of them lost nobody knows which lines are managed.
+pub(super) fn fault(path: &str, file: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(file);
+    let begin = begin();
+    // The line of a beginning whose end has not come yet.
+    let mut open = None;
+    for (line, text) in (1..).zip(split(&text)) {
+        let text = text.trim_end();
+        if text == begin {
+            if open.is_some() {
+                break;
+            }
+            open = Some(line);
+        } else if text == END && open.take().is_none() {
+            return Some(format!(
+                "{path}:{line} ends managed servers, and the line `{begin}` before them is lost: put it back, or take the \
+                 servers out together with line {line}"
+            ));
+        }
+    }
+    let line: usize = open?;
+    Some(format!(
+        "{path}:{line} begins managed servers, and the line `{END}` behind them is lost: put it back, or take the servers \
+         out together with line {line}"
+    ))
+}
+
 fn split(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()
 }
@@ -120,6 +147,24 @@ mod tests {
         );
         assert_eq!(part(&next).unwrap(), b"server a\n");
         assert_eq!(with_part(Some(&next), None), torn.into_bytes());
+    }
+
+    #[test]
+    fn a_lost_mark_is_a_fault() {
+        let begin = begin();
+        let of = |text: &str| fault("/f", text.as_bytes());
+        let whole = format!("server x\n{begin}\nserver a\n{END}\n");
+        assert_eq!(of(""), None);
+        assert_eq!(of("server x\n"), None);
+        assert_eq!(of(&whole), None);
+        let without_end = format!("server x\n{begin}\nserver a\n");
+        let told = of(&without_end).unwrap();
+        assert!(told.starts_with("/f:2 begins") && told.contains(END), "{told}");
+        let told = of(&format!("server a\n{END}\n")).unwrap();
+        assert!(told.starts_with("/f:2 ends") && told.contains(&begin), "{told}");
+        // A block behind a torn one does not make that one whole.
+        let told = of(&format!("{without_end}{begin}\nserver b\n{END}\n")).unwrap();
+        assert!(told.starts_with("/f:2 begins"), "{told}");
     }
 
     proptest! {

@@ -159,6 +159,10 @@ impl Backend for OpenNtpd {
         block::part(file)
     }
 
+    fn fault(&self, path: &Path, file: &[u8]) -> Option<String> {
+        block::fault(&path.display().to_string(), file)
+    }
+
     fn with_part(&self, file: Option<&[u8]>, part: Option<&[u8]>) -> Option<Vec<u8>> {
         Some(block::with_part(file, part))
     }
