@@ -313,6 +313,26 @@ fn rhel_without_a_source_directory_is_told_and_adopted() {
     );
     assert_eq!(host.with_chrony(|chrony| chrony.restarts), 1);
     assert!(!crate::local::adopt_on(&shared, &settings).unwrap().changed);
+
+    // A former file is kept as long as nobody removes it, and one that is in force again is not kept twice.
+    let second = "pool 2.rocky.pool.ntp.org iburst\nmakestep 1 3\n";
+    host.write("/etc/chrony.conf", second);
+    host.with_chrony(|chrony| chrony.failing_restarts = 1);
+    crate::local::adopt_on(&shared, &settings).unwrap_err();
+    assert_eq!(host.text("/etc/chrony.conf").unwrap(), second);
+    assert_eq!(host.text("/etc/chrony.conf.timeball-backup.2"), None);
+    let report = crate::local::adopt_on(&shared, &settings).unwrap();
+    let kept = report.backup.unwrap();
+    assert_eq!(kept, Path::new("/etc/chrony.conf.timeball-backup.2"));
+    assert_eq!(host.text("/etc/chrony.conf.timeball-backup.2").unwrap(), second);
+    assert!(
+        host.text("/etc/chrony.conf.timeball-backup")
+            .unwrap()
+            .contains("/run/chrony-dhcp")
+    );
+    host.write("/etc/chrony.conf", second);
+    let report = crate::local::adopt_on(&shared, &settings).unwrap();
+    assert_eq!(report.backup.unwrap(), kept);
 }
 
 #[test]

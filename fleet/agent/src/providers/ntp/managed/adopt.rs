@@ -1,11 +1,15 @@
 //! Adopting a host: its daemon is made to read a place for managed servers.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{Adoption, Backend, Managed};
 use crate::host::Access;
 use crate::journal::{Effect, Names};
 use crate::providers::ntp::{AdoptReport, MANAGED_HEADER};
+
+/// How many former files of a configuration are kept beside it.
+const BACKUPS_MAX: u32 = 9;
 
 impl<B: Backend> Managed<B> {
     /// Adds a line to the daemon's configuration when there is none that lasts, and restarts the daemon.
@@ -39,7 +43,7 @@ impl<B: Backend> Managed<B> {
                 identity.install
             )
         })?;
-        let backup = self.back_up(&config, &former)?;
+        let (backup, is_new) = self.back_up(&config, &former)?;
         if let Some(file) = file {
             self.make_file(&file)?;
         }
@@ -49,7 +53,13 @@ impl<B: Backend> Managed<B> {
         }
         let lines = format!("\n# Added by timeball: a place for managed time sources.\n{line}\n");
         next.extend_from_slice(lines.as_bytes());
-        self.replace_config(&config, &directory, &former, &next)?;
+        if let Err(error) = self.replace_config(&config, &directory, &former, &next) {
+            if is_new {
+                // The file is as it is kept. Whoever cannot remove it has one more.
+                let _ = self.host().remove(&backup);
+            }
+            return Err(error);
+        }
         Ok(AdoptReport {
             changed: true,
             directory,
@@ -76,17 +86,35 @@ impl<B: Backend> Managed<B> {
             .map_err(|error| format!("cannot write {}: {error}", path.display()))
     }
 
-    /// Keeps the file as it was before the first change.
-    fn back_up(&self, config: &Path, former: &[u8]) -> Result<PathBuf, String> {
-        let mut name = config.as_os_str().to_owned();
-        name.push(".timeball-backup");
-        let backup = PathBuf::from(name);
-        if self.host().kind(&backup).is_err() {
-            self.host()
-                .replace(&backup, former, Access::Public)
-                .map_err(|error| format!("cannot write {}: {error}", backup.display()))?;
+    /// Keeps the file as it is, for root only: it may have secrets. What was kept before stays; also returns whether this
+    /// is a new one.
+    fn back_up(&self, config: &Path, former: &[u8]) -> Result<(PathBuf, bool), String> {
+        let name = |number: u32| {
+            let mut name = config.as_os_str().to_owned();
+            name.push(".timeball-backup");
+            if number > 1 {
+                name.push(format!(".{number}"));
+            }
+            PathBuf::from(name)
+        };
+        for number in 1..=BACKUPS_MAX {
+            let backup = name(number);
+            match self.host().read(&backup) {
+                Ok(content) if content == former => return Ok((backup, false)),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return match self.host().replace(&backup, former, Access::Private) {
+                        Ok(()) => Ok((backup, true)),
+                        Err(error) => Err(format!("cannot write {}: {error}", backup.display())),
+                    };
+                }
+                Err(error) => return Err(format!("cannot read {}: {error}", backup.display())),
+            }
         }
-        Ok(backup)
+        Err(format!(
+            "there are {BACKUPS_MAX} former files beside {}: remove those that nobody needs",
+            config.display()
+        ))
     }
 
     fn replace_config(
