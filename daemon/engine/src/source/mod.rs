@@ -126,7 +126,7 @@ pub struct Source {
     /// What is to be remembered of a peer.
     pub symmetric: Symmetric,
     /// When its last valid packet came.
-    heard_at: Option<Mono>,
+    pub heard_at: Option<Mono>,
     /// Requests in a row that were not answered.
     unanswered: u8,
     /// Whether it can be sent to is not known; if not, it is not asked any more.

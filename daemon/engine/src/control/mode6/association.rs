@@ -81,7 +81,9 @@ impl Engine {
         } else {
             Leap::Unsynchronised
         };
-        let heard = answer.map_or(NtpTimestamp::ZERO, |answer| answer.measurement.middle.to_ntp());
+        // A server that does not know the time is not measured.
+        let measured = answer.filter(|answer| answer.tests.synchronised());
+        let heard = measured.map_or(NtpTimestamp::ZERO, |answer| answer.measurement.middle.to_ntp());
         // The second alone: who knew the rest could answer in the place of the source.
         let sent = source.pending.as_ref().map_or(NtpTimestamp::ZERO, |pending| {
             NtpTimestamp::from_parts(self.timeline.wall(pending.sent_at).to_ntp().seconds(), 0)
@@ -153,7 +155,8 @@ impl Engine {
         // −1: not authenticated by NTS.
         variables.push(Variable::new("ntscookies", Value::Signed(-1)));
 
-        let since_s = answer.map_or(0.0, |answer| now.wall.seconds_since(answer.measurement.middle));
+        let heard_s = source.heard_at.map_or(0.0, |at| now.mono.seconds_since(at));
+        let measured_s = measured.map_or(0.0, |answer| now.wall.seconds_since(answer.measurement.middle));
         let counts = &source.counts;
         let is_candidate = self
             .verdicts
@@ -165,8 +168,8 @@ impl Engine {
             Variable::unlisted("authentic", number(self.association_status(id).authentic.into())),
             Variable::unlisted("org", Value::Timestamp(NtpTimestamp::ZERO)),
             Variable::unlisted("timer", whole(source.polling.wait_s())),
-            Variable::unlisted("timerec", whole(since_s)),
-            Variable::unlisted("timereach", whole(since_s)),
+            Variable::unlisted("timerec", whole(heard_s)),
+            Variable::unlisted("timereach", whole(measured_s)),
             Variable::unlisted("sent", number(counts.sent.into())),
             Variable::unlisted("received", number(counts.received.into())),
             Variable::unlisted("badauth", number(0)),
@@ -188,9 +191,8 @@ impl Engine {
     /// Whether nothing was heard of a source since the clock was stepped: what it said is of before.
     fn is_from_before_step(&self, source: &Source) -> bool {
         let stepped_at = self.mode6.events.stepped_at;
-        let heard_at = source.last_answer.as_ref().map(|answer| answer.measurement.at);
         stepped_at
-            .zip(heard_at)
+            .zip(source.heard_at)
             .is_some_and(|(stepped_at, heard_at)| heard_at < stepped_at)
     }
 
@@ -296,6 +298,10 @@ pub(super) fn reference(source: &Source, answer: Option<&LastAnswer>) -> String 
     }
     match answer {
         None => "INIT".to_owned(),
+        Some(answer) if !answer.tests.synchronised() => {
+            let said = answer.header.reference_id.ascii();
+            if said.is_empty() { "INIT".to_owned() } else { said }
+        }
         Some(_) if source.stratum.0 <= 1 => source.reference_id.ascii(),
         Some(_) => source.reference_id.ipv4().to_string(),
     }

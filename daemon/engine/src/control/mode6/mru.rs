@@ -36,6 +36,14 @@ struct Query {
     rows: Option<usize>,
     /// The least number of packets of a row.
     count_min: u32,
+    /// The least number of those that the rate limit left without an answer.
+    drops_min: u32,
+    /// What the sender may not do, in ntpd's bits: all of these …
+    flags_all: u32,
+    /// … and one of these, if there are any.
+    flags_any: u32,
+    /// The rows are chosen by something that is not kept about them.
+    is_unanswerable: bool,
     /// Only so many of the newest rows.
     recent: Option<usize>,
     /// The longest time since the last packet, seconds.
@@ -56,6 +64,11 @@ impl Query {
                 "frags" => query.fragments = Some(value.parse().ok()?),
                 "limit" => query.rows = Some(value.parse().ok()?),
                 "mincount" => query.count_min = value.parse().ok()?,
+                "mindrop" => query.drops_min = value.parse().ok()?,
+                "resall" => query.flags_all = flags(value)?,
+                "resany" => query.flags_any = flags(value)?,
+                // At which of our addresses a packet came is not kept, nor a score.
+                "laddr" | "minscore" => query.is_unanswerable = true,
                 "recent" => query.recent = Some(value.parse().ok()?),
                 "maxlstint" => query.quiet_max_s = Some(f64::from(value.parse::<u32>().ok()?)),
                 "minlstint" => query.quiet_min_s = Some(f64::from(value.parse::<u32>().ok()?)),
@@ -77,6 +90,14 @@ impl Query {
         }
         query.known.sort_by_key(|known| known.0);
         Some(query)
+    }
+}
+
+/// Reads bits as `ntpq` writes them: `0x20`, or decimal.
+fn flags(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
     }
 }
 
@@ -117,7 +138,8 @@ impl Engine {
         let in_range =
             |value: Option<usize>, most: usize| value.is_none_or(|value| (1..=most).contains(&value));
         let is_limited = query.fragments.is_some() || query.rows.is_some();
-        if !is_limited
+        if query.is_unanswerable
+            || !is_limited
             || !in_range(query.fragments, FRAGMENTS_ASKED_MAX)
             || !in_range(query.rows, ROWS_ASKED_MAX)
         {
@@ -128,7 +150,11 @@ impl Engine {
         let newest = rows.last().copied();
         let quiet_s = |row: &Recent| now.mono.seconds_since(row.last);
         rows.retain(|row| {
+            let may_not = || self.flags_of(row);
             row.count >= query.count_min
+                && row.drops >= query.drops_min
+                && (query.flags_all == 0 || may_not() & query.flags_all == query.flags_all)
+                && (query.flags_any == 0 || may_not() & query.flags_any != 0)
                 && query.quiet_max_s.is_none_or(|most| quiet_s(row) <= most)
                 && query.quiet_min_s.is_none_or(|least| quiet_s(row) >= least)
         });
@@ -310,8 +336,20 @@ mod tests {
                 (1, address("192.0.2.1:123"), time(0xeeaa_98b7, 0x6863_81b5)),
             ]
         );
+        let query = Query::parse(b"mindrop=2, resall=0x21, resany=32, laddr=127.0.0.1").unwrap();
+        assert_eq!(
+            (
+                query.drops_min,
+                query.flags_all,
+                query.flags_any,
+                query.is_unanswerable
+            ),
+            (2, 0x21, 0x20, true)
+        );
         for wrong in [
             "frags=x",
+            "resall=0y",
+            "mindrop=-1",
             "addr.0=192.0.2.1",
             "last.0=12",
             "addr.999=192.0.2.1:1",

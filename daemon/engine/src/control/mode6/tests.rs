@@ -343,6 +343,46 @@ fn who_asked_is_told_to_those_who_have_a_nonce() {
         format!("nonce={old}").as_bytes(),
     );
     assert_eq!(refused, Err(AssemblyError::Refused(6)));
+    // Rows may be chosen by what their senders may not do and by what was dropped; here that is nothing.
+    let mut chosen = |by: &str| {
+        let query = format!("nonce={old}, frags=32, {by}");
+        let answer = ask(&mut stage, 14, Operation::READ_MRU, 0, query.as_bytes())?;
+        Ok(Variables::new(&answer.data).get("addr.0").is_some())
+    };
+    assert_eq!(chosen("resall=0x0, mindrop=0"), Ok(true));
+    for by in ["resall=0x20", "resany=0x21", "mindrop=1"] {
+        assert_eq!(chosen(by), Ok(false), "{by}");
+    }
+    for by in ["laddr=127.0.0.1", "minscore=1"] {
+        assert_eq!(chosen(by), Err(AssemblyError::Refused(6)), "{by}");
+    }
+}
+
+#[test]
+fn a_server_without_the_time_is_heard_and_not_measured() {
+    let unsynchronised = stage::answering(|_, answer| {
+        vec![wire::ntp::Header {
+            leap: units::Leap::Unsynchronised,
+            stratum: units::Stratum(0),
+            reference_id: units::ReferenceId::default(),
+            ..answer
+        }]
+    });
+    let mut stage = Stage::new(config(vec![server("192.0.2.1")]), unsynchronised);
+    stage.run_until(100.0);
+    let (number, _) = associations(&mut stage, 100)[0];
+    let query = b"stratum,refid,rec,timerec,timereach";
+    let answer = ask(&mut stage, 100, Operation::READ_VARIABLES, number, query).unwrap();
+    let variables = Variables::new(&answer.data);
+    for (name, value) in [
+        ("stratum", "16"),
+        ("refid", "INIT"),
+        ("rec", "0x00000000.00000000"),
+        ("timereach", "0"),
+    ] {
+        assert_eq!(variables.get(name), Some(value), "{name}");
+    }
+    assert_ne!(variables.get("timerec"), Some("0"));
 }
 
 /// The lengths of what comes back to each of several requests for all associations from this address.
