@@ -110,6 +110,15 @@ pub enum Conflict {
     Ignore,
 }
 
+impl Conflict {
+    /// Each with the word for it.
+    pub const WORDS: [(&str, Self); 3] = [
+        ("observe", Self::Observe),
+        ("fail", Self::Fail),
+        ("ignore", Self::Ignore),
+    ];
+}
+
 /// Names the language of a file with symmetric keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum KeyFormat {

@@ -56,27 +56,44 @@ const QUIET_AFTER_SEEN_S: f64 = 45.0;
 /// Either is doubled each time that it turned out to be too short, up to this, seconds.
 const QUIET_MAX_S: f64 = 2.0 * 3600.0;
 
+/// The name in the environment of what is done.
+const POLICY: &str = "TIMEBALL_CONFLICT";
+
 /// Whether the program runs in a container and minds that under this name. Image and engine say it in the environment.
 pub(crate) fn is_in_container(identity: &Identity) -> bool {
     let mut marks = ["container", "KUBERNETES_SERVICE_HOST"].into_iter();
     identity.minds_container && marks.any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// What is done about others under this name, here.
-pub(crate) fn policy(identity: &Identity, config: &Config) -> Conflict {
-    let usual = if is_in_container(identity) {
-        Conflict::Observe
-    } else {
-        Conflict::Ignore
+/// What is done about others under this name, here. What the environment says counts where the configuration says nothing:
+/// the languages of the two daemons called ntpd have no word for it.
+///
+/// # Errors
+/// The environment says something else, as a line for the log.
+pub(crate) fn policy(identity: &Identity, config: &Config) -> Result<Conflict, String> {
+    if let Some(policy) = config.conflict {
+        return Ok(policy);
+    }
+    let said = env::var_os(POLICY).filter(|word| !word.is_empty() && identity.minds_container);
+    let Some(word) = said else {
+        return Ok(if is_in_container(identity) {
+            Conflict::Observe
+        } else {
+            Conflict::Ignore
+        });
     };
-    config.conflict.unwrap_or(usual)
+    let known = Conflict::WORDS.iter().find(|(known, _)| word == *known);
+    known.map(|(_, policy)| *policy).ok_or_else(|| {
+        let word = word.display();
+        format!("{POLICY} is {word} in the environment : it takes observe, fail or ignore")
+    })
 }
 
 /// How it is said that the clock is not steered.
 pub(crate) fn refusal(reason: &str) -> String {
     format!(
         "The clock is measured and not steered, because it has another keeper : {reason}. Stop that one on the host, or set \
-         `timeball.conflict ignore`"
+         {POLICY}=ignore in the environment (timeball.conflict ignore in chrony's language)"
     )
 }
 
@@ -264,7 +281,10 @@ impl ConflictFinder {
                 let path = directory.join(name);
                 let is_own = || fs::read_to_string(&path).is_ok_and(|text| text.trim() == own);
                 if path.exists() && !is_own() {
-                    return Some(format!("{daemon} runs on this host: there is {}", path.display()));
+                    return Some(format!(
+                        "{daemon} runs on this host: there is {} (remove it if that has ended)",
+                        path.display()
+                    ));
                 }
             }
         }

@@ -188,7 +188,7 @@ fn prepare(
         None => None,
     };
     let clock = Clock::new();
-    let (conflict, condition) = find_conflict(identity, arguments, &config, &clock, log);
+    let (conflict, condition) = find_conflict(identity, arguments, &config, &clock, log).map_err(Fatal)?;
     if arguments.observe {
         log.info("Disabled control of system clock");
     } else if condition.steers {
@@ -560,15 +560,15 @@ fn find_conflict(
     config: &Config,
     clock: &Clock,
     log: &mut Log,
-) -> (Option<ConflictFinder>, Condition) {
-    let policy = conflict::policy(identity, config);
+) -> Result<(Option<ConflictFinder>, Condition), String> {
+    let policy = conflict::policy(identity, config)?;
     let mut condition = Condition {
         steers: !arguments.observe,
         conflict_fails: policy == Conflict::Fail,
         ..Condition::default()
     };
     if arguments.observe || arguments.once.is_some() || policy == Conflict::Ignore {
-        return (None, condition);
+        return Ok((None, condition));
     }
     let drift = config.clock.drift_file.as_ref();
     let state = drift.map_or(Some(Path::new(identity.state_dir)), |drift| {
@@ -580,7 +580,7 @@ fn find_conflict(
         condition.steers = false;
         condition.conflict = Some(reason.to_owned());
     }
-    (Some(finder), condition)
+    Ok((Some(finder), condition))
 }
 
 /// Opens the real-time clock, sets the system clock at the start where that is asked for, and finds out what the engine

@@ -378,7 +378,7 @@ fn in_a_container_the_usual_is_to_look() {
         holder.path().join("drift").display()
     );
     fs::write(holder.path().join("conf"), text).unwrap();
-    let run = |container: &str| {
+    let run = |container: &str, policy: &str| {
         let mut command = Command::new("setpriv");
         if fs::metadata("/proc/self").unwrap().uid() == 0 {
             command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time"]);
@@ -389,11 +389,21 @@ fn in_a_container_the_usual_is_to_look() {
             .arg(holder.path().join("conf"))
             .arg("-4")
             .env("container", container)
+            .env("TIMEBALL_CONFLICT", policy)
             .env_remove("KUBERNETES_SERVICE_HOST")
             .output()
             .unwrap();
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(run("oci").contains("it has another keeper : another timeballd holds "));
-    assert!(run("").contains("Fatal error : the clock cannot be set: "));
+    let (observes, steers) = (
+        "it has another keeper : another timeballd holds ",
+        "Fatal error : the clock cannot be set: ",
+    );
+    assert!(run("oci", "").contains(observes));
+    assert!(run("", "").contains(steers));
+    assert!(run("oci", "ignore").contains(steers));
+    assert!(run("", "observe").contains(observes));
+    let wrong =
+        "Fatal error : TIMEBALL_CONFLICT is maybe in the environment : it takes observe, fail or ignore";
+    assert!(run("oci", "maybe").contains(wrong));
 }

@@ -103,12 +103,7 @@ pub(super) fn read(statement: &mut Statement<'_, '_>, config: &mut Config) -> Re
         "smoothtime" => smoothing(statement, config)?,
         "tempcomp" => temperature_compensation(statement)?,
         "timeball.conflict" => {
-            let policies = [
-                ("observe", Conflict::Observe),
-                ("fail", Conflict::Fail),
-                ("ignore", Conflict::Ignore),
-            ];
-            config.conflict = Some(one_of(statement, &policies)?);
+            config.conflict = Some(one_of(statement, &Conflict::WORDS)?);
         }
         "timeball.constraint" | "timeball.constraints" => constraint(statement, config)?,
         "timeball.metrics-address" => match statement.word(1).parse() {
