@@ -117,17 +117,16 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
     {
         Ok(prepared) => prepared.run(log, announcements, identity.name),
         Err(fatal) => {
-            log.write(Severity::Fatal, &fatal.0);
-            match first_error(&problems) {
-                // Of an ntp.conf everything has been said.
-                Some(error) if text.dialect != Dialect::Ntpd => {
-                    announcements.failed(&format!("{}\n{error}", fatal.0));
-                    if arguments.foreground {
-                        say(&error.to_string());
-                    }
-                }
-                _ => announcements.failed(&fatal.0),
+            // What ended it stands last, where people and programs look. Of an ntp.conf everything has been said.
+            let shown = first_error(&problems).filter(|_| text.dialect != Dialect::Ntpd);
+            if let Some(error) = shown.filter(|_| arguments.foreground) {
+                say(&error.to_string());
             }
+            log.write(Severity::Fatal, &fatal.0);
+            announcements.failed(&match shown {
+                Some(error) => format!("{error}\n{}", fatal.0),
+                None => fatal.0,
+            });
             1
         }
     }
@@ -372,11 +371,10 @@ fn print_configuration(identity: &Identity, arguments: &Arguments) -> u8 {
     match report(&problems, Dialect::Chrony, arguments, &mut log) {
         Ok(()) => 0,
         Err(reason) => {
-            let status = refuse(identity, arguments, &Fatal(reason));
             if let Some(error) = first_error(&problems) {
                 say(&error.to_string());
             }
-            status
+            refuse(identity, arguments, &Fatal(reason))
         }
     }
 }

@@ -221,7 +221,7 @@ fn a_configuration_is_printed_as_it_is_understood() {
     fs::write(&file, "# comment\n\n  pool  a  iburst\nfoo\nport 0\n").unwrap();
     let path = file.to_str().unwrap();
     let error = format!(
-        "Fatal error : Invalid directive foo at line 4 in file {path}\n{path}:4:1: Invalid directive foo\n  foo\n  ^^^\n  help: directives are listed in chrony.conf(5)\n"
+        "{path}:4:1: Invalid directive foo\n  foo\n  ^^^\n  help: directives are listed in chrony.conf(5)\nFatal error : Invalid directive foo at line 4 in file {path}\n"
     );
     check(&["-p", "-f", path], 1, "pool a iburst\nfoo\n", &error);
 }
@@ -262,7 +262,7 @@ fn what_is_wrong_ends_the_program_in_chronyds_words() {
         &["-p", "--", "-p"],
         1,
         "-p\n",
-        "Fatal error : Invalid directive -p at line 1\narguments:1:1: Invalid directive -p\n  -p\n  ^^\n  help: directives are listed in chrony.conf(5)\n",
+        "arguments:1:1: Invalid directive -p\n  -p\n  ^^\n  help: directives are listed in chrony.conf(5)\nFatal error : Invalid directive -p at line 1\n",
     );
 }
 
@@ -350,7 +350,7 @@ fn the_daemon_says_in_the_background_too_why_it_does_not_start() {
         &["-x", "-U", "makestp 1 3"],
         1,
         "",
-        "Invalid directive makestp at line 1\narguments:1:1: Invalid directive makestp\n  makestp 1 3\n  ^^^^^^^\n  help: directives are listed in chrony.conf(5)\n",
+        "arguments:1:1: Invalid directive makestp\n  makestp 1 3\n  ^^^^^^^\n  help: directives are listed in chrony.conf(5)\nInvalid directive makestp at line 1\n",
     );
     let idle = [
         "-x",
