@@ -1,13 +1,20 @@
 //! The languages in which a daemon can be configured.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::explain::{Explanation, Fate};
-use crate::include::{ReadError, Reader};
+use crate::include::{ReadError, Reader, search};
 use crate::{chrony, ntp, openntpd};
+
+/// The directory with further files of ntp.conf's language, beside the file (NTPsec).
+const FURTHER_FILES: &str = "ntp.d";
+
+/// The largest number of wrong lines that are counted to tell languages apart.
+const WRONG_LINES_MAX: usize = 500;
 
 /// Names a language, by the daemon whose language it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,10 +57,22 @@ impl Dialect {
     }
 
     /// Reads the configuration at `path` with all its files, except those of [`Config::source_dirs`], as the daemon
-    /// does, and tells what becomes of each line. Of a file that has errors and looks like one of another language that
-    /// is said too, as the last of [`Reading::diagnostics`].
+    /// does, and tells what becomes of each line. Of a file with lines that are refused, and that looks like one of another
+    /// language, that is said too, as the last of [`Reading::diagnostics`].
     pub fn read(self, path: &str, reader: &dyn Reader) -> Reading {
         self.read_with(path, &[], reader)
+    }
+
+    /// Returns the files that the daemon reads after the one at `path` without being told: those of `ntp.d` beside an
+    /// ntp.conf, whatever that is called.
+    pub fn further_files(self, path: &str, reader: &dyn Reader) -> Vec<String> {
+        match Path::new(path).parent() {
+            Some(directory) if self == Self::Ntpd => {
+                let directory = directory.join(FURTHER_FILES);
+                search(&[&directory.to_string_lossy()], ".conf", reader)
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Reads the configuration as [`Self::read`] does, and after it further files as if their lines stood at its end.
@@ -69,11 +88,13 @@ impl Dialect {
             Self::Ntpd => ntp::explain_with(path, further, &files),
             _ => self.read_as_it_is(path, &files),
         };
+        // Of ntp.conf a directive that is none is only warned about.
+        let is_refused = reading.lines.iter().any(|line| line.fate == Fate::Refused);
         let has_error = reading
             .diagnostics
             .iter()
             .any(|found| found.severity > Severity::Warning);
-        if has_error
+        if (has_error || is_refused)
             && let Ok(text) = &files.text
             && let meant = Self::of_text(text)
             && meant.wrong_lines(text).0 < self.wrong_lines(text).0
@@ -83,7 +104,7 @@ impl Dialect {
                 span: Span::of_file(path.into()),
                 line_text: String::new(),
                 message: format!("this looks like {}", meant.file()),
-                help: Some(format!("say --dialect {meant}")),
+                help: Some(format!("say --dialect {meant} to timeballd or timeball config")),
                 placed: Placed::Nowhere,
             });
         }
@@ -147,19 +168,22 @@ impl Dialect {
         fewest.unwrap_or(Self::Chrony)
     }
 
-    /// Returns how many lines of a text begin with a word that is none in this language, and how many are wrong.
+    /// Returns how many lines of a text begin with a word that is none in this language, and how many are wrong, up to
+    /// [`WRONG_LINES_MAX`] of each: not all languages are read further.
     fn wrong_lines(self, text: &str) -> (usize, usize) {
         if self == Self::OpenNtpd {
             let words = text.lines().filter_map(|line| line.split_whitespace().next());
             // A word with an equals sign names a macro.
             let words = words.filter(|word| !word.starts_with('#') && !word.contains('='));
             let foreign = words.filter(|word| !self.has_directive(word)).count();
-            return (foreign, openntpd::wrong_lines(text));
+            let wrong = openntpd::wrong_lines(text);
+            return (foreign.min(WRONG_LINES_MAX), wrong.min(WRONG_LINES_MAX));
         }
         // What files that are named say fits all.
         let reading = self.read_as_it_is("", &Alone(text));
         let count = |is_meant: &dyn Fn(&Explanation) -> bool| {
-            reading.lines.iter().filter(|line| is_meant(line)).count()
+            let meant = reading.lines.iter().filter(|line| is_meant(line));
+            meant.take(WRONG_LINES_MAX).count()
         };
         let is_foreign = |line: &Explanation| {
             let word = line.text.split_whitespace().next();
@@ -244,17 +268,46 @@ mod tests {
         };
         assert_eq!(
             last(Dialect::Chrony, "servers pool.ntp.org\nlisten on *\n").unwrap(),
-            "/main: this looks like an ntpd.conf of OpenNTPD\n  help: say --dialect openntpd"
+            "/main: this looks like an ntpd.conf of OpenNTPD\n  help: say --dialect openntpd to timeballd or timeball config"
         );
         assert_eq!(
             last(Dialect::OpenNtpd, "driftfile /d\nserver a\nservers b\nrtcsync\n").unwrap(),
-            "/main: this looks like a chrony.conf\n  help: say --dialect chrony"
+            "/main: this looks like a chrony.conf\n  help: say --dialect chrony to timeballd or timeball config"
         );
         assert_eq!(
             last(Dialect::Chrony, "servr a\n").unwrap().lines().next(),
             Some("/main:1:1: Invalid directive servr")
         );
         assert_eq!(last(Dialect::OpenNtpd, "server a\n"), None);
+        // Of ntp.conf, whose reader only warns of directives that it does not know.
+        for (text, expected) in [
+            (
+                "server a\nmakestep 1 3\nrtcsync\n",
+                "/main: this looks like a chrony.conf",
+            ),
+            (
+                "servers a\nlisten on *\n",
+                "/main: this looks like an ntpd.conf of OpenNTPD",
+            ),
+        ] {
+            let last = last(Dialect::Ntpd, text).unwrap();
+            assert_eq!(last.lines().next(), Some(expected));
+        }
+        let of_ntpd = last(Dialect::Ntpd, "servr a\nrestrict default\ntinker step 1\n").unwrap();
+        assert!(!of_ntpd.contains("looks like"), "{of_ntpd}");
+    }
+
+    #[test]
+    fn only_ntp_conf_has_further_files() {
+        let files = Files::new(&[
+            ("/etc/ntp.d/b.conf", ""),
+            ("/etc/ntp.d/a.conf", ""),
+            ("/etc/ntp.d/c", ""),
+        ]);
+        let further = |dialect: Dialect| dialect.further_files("/etc/x", &files);
+        assert_eq!(further(Dialect::Ntpd), ["/etc/ntp.d/a.conf", "/etc/ntp.d/b.conf"]);
+        assert_eq!(further(Dialect::Chrony), [""; 0]);
+        assert_eq!(further(Dialect::OpenNtpd), [""; 0]);
     }
 
     #[test]

@@ -374,6 +374,40 @@ fn a_rule_that_cannot_be_read_is_the_strictest_that_it_can_have_meant() {
 }
 
 #[test]
+fn however_much_is_said_about_lines_the_last_of_them_counts() {
+    for (repeated, severity) in [
+        ("peer p.example\n", Severity::Warning),
+        ("restrict 10.0.0.1 mask 255.0.0.0\n", Severity::Warning),
+        ("nonsense\n", Severity::Warning),
+        ("fudge\n", Severity::Skipped),
+    ] {
+        let reading = read(&format!(
+            "server a\n{}restrict default ignore\n",
+            repeated.repeat(5000)
+        ));
+        assert!(flags(&reading.config, "192.0.2.11", 1000).ignore, "{repeated}");
+        let last = reading.diagnostics.last().unwrap();
+        assert!(
+            last.message.ends_with(" more diagnostics are not shown"),
+            "{last}"
+        );
+        assert_eq!(last.severity, severity, "{repeated}");
+        assert!(reading.diagnostics.len() < 1010, "{repeated}");
+    }
+    // Where errors are not shown the daemon does not start either.
+    let reading = read(&format!(
+        "{}{}",
+        "nonsense\n".repeat(2000),
+        "restrict\n".repeat(2000)
+    ));
+    let errors = reading
+        .diagnostics
+        .iter()
+        .filter(|found| found.severity == Severity::Error);
+    assert_eq!(errors.count(), 1001);
+}
+
+#[test]
 fn variables_are_kept_with_the_last_value() {
     let found = config("setvar a=b\nsetvar c = \"d e\" default\nsetvar a = f\n").variables;
     let found = found
@@ -556,6 +590,40 @@ fn reference_clocks_are_shared_memory_and_the_local_clock() {
     assert_eq!(other.reference_id, *b"PPS\0");
     assert_eq!(reading.config.local.unwrap().stratum, 10);
     assert_eq!(reading.lines[3].chrony, ["local stratum 10"]);
+}
+
+#[test]
+fn sources_are_taken_away_wherever_they_are_named() {
+    let reading = read(
+        "unpeer 192.0.2.12\nserver 192.0.2.12\nserver 192.0.2.13 iburst\nserver [2001:db8::1]\nserver B.example\n\
+         server 127.127.28.0\nunconfig b.example\nunpeer 2001:db8::1\nunpeer 127.127.28.0\nunpeer c.example\n",
+    );
+    let names = reading
+        .config
+        .sources
+        .iter()
+        .map(|source| source.name.to_string());
+    assert_eq!(names.collect::<Vec<_>>(), ["192.0.2.13"]);
+    assert_eq!(reading.config.ref_clocks, []);
+    let found = reading
+        .diagnostics
+        .iter()
+        .map(|found| (found.severity, found.span.line, found.message.as_str()));
+    assert_eq!(
+        found.collect::<Vec<_>>(),
+        [(Severity::Warning, 10, "there is no source \"c.example\"")]
+    );
+    let left = reading.lines.iter().filter(|line| line.fate == Fate::Ignored);
+    assert_eq!(
+        left.map(|line| line.text.as_str()).collect::<Vec<_>>(),
+        [
+            "server 192.0.2.12",
+            "server [2001:db8::1]",
+            "server B.example",
+            "server 127.127.28.0"
+        ]
+    );
+    assert!(matches!(said("unpeer\nserver a\n").as_slice(), [only] if only.starts_with("S 1:")));
 }
 
 #[test]

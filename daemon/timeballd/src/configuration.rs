@@ -1,12 +1,10 @@
 //! The configuration that is meant: where its text is, in which language, what the arguments change of it, and what is
 //! said of its mistakes.
 
-use std::path::Path;
-
 use conf::config::{Config, Family, LogKind, PathSetting};
 use conf::diagnostic::{Diagnostic, Severity as Weight};
 use conf::dialect::{Dialect, Reading};
-use conf::include::{ReadError, Reader, search};
+use conf::include::{ReadError, Reader};
 use engine::io::Severity;
 use os::AddressFamily;
 
@@ -14,9 +12,6 @@ use crate::args::{Arguments, Once};
 use crate::files::{ConfigurationFiles, SourceFiles};
 use crate::identity::{CommandLine, Identity};
 use crate::log::Log;
-
-/// The directory with further files of ntp.conf's language, beside the file.
-const FURTHER_FILES: &str = "ntp.d";
 
 /// The name of the lines that the arguments of ntpd become, as a file.
 const COMMAND_LINE: &str = "command line";
@@ -93,14 +88,7 @@ impl ConfigurationText {
 
     /// Reads it in its language, which is not chrony's, with what becomes of each line.
     pub(crate) fn read(&self) -> Reading {
-        let mut further = Vec::new();
-        if self.dialect == Dialect::Ntpd
-            && let Some(directory) = Path::new(&self.path).parent()
-        {
-            // As NTPsec does, whatever the file is called.
-            let directory = directory.join(FURTHER_FILES);
-            further = search(&[&directory.to_string_lossy()], ".conf", self);
-        }
+        let mut further = self.dialect.further_files(&self.path, self);
         if !self.directives.is_empty() {
             further.push(COMMAND_LINE.to_owned());
         }

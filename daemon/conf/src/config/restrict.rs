@@ -125,7 +125,8 @@ impl Restrictions {
         }
     }
 
-    /// Returns the rules by which those are told the time whom chrony's rules let in. Nobody but this host may do more.
+    /// Returns the rules by which those are told the time whom chrony's rules let in. Nobody but this host may do more, which
+    /// is told the time only if it is let in too.
     pub fn of_access(access: &[AccessRule], limited: bool) -> Self {
         let shut = RestrictFlags {
             noserve: true,
@@ -166,13 +167,18 @@ impl Restrictions {
         }
         for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
             let length = Subnet::length_max(address);
-            *restrictions.entry(&Subnet::Prefix { address, length }, false) = RestrictFlags::default();
+            let holds = restrictions.find(address, 0).map(|rule| rule.flags);
+            *restrictions.entry(&Subnet::Prefix { address, length }, false) = RestrictFlags {
+                noquery: false,
+                nomodify: false,
+                ..holds.unwrap_or_default()
+            };
         }
         restrictions
     }
 
-    /// Returns who is told the time, as rules of chrony, and whether these say all that is said here about that. Where they cannot, they
-    /// let in fewer.
+    /// Returns who is told the time, as rules of chrony, and whether these say all that is said here about that. Where they
+    /// cannot, they let in fewer. No rule says what holds without it, so that equal rules are equal lists.
     pub fn as_access(&self) -> (Vec<AccessRule>, bool) {
         let mut is_exact = self.of_sources.is_none();
         let mut rules = self
@@ -186,7 +192,7 @@ impl Restrictions {
             Subnet::Everyone | Subnet::Name(_) => u8::MAX,
         });
         is_exact &= rules.len() == self.rules.len();
-        let mut access = Vec::new();
+        let mut access: Vec<AccessRule> = Vec::new();
         for family in [
             IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -217,7 +223,7 @@ impl Restrictions {
                 subnet: rule.subnet.clone(),
             });
         }
-        (access, is_exact)
+        (without_repeated(access), is_exact)
     }
 
     /// Returns the rule for a subnet and port, made without flags if there is none yet.
@@ -236,6 +242,24 @@ impl Restrictions {
         });
         &mut self.rules[at].flags
     }
+}
+
+/// Removes rules that say of a subnet what the next larger one says of it anyway. The rules have the longer prefixes later.
+fn without_repeated(access: Vec<AccessRule>) -> Vec<AccessRule> {
+    let mut held = Vec::new();
+    let mut needed = Vec::new();
+    for rule in access {
+        if let Subnet::Prefix { address, length } = rule.subnet {
+            let rule_of = |held: &(Subnet, Verdict)| held.0.contains(address).then_some(held.1);
+            let holds = held.iter().rev().find_map(rule_of).unwrap_or(Verdict::Deny);
+            if holds == rule.verdict {
+                continue;
+            }
+            held.push((Subnet::Prefix { address, length }, rule.verdict));
+        }
+        needed.push(rule);
+    }
+    needed
 }
 
 /// Reports whether chrony forgets an earlier rule on a subnet when it reads one on `later`: those inside it if the later
@@ -260,6 +284,49 @@ mod tests {
             rules.entry(&subnet, *ntp_port).ignore = true;
         }
         rules
+    }
+
+    fn subnets(access: &[AccessRule]) -> Vec<(Verdict, String)> {
+        let named = access.iter().map(|rule| match &rule.subnet {
+            Subnet::Prefix { address, length } => (rule.verdict, format!("{address}/{length}")),
+            Subnet::Name(name) => (rule.verdict, name.clone()),
+            Subnet::Everyone => (rule.verdict, String::new()),
+        });
+        named.collect()
+    }
+
+    #[test]
+    fn what_holds_anyway_is_not_said_again() {
+        let rule = |verdict, address: &str, length| AccessRule {
+            verdict,
+            all: false,
+            subnet: Subnet::prefix(address.parse().unwrap(), length).unwrap(),
+        };
+        let access = [
+            rule(Verdict::Allow, "0.0.0.0", 0),
+            rule(Verdict::Deny, "10.0.0.0", 8),
+            rule(Verdict::Deny, "10.1.0.0", 16),
+            rule(Verdict::Allow, "10.1.2.0", 24),
+            rule(Verdict::Allow, "127.0.0.0", 8),
+            rule(Verdict::Deny, "2001:db8::", 32),
+        ];
+        let (again, is_exact) = Restrictions::of_access(&access, true).as_access();
+        assert!(is_exact);
+        assert_eq!(
+            subnets(&again),
+            [
+                (Verdict::Allow, "0.0.0.0/0".to_owned()),
+                (Verdict::Deny, "10.0.0.0/8".to_owned()),
+                (Verdict::Allow, "10.1.2.0/24".to_owned()),
+            ]
+        );
+        // This host is told the time only where it is let in; it may ask for reports.
+        let local = Restrictions::of_access(&[], true);
+        for address in ["127.0.0.1", "::1"] {
+            let flags = local.flags(address.parse().unwrap(), 1, false);
+            assert!(flags.noserve && !flags.noquery && !flags.nomodify, "{address}");
+        }
+        assert_eq!(local.as_access(), (Vec::new(), true));
     }
 
     #[test]

@@ -61,8 +61,6 @@ const fn left_out(name: &'static str, why: &'static str) -> Directive {
 
 const NOT_UNASKED: &str = "time that nobody asked for is neither sent nor taken; it is easily forged";
 
-const AT_RUN_TIME: &str = "ntpd takes it only from a program that changes the running daemon";
-
 /// Every directive of NTPsec 1.2 and those of the classic ntpd 4.2.8 that it no longer has, by name.
 pub const DIRECTIVES: &[Directive] = &[
     idle("automax"),
@@ -109,7 +107,7 @@ pub const DIRECTIVES: &[Directive] = &[
     idle("port"),
     read("refclock"),
     idle("requestkey"),
-    left_out("reset", AT_RUN_TIME),
+    idle("reset"),
     read("restrict").secure(),
     idle("revoke"),
     read("rlimit"),
@@ -124,8 +122,8 @@ pub const DIRECTIVES: &[Directive] = &[
     read("tos"),
     idle("trap"),
     read("trustedkey").secure(),
-    left_out("unconfig", AT_RUN_TIME),
-    left_out("unpeer", AT_RUN_TIME),
+    read("unconfig"),
+    read("unpeer"),
     read("unrestrict").secure(),
 ];
 

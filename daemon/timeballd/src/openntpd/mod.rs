@@ -51,23 +51,37 @@ const DRIFT_OWN: &str = "/var/lib/timeballd/ntpd.drift";
 /// The time between two writes of it, seconds.
 const DRIFT_INTERVAL_S: f64 = 3600.0;
 
-/// Says everything that is wrong with a configuration and keeps the daemon from starting, as OpenNTPD says it; says whether
-/// there is anything.
+/// Says everything that is wrong with a configuration and keeps the daemon from starting, as OpenNTPD says it, and after that
+/// what holds for the file as a whole: of which other language it seems to be. Says whether there is anything wrong.
 pub(crate) fn refuses(problems: &[Diagnostic]) -> bool {
-    let mut errors = problems
+    let lines = refusal(problems);
+    lines.iter().for_each(|line| say(line));
+    !lines.is_empty()
+}
+
+/// What is said of a configuration with which the daemon does not start; nothing of another one.
+fn refusal(problems: &[Diagnostic]) -> Vec<String> {
+    let errors = problems
         .iter()
-        .filter(|problem| problem.severity == Weight::Error)
-        .peekable();
-    let is_wrong = errors.peek().is_some();
-    for error in errors {
-        say(&error.as_original());
+        .filter(|problem| problem.severity == Weight::Error);
+    let mut lines = errors.map(Diagnostic::as_original).collect::<Vec<_>>();
+    let is_wrong = !lines.is_empty();
+    for hint in problems.iter().filter(|problem| is_wrong && is_hint(problem)) {
+        let help = hint.help.as_ref().map(|help| format!(" ({help})"));
+        lines.push(format!("{}{}", hint.as_original(), help.unwrap_or_default()));
     }
-    is_wrong
+    lines
+}
+
+/// Whether a problem is about a file as a whole and no error.
+fn is_hint(problem: &Diagnostic) -> bool {
+    problem.severity < Weight::Error && problem.span.line == 0
 }
 
 /// Checks a configuration (`-n`), and returns the exit status.
 pub(crate) fn check(problems: &[Diagnostic]) -> u8 {
-    for warning in problems.iter().filter(|problem| problem.severity < Weight::Error) {
+    let warnings = problems.iter().filter(|problem| problem.severity < Weight::Error);
+    for warning in warnings.filter(|problem| !is_hint(problem)) {
         say(&warning.as_original());
     }
     if refuses(problems) {
@@ -134,7 +148,37 @@ fn shown(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use conf::dialect::Dialect;
+    use conf::include::{ReadError, Reader};
+
     use super::*;
+
+    /// A file without others beside it.
+    struct Alone(&'static str);
+
+    impl Reader for Alone {
+        fn read_file(&self, _path: &str) -> Result<String, ReadError> {
+            Ok(self.0.to_owned())
+        }
+
+        fn list_dir(&self, _path: &str) -> Result<Vec<String>, ReadError> {
+            Err(ReadError::NotFound)
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_language_is_refused_with_its_name() {
+        let said = |text| refusal(&Dialect::OpenNtpd.read("/f", &Alone(text)).diagnostics);
+        assert_eq!(
+            said("server a\nmakestep 1 3\nrtcsync\n"),
+            [
+                "/f:2: syntax error",
+                "/f:3: syntax error",
+                "this looks like a chrony.conf (say --dialect chrony to timeballd or timeball config)"
+            ]
+        );
+        assert_eq!(said("server a weight 3\n"), [""; 0]);
+    }
 
     #[test]
     fn the_fourth_answer_makes_a_source_valid_and_silence_takes_it_back() {

@@ -22,15 +22,19 @@ use restrict::Rules;
 use source::{Fudge, NamedClock, Place};
 use statement::{IdleWords, Line, Refused, Statement};
 
+pub(super) use single::{BYTES_PER_CLIENT, LOG_CLASSES, LOG_TYPES};
+pub(super) use source::{clock_address, shared_memory_permissions};
+
 /// The deepest nesting of files, the first one included (ntp.conf, `includefile`).
 const DEPTH_MAX: usize = 5;
 
-/// The largest number of diagnostics; a configuration with more is not worth reading to its end.
+/// The largest number of diagnostics of one severity that are kept; of the others their number is told. All lines are read
+/// all the same, because the last ones can be those that say who may do what.
 const DIAGNOSTICS_MAX: usize = 1000;
 
 /// How often a client is answered under `limited`: 20 packets at once and then one each second (ntp.conf, `limit`).
 /// One of 16 requests above that is answered all the same, and one of 4 gets a kiss.
-const RATE_LIMIT: RateLimit = RateLimit {
+pub(super) const RATE_LIMIT: RateLimit = RateLimit {
     interval: 0,
     burst: 20,
     leak: 4,
@@ -104,6 +108,8 @@ pub fn explain_with(path: &str, further: &[String], reader: &dyn Reader) -> Read
 struct Parser {
     config: Config,
     diagnostics: Vec<Diagnostic>,
+    /// How many diagnostics were not kept, and the gravest of their severities.
+    unshown: Option<(usize, Severity)>,
     lines: Vec<Explanation>,
     idle: IdleWords,
     rules: Rules,
@@ -111,6 +117,8 @@ struct Parser {
     kods: Vec<(Option<Subnet>, bool, Place)>,
     clocks: Vec<NamedClock>,
     fudges: BTreeMap<(u8, u8), Fudge>,
+    /// The sources that are taken away, as they are written, wherever they are named.
+    unpeered: Vec<(String, Place)>,
     /// Where the sources of the configuration are, in their order.
     source_places: Vec<Place>,
     max_clock: u32,
@@ -188,12 +196,14 @@ impl Parser {
         Self {
             config,
             diagnostics: Vec::new(),
+            unshown: None,
             lines: vec![unsaid],
             idle: IdleWords::default(),
             rules: Rules::default(),
             kods: Vec::new(),
             clocks: Vec::new(),
             fudges: BTreeMap::new(),
+            unpeered: Vec::new(),
             source_places: Vec::new(),
             max_clock: MAX_CLOCK,
             orphan_wait_s: ORPHAN_WAIT_S,
@@ -211,8 +221,11 @@ impl Parser {
             if words.is_empty() {
                 continue;
             }
-            if files.is_ended || self.diagnostics.len() >= DIAGNOSTICS_MAX {
+            if files.is_ended {
                 return;
+            }
+            if self.diagnostics.len() >= 4 * DIAGNOSTICS_MAX {
+                self.keep_some_diagnostics();
             }
             let line = Line {
                 file: &file,
@@ -222,6 +235,27 @@ impl Parser {
             };
             self.line(&line, depth, files);
         }
+    }
+
+    /// Keeps the first diagnostics of each severity, and counts the others.
+    fn keep_some_diagnostics(&mut self) {
+        let (mut warnings, mut skipped, mut errors) = (0_usize, 0_usize, 0_usize);
+        let unshown = &mut self.unshown;
+        self.diagnostics.retain(|found| {
+            let count = match found.severity {
+                Severity::Warning => &mut warnings,
+                Severity::Skipped => &mut skipped,
+                Severity::Error => &mut errors,
+            };
+            *count += 1;
+            let is_kept = *count <= DIAGNOSTICS_MAX;
+            if !is_kept {
+                let (number, gravest) = unshown.get_or_insert((0, found.severity));
+                *number += 1;
+                *gravest = (*gravest).max(found.severity);
+            }
+            is_kept
+        });
     }
 
     /// Reads one line, and the files that it names.
@@ -320,6 +354,7 @@ impl Parser {
             "server" | "pool" | "peer" => source::read(statement, self),
             "refclock" => source::refclock(statement, self),
             "fudge" => source::fudge(statement, self),
+            "unpeer" | "unconfig" => source::unpeer(statement, self),
             "restrict" | "unrestrict" => restrict::read(statement, self),
             "limit" | "discard" => restrict::limit(statement, self),
             "interface" | "nic" => interface::read(statement, self),
@@ -402,6 +437,7 @@ impl Parser {
 
     /// Adds what only the whole configuration can tell.
     fn finish(mut self) -> Reading {
+        source::take_away(&mut self);
         source::make_clocks(&mut self);
         self.check_keys();
         let places = std::mem::take(&mut self.source_places);
@@ -428,6 +464,7 @@ impl Parser {
         }
         let idle = std::mem::take(&mut self.idle);
         self.diagnostics.extend(idle.into_diagnostic());
+        self.keep_some_diagnostics();
         // By line; the sort keeps the order of what is about one line, and that of files.
         let mut order: Vec<Arc<str>> = Vec::new();
         for line in &self.lines {
@@ -439,6 +476,16 @@ impl Parser {
             let file = order.iter().position(|file| *file == found.span.file);
             (file, found.span.line)
         });
+        if let (Some((count, severity)), Some(first)) = (self.unshown, self.lines.first()) {
+            self.diagnostics.push(Diagnostic {
+                severity,
+                span: Span::of_file(Arc::clone(&first.span.file)),
+                line_text: String::new(),
+                message: format!("{count} more diagnostics are not shown"),
+                help: Some("mend those that are, and look again; all lines were read".to_owned()),
+                placed: Placed::Nowhere,
+            });
+        }
         Reading {
             config: self.config,
             diagnostics: self.diagnostics,

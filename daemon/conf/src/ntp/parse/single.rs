@@ -17,7 +17,7 @@ const DRIFT_INTERVAL_S: f64 = 3600.0;
 const CLIENTS_MAX: u64 = 1_000_000;
 
 /// The memory for one client, bytes.
-const BYTES_PER_CLIENT: u64 = 128;
+pub(in crate::ntp) const BYTES_PER_CLIENT: u64 = 128;
 
 /// The memory for clients where nobody shall be told of them, bytes: what rate limits need.
 const CLIENT_LOG_SMALL: u32 = 64 * 1024;
@@ -403,9 +403,9 @@ fn switches(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Re
 }
 
 /// The classes of `logconfig`, each with four types of messages.
-const LOG_CLASSES: [&str; 4] = ["sys", "peer", "clock", "sync"];
+pub(in crate::ntp) const LOG_CLASSES: [&str; 4] = ["sys", "peer", "clock", "sync"];
 /// The types of `logconfig`.
-const LOG_TYPES: [&str; 4] = ["info", "events", "status", "statistics"];
+pub(in crate::ntp) const LOG_TYPES: [&str; 4] = ["info", "events", "status", "statistics"];
 
 /// Returns the messages that a word of `logconfig` means: one bit for each class and type.
 fn log_word(word: &str) -> Option<u16> {

@@ -7,6 +7,7 @@ use super::statement::{Refused, Statement, integer};
 use crate::chrony::source_line;
 use crate::config::{Family, Local, RefClock, RefClockDriver, SourceConfig, SourceKind, SourceName};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::explain::Fate;
 
 /// The options of a source.
 pub(super) const OPTIONS: [&str; 26] = [
@@ -245,8 +246,61 @@ fn poll(statement: &mut Statement<'_>, word: usize) -> Result<i8, Refused> {
     Ok(i8::try_from(taken).unwrap_or_default())
 }
 
+/// Reads `unpeer` and `unconfig`, the same.
+pub(super) fn unpeer(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Refused> {
+    let address = statement.only_word("address")?;
+    statement.adapt("it takes a source away, wherever that is named");
+    let place = Place::of(statement, parser, 1);
+    parser.unpeered.push((address, place));
+    Ok(())
+}
+
+/// Takes those sources away that `unpeer` names. ntpd does so when it knows all of them, wherever the lines are.
+pub(super) fn take_away(parser: &mut Parser) {
+    for (address, place) in std::mem::take(&mut parser.unpeered) {
+        let bare = address
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(&address);
+        let is_meant = |name: &SourceName| match (name, bare.parse::<IpAddr>()) {
+            (SourceName::Address(known), Ok(address)) => *known == address,
+            (SourceName::Name(known), Err(_)) => known.eq_ignore_ascii_case(bare),
+            _ => false,
+        };
+        let mut lines = Vec::new();
+        let sources = std::mem::take(&mut parser.config.sources);
+        let places = std::mem::take(&mut parser.source_places);
+        for (source, place) in sources.into_iter().zip(places) {
+            if is_meant(&source.name) {
+                lines.push(place.line);
+            } else {
+                parser.config.sources.push(source);
+                parser.source_places.push(place);
+            }
+        }
+        if let Some(clock) = clock_address(bare) {
+            parser.clocks.retain(|known| {
+                let is_kept = known.address != clock;
+                lines.extend((!is_kept).then_some(known.place.line));
+                is_kept
+            });
+        }
+        if lines.is_empty() {
+            let help = "ntpd takes none away either; a number is that of an association of a running daemon";
+            parser.warn_later(place, format!("there is no source \"{address}\""), help);
+        }
+        for line in lines {
+            if let Some(line) = parser.lines.get_mut(line) {
+                line.fate = Fate::Ignored;
+                line.chrony.clear();
+                line.note = Some(format!("unpeer {address} takes it away"));
+            }
+        }
+    }
+}
+
 /// Reads the address of a reference clock, 127.127.TYPE.UNIT.
-fn clock_address(text: &str) -> Option<(u8, u8)> {
+pub(in crate::ntp) fn clock_address(text: &str) -> Option<(u8, u8)> {
     match text.parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => match address.octets() {
             [127, 127, kind, unit] => Some((kind, unit)),
@@ -254,6 +308,11 @@ fn clock_address(text: &str) -> Option<(u8, u8)> {
         },
         _ => None,
     }
+}
+
+/// Returns who may use a segment of shared memory: the first two are root's (ntp.conf, driver 28).
+pub(in crate::ntp) const fn shared_memory_permissions(unit: i32) -> u32 {
+    if unit < 2 { 0o600 } else { 0o666 }
 }
 
 /// Reads `fudge`.
@@ -374,8 +433,7 @@ pub(super) fn make_clocks(parser: &mut Parser) {
             }
             28 => {
                 let unit = i32::from(unit);
-                // The first two segments are root's (ntp.conf, driver 28).
-                let permissions = if unit < 2 { 0o600 } else { 0o666 };
+                let permissions = shared_memory_permissions(unit);
                 let driver = RefClockDriver::SharedMemory { unit, permissions };
                 let id = reference_id.unwrap_or(*b"SHM\0");
                 let mut made = RefClock::new(driver, id);
