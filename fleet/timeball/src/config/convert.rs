@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use conf::chrony;
-use conf::config::{Config, KeyFormat};
+use conf::config::{Config, KeyFormat, Restrictions};
 use conf::diagnostic::Severity;
 use conf::dialect::{Dialect, Reading};
 use conf::include::{ReadError, Reader};
@@ -61,43 +61,107 @@ struct Difference {
     protects: bool,
 }
 
-/// Directives that protect the clock or its clients, so that it matters when they are lost.
-const PROTECTING: [&str; 22] = [
-    "authselectmode",
-    "bindaddress",
-    "bindcmdaddress",
-    "bindcmddevice",
-    "binddevice",
-    "cmddeny",
-    "cmdport",
-    "cmdratelimit",
-    "deny",
-    "keyfile",
-    "maxchange",
-    "maxclockerror",
-    "maxdistance",
-    "maxdrift",
-    "minsources",
-    "noclientlog",
-    "opencommands",
-    "port",
-    "ratelimit",
-    "timeball.constraint",
-    "timeball.constraints",
-    "user",
+/// Directives that protect neither the clock nor its clients, so that nobody is harmed when they are lost. Of sources and
+/// reference clocks it is their options that do, see [`HARMLESS_OPTIONS`].
+const HARMLESS: [&str; 37] = [
+    "acquisitionport",
+    "allow",
+    "broadcast",
+    "clientloglimit",
+    "cmdallow",
+    "combinelimit",
+    "corrtimeratio",
+    "driftfile",
+    "dscp",
+    "dumpdir",
+    "fallbackdrift",
+    "hwclockfile",
+    "initstepslew",
+    "leapseclist",
+    "leapsectz",
+    "local",
+    "lock_all",
+    "log",
+    "logbanner",
+    "logchange",
+    "logdir",
+    "makestep",
+    "manual",
+    "maxsamples",
+    "minsamples",
+    "pidfile",
+    "refresh",
+    "reselectdist",
+    "rtcautotrim",
+    "rtcdevice",
+    "rtcfile",
+    "rtconutc",
+    "rtcsync",
+    "sched_priority",
+    "sourcedir",
+    "stratumweight",
+    "timeball.metrics-address",
 ];
 
 /// Directives that open something, so that it matters when they are added.
 const OPENING: [&str; 4] = ["allow", "cmdallow", "manual", "broadcast"];
 
-/// Options of a source that protect the clock.
-const PROTECTING_OPTIONS: [&str; 5] = ["key", "maxdelay", "noselect", "require", "trust"];
+/// Options of sources and reference clocks without which these are asked with the same care, and how many words follow.
+const HARMLESS_OPTIONS: [(&str, usize); 21] = [
+    ("auto_offline", 0),
+    ("burst", 0),
+    ("copy", 0),
+    ("dpoll", 1),
+    ("extfield", 1),
+    ("filter", 1),
+    ("iburst", 0),
+    ("ipv4", 0),
+    ("ipv6", 0),
+    ("maxpoll", 1),
+    ("maxsamples", 1),
+    ("maxsources", 1),
+    ("maxunreach", 1),
+    ("minpoll", 1),
+    ("minsamples", 1),
+    ("poll", 1),
+    ("polltarget", 1),
+    ("prefer", 0),
+    ("presend", 1),
+    ("refid", 1),
+    ("version", 1),
+];
 
-/// Fields that no language but one has a word for, and that protect nothing.
-const HARMLESS_FIELDS: [&str; 3] = [
-    "clock.drift_file",
-    "clock.initial_frequency_ppm",
-    "process.log_file",
+/// Options of sources and reference clocks that protect the clock and have no value.
+const PROTECTING_FLAGS: [&str; 5] = ["noselect", "offline", "require", "tai", "trust"];
+
+/// What chrony.conf has no word for: the field, what the language that has it calls it, and whether it protects something.
+/// Of other fields nobody knows, so that they count as protecting.
+const UNSAID: [(&str, &str, bool); 13] = [
+    (
+        "clock.drift_file",
+        "driftfile (ntpd keeps one number there, chronyd two)",
+        false,
+    ),
+    ("clock.initial_frequency_ppm", "tinker freq", false),
+    ("clock.observe", "disable ntp", true),
+    ("control_key", "controlkey", false),
+    (
+        "key_format",
+        "keys (ntpd and chronyd write their key files in different ways)",
+        true,
+    ),
+    ("process.log_file", "logfile", false),
+    ("process.log_topics", "logconfig", false),
+    ("server.interfaces", "interface", true),
+    (
+        "server.restrictions",
+        "restrict (flags that the other language has no word for)",
+        true,
+    ),
+    ("statistics.dir", "statsdir", false),
+    ("statistics.files", "statistics, filegen", false),
+    ("trusted_keys", "trustedkey", true),
+    ("variables", "setvar", false),
 ];
 
 /// Writes the file in the other language.
@@ -123,11 +187,6 @@ pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Ending {
         )));
     }
     let to = Dialect::from(args.to);
-    if to == Dialect::Ntpd {
-        return Err(Failure::new(
-            "ntp.conf is not written by this version: say --to chrony or openntpd",
-        ));
-    }
     let (written_text, differences) = convert(&reading, to);
     let is_safe = args.lossy || !differences.iter().any(|difference| difference.protects);
     let report = Report {
@@ -169,7 +228,16 @@ fn convert(reading: &Reading, to: Dialect) -> (String, Vec<Difference>) {
         Dialect::OpenNtpd => openntpd::write(config),
     };
     let again = to.read("", &Alone(&text)).config;
-    let differences = differences(&plain(config), &plain(&again));
+    let mut differences = differences(&plain(config), &plain(&again));
+    // By which others may do more, never less.
+    let of_sources = |config: &Config| config.server.as_restrictions().of_sources;
+    if of_sources(config).is_some() && of_sources(config) != of_sources(&again) {
+        differences.push(Difference {
+            what: "restrict source".to_owned(),
+            added: false,
+            protects: false,
+        });
+    }
     (text, differences)
 }
 
@@ -177,7 +245,11 @@ fn convert(reading: &Reading, to: Dialect) -> (String, Vec<Difference>) {
 /// file has any.
 fn plain(config: &Config) -> Config {
     let mut plain = config.clone();
-    let (access, is_all) = config.server.as_restrictions().as_access();
+    let restrictions = Restrictions {
+        of_sources: None,
+        ..config.server.as_restrictions()
+    };
+    let (access, is_all) = restrictions.as_access();
     plain.server.access = access;
     if is_all {
         plain.server.restrictions = None;
@@ -228,20 +300,42 @@ fn differences(before: &Config, after: &Config) -> Vec<Difference> {
 
 /// Reports whether something is lost with a line that protects, when others are added.
 fn loses_protection(line: &str, added: &[&str]) -> bool {
-    let mut words = line.split(' ');
-    let directive = words.next().unwrap_or_default();
-    if !matches!(directive, "server" | "pool" | "peer") {
-        return PROTECTING.contains(&directive);
-    }
+    let directive = line.split(' ').next().unwrap_or_default();
+    let names = match directive {
+        "server" | "pool" | "peer" => 2,
+        "refclock" => 3,
+        _ => return !HARMLESS.contains(&directive),
+    };
     // A source that is left out harms nobody; one that is asked with less care does.
-    let name = words.next();
-    let with_less = added.iter().find(|line| line.split(' ').nth(1) == name);
-    let has = |line: &str, option: &str| line.split(' ').skip(2).any(|word| word == option);
-    with_less.is_some_and(|with_less| {
-        PROTECTING_OPTIONS
-            .iter()
-            .any(|option| has(line, option) && !has(with_less, option))
+    let name = |line: &str| {
+        line.split(' ')
+            .take(names)
+            .skip(1)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let mut with_less = added.iter().filter(|added| name(added) == name(line));
+    let care = care(line, names);
+    with_less.any(|with_less| {
+        let kept = self::care(with_less, names);
+        care.iter().any(|option| !kept.contains(option))
     })
+}
+
+/// Returns the options of a source that protect the clock, each with its value.
+fn care(line: &str, names: usize) -> Vec<String> {
+    let mut words = line.split(' ').skip(names);
+    let mut care = Vec::new();
+    while let Some(word) = words.next() {
+        if let Some((_, values)) = HARMLESS_OPTIONS.iter().find(|(option, _)| *option == word) {
+            words.by_ref().take(*values).for_each(drop);
+        } else if PROTECTING_FLAGS.contains(&word) {
+            care.push(word.to_owned());
+        } else {
+            care.push(format!("{word} {}", words.next().unwrap_or_default()));
+        }
+    }
+    care
 }
 
 /// Reports whether a line that is lost let everybody in as one that is added does.
@@ -265,13 +359,24 @@ fn unsaid(before: &Config, after: &Config) -> Vec<Difference> {
     let names = before.keys().chain(after.keys()).filter(is_unsaid);
     // The first two say enough: the rules of a list are not told one by one.
     let names = names.map(|field| field.split('.').take(2).collect::<Vec<_>>().join("."));
-    let names = names.collect::<BTreeSet<_>>();
-    let difference = |what: String| Difference {
+    let told = names.map(|field| {
+        let is_in = |known: &&(&str, &str, bool)| {
+            field
+                .strip_prefix(known.0)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        match UNSAID.iter().find(is_in) {
+            Some((_, word, protects)) => ((*word).to_owned(), *protects),
+            None => (field, true),
+        }
+    });
+    let told = told.collect::<BTreeSet<_>>();
+    let difference = |(what, protects)| Difference {
         added: false,
-        protects: !HARMLESS_FIELDS.contains(&what.as_str()),
+        protects,
         what,
     };
-    names.into_iter().map(difference).collect()
+    told.into_iter().map(difference).collect()
 }
 
 /// Returns the fields of a configuration with their values, each by the names that lead to it.
@@ -415,6 +520,124 @@ mod tests {
                 ),
                 "{before}"
             );
+        }
+    }
+
+    /// What is told of an ntp.conf in another language.
+    fn of_ntp_conf(before: &str, to: Dialect) -> (String, Vec<String>) {
+        let (text, differences) = convert(&Dialect::Ntpd.read("", &Alone(before)), to);
+        let grave = |difference: &Difference| if difference.protects { "! " } else { "" };
+        let told = differences
+            .iter()
+            .map(|found| format!("{}{}", grave(found), found.what));
+        (text, told.collect())
+    }
+
+    #[test]
+    fn the_simplest_ntp_conf_is_chrony_conf() {
+        let server = "server a\nmakestep 0.128 -1\nmaxchange 1000 0 0\n";
+        for (before, access, told) in [
+            ("server a\n", "allow 0.0.0.0/0\nallow ::/0\n", &[][..]),
+            ("server a\nrestrict default ignore\n", "", &[]),
+            (
+                "server a\nrestrict default ignore\nrestrict 127.0.0.1\nrestrict 192.0.2.0 mask 255.255.255.0 nomodify\n",
+                "allow 192.0.2.0/24\nallow 127.0.0.1/32\n",
+                &[],
+            ),
+            (
+                "server a\nrestrict default limited kod nomodify noquery\nrestrict 127.0.0.1\nrestrict ::1\n\
+                 restrict source nomodify noquery\n",
+                "allow 0.0.0.0/0\nallow ::/0\n",
+                &["restrict source"],
+            ),
+            (
+                "server a\nstatsdir /s\nstatistics loopstats\nlogconfig =syncstatus\nsetvar a = b default\n",
+                "allow 0.0.0.0/0\nallow ::/0\n",
+                &["logconfig", "setvar", "statistics, filegen", "statsdir"],
+            ),
+            (
+                "server a\nrestrict default notrust\n",
+                "",
+                &["! restrict (flags that the other language has no word for)"],
+            ),
+            (
+                "server a\ndisable ntp\ninterface ignore all\n",
+                "allow 0.0.0.0/0\nallow ::/0\n",
+                &["! disable ntp", "! interface"],
+            ),
+        ] {
+            let (text, found) = of_ntp_conf(before, Dialect::Chrony);
+            assert_eq!(found, told, "{before}{text}");
+            assert!(text.starts_with("server a\n"), "{text}");
+            let lines = server.lines().chain(access.lines());
+            for line in lines {
+                assert!(text.lines().any(|found| found == line), "{line} in {text}");
+            }
+            let is_access = |line: &&str| line.starts_with("allow") || line.starts_with("deny");
+            assert_eq!(
+                text.lines().filter(is_access).collect::<Vec<_>>(),
+                access.lines().collect::<Vec<_>>()
+            );
+        }
+    }
+
+    #[test]
+    fn no_protection_is_lost_without_a_word() {
+        for (line, what) in [
+            (
+                "timeball.constraint-ca /ca.pem",
+                "-! timeball.constraint-ca /ca.pem",
+            ),
+            ("timeball.conflict fail", "-! timeball.conflict fail"),
+            ("minstratum 2", "-! minstratum 2"),
+            ("maxjitter 0.1", "-! maxjitter 0.1"),
+            ("smoothtime 400 0.01", "-! smoothtime 400 0.01"),
+            ("server b iburst offset 0.5", "-! server b iburst offset 0.5"),
+            ("server b iburst minstratum 3", "-! server b iburst minstratum 3"),
+            (
+                "server b iburst maxdelayratio 2.0",
+                "-! server b iburst maxdelayratio 2.0",
+            ),
+            ("server b iburst minpoll 4", "- server b iburst minpoll 4"),
+            (
+                "server b iburst copy presend 7",
+                "- server b iburst presend 7 copy",
+            ),
+            ("dumpdir /d", "- dumpdir /d"),
+        ] {
+            let (_, told) = between(&format!("rtcsync\nserver a iburst\n{line}\n"), Dialect::OpenNtpd);
+            let told = told
+                .iter()
+                .filter(|told| told.starts_with('-'))
+                .collect::<Vec<_>>();
+            let [found] = told.as_slice() else {
+                panic!("{line}: {told:?}")
+            };
+            let mut found_words = found.split(' ').collect::<Vec<_>>();
+            let mut words = what.split(' ').collect::<Vec<_>>();
+            found_words.sort_unstable();
+            words.sort_unstable();
+            assert_eq!(found_words, words);
+        }
+    }
+
+    #[test]
+    fn ntp_conf_says_everything_of_itself() {
+        for text in [
+            "server a\n",
+            "server a iburst\npool b\npool c\ntos maxclock 11 minsane 3 floor 2 ceiling 8\ndriftfile /d\nleapfile /l\n",
+            "server a key 3\nkeys /k\ntrustedkey 1 3 (5 ... 9)\ncontrolkey 1\n",
+            "server a\nrestrict default ignore\nrestrict 192.0.2.0 mask 255.255.255.0 notrust\nrestrict source nomodify\n",
+            "server a\nunrestrict default limited noquery\nlimit average 0.25 burst 8 kod 0\n",
+            "server a\nserver 127.127.1.0\nfudge 127.127.1.0 stratum 10\n",
+            "server a\ntos orphan 6 orphanwait 60\ndisable ntp kernel monitor\n",
+            "server 127.127.28.2 minpoll 4 prefer\nfudge 127.127.28.2 time1 0.1 refid GPS stratum 1\ntinker freq 3 dispersion 0.00001\n",
+            "server a\ninterface ignore all\ninterface listen eth0\ninterface listen 192.0.2.0/24\ninterface drop ipv6\n",
+            "server a\nstatsdir /s\nstatistics loopstats\nfilegen peerstats file p type none nolink\nlogfile /log\n\
+             logconfig =syncstatus +sysall\nsetvar a = \"b c\" default\nsetvar d = e\nmru maxdepth 100\nrlimit memlock 32\n",
+        ] {
+            let (written, told) = of_ntp_conf(text, Dialect::Ntpd);
+            assert_eq!(told, [""; 0], "{text}\n{written}");
         }
     }
 

@@ -58,11 +58,12 @@ impl FileArgs {
             path: &self.file,
             text,
         };
-        Ok((dialect, dialect.read(&self.file, &files)))
+        let further = dialect.further_files(&self.file, &files);
+        Ok((dialect, dialect.read_with(&self.file, &further, &files)))
     }
 }
 
-/// The files of this machine, of which one has been read.
+/// The files of this machine, of which one has been read. Only that one may come through a pipe, as with the daemon.
 struct AlreadyRead<'a> {
     path: &'a str,
     text: String,
@@ -73,7 +74,7 @@ impl Reader for AlreadyRead<'_> {
         if path == self.path {
             Ok(self.text.clone())
         } else {
-            Disk.read_file(path)
+            RegularFiles.read_file(path)
         }
     }
 
@@ -82,7 +83,7 @@ impl Reader for AlreadyRead<'_> {
     }
 }
 
-/// The files of this machine without pipes and devices, as the daemon reads source directories.
+/// The files of this machine without pipes and devices, as the daemon reads files that others name.
 pub(super) struct RegularFiles;
 
 impl Reader for RegularFiles {

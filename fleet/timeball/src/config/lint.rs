@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use conf::chrony::read_source_dirs;
-use conf::config::{Config, SourceConfig, SourceKind, SourceName, Subnet, Verdict as Access};
+use conf::config::{Config, Restriction, SourceConfig, SourceKind, SourceName, Subnet, Verdict as Access};
 use conf::diagnostic::Severity;
 use conf::dialect::Reading;
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,10 @@ const OPTIONS: [&str; 12] = [
     "trust",
     "xleave",
 ];
+
+/// The least stratum at which a clock that nobody corrects is told without being taken for a server with a better one
+/// (NTP, BCP 223: the local clock is to be the last choice).
+const LOCAL_STRATUM_MIN: u8 = 8;
 
 /// Labels under which two-letter domains are given out (co.uk, com.au).
 const SECOND_LEVELS: [&str; 9] = ["ac", "co", "com", "edu", "gov", "gob", "ne", "net", "org"];
@@ -111,7 +115,9 @@ fn lint(reading: &Reading) -> Vec<Finding> {
     findings.number();
     findings.smearing();
     findings.operators();
+    findings.local();
     findings.clients();
+    findings.reports();
     findings.found
 }
 
@@ -185,7 +191,9 @@ impl Findings<'_> {
                     "name another host: none can learn the time from itself",
                 );
             }
-            let is_second = !seen.insert((name.to_ascii_lowercase(), source.port));
+            // A point at the end only says that the name is whole.
+            let whole = name.trim_end_matches('.').to_ascii_lowercase();
+            let is_second = !seen.insert((whole, source.port));
             if is_second {
                 let message = format!("{name} is there twice");
                 self.add(
@@ -286,6 +294,70 @@ impl Findings<'_> {
         }
     }
 
+    /// Looks at how this host's own time is told.
+    fn local(&mut self) {
+        let config = self.config();
+        let Some(local) = config.local else { return };
+        let stratum = local.stratum;
+        if stratum < LOCAL_STRATUM_MIN && !local.orphan {
+            self.add(
+                "local-stratum",
+                None,
+                format!("where no source is left this host tells its own time as stratum {stratum}"),
+                "clients take that for a good server's: use stratum 10 or more",
+            );
+        }
+        // Orphans agree on one of them whose time is told.
+        if local.orphan {
+            return;
+        }
+        let in_loop = self.followed().into_iter().find(|source| {
+            !self.is_own(source) && (source.kind == SourceKind::Peer || self.is_client(source))
+        });
+        if let Some(source) = in_loop {
+            let message = format!(
+                "{} may ask this host, which then tells its own time as stratum {stratum}",
+                source.name
+            );
+            let help = "each of two such hosts can end up following its own time by way of the other: add orphan (tos orphan \
+                        in ntp.conf) on both, or do not let the source ask";
+            self.add("stratum-loop", Some(&source), message, help);
+        }
+    }
+
+    /// Reports whether a rule lets in a source that is not about everybody.
+    fn is_client(&self, source: &SourceConfig) -> bool {
+        let SourceName::Address(address) = source.name else {
+            return false;
+        };
+        let restrictions = self.config().server.as_restrictions();
+        let is_named = |rule: &Restriction| !matches!(rule.subnet, Subnet::Prefix { length: 0, .. });
+        let rule = restrictions.find(address, source.port);
+        self.config().server.port != 0
+            && rule.is_some_and(|rule| is_named(rule) && !rule.flags.ignore && !rule.flags.noserve)
+    }
+
+    /// Looks at who may ask for reports by the control packets of ntpq.
+    fn reports(&mut self) {
+        let server = &self.config().server;
+        let restrictions = server.restrictions.as_ref().filter(|_| server.port != 0);
+        let mut rules = restrictions
+            .into_iter()
+            .flat_map(|restrictions| &restrictions.rules);
+        let is_open = rules.any(|rule| {
+            let is_of_all = matches!(rule.subnet, Subnet::Prefix { length: 0, .. });
+            is_of_all && !rule.flags.ignore && !rule.flags.noquery
+        });
+        if is_open {
+            self.add(
+                "open-to-ntpq",
+                None,
+                "everybody who can reach this host may ask it for reports with ntpq".to_owned(),
+                "add noquery to restrict default, and name the hosts that may ask",
+            );
+        }
+    }
+
     /// Looks at who is served.
     fn clients(&mut self) {
         let server = &self.config().server;
@@ -303,7 +375,19 @@ impl Findings<'_> {
         if !is_open {
             return;
         }
-        let is_limited = server.rate_limit.is_some();
+        // Of rules with flags, all for all addresses that let somebody in have to say so.
+        let limits = |rule: &Restriction| {
+            let is_of_all = matches!(rule.subnet, Subnet::Prefix { length: 0, .. });
+            let is_closed = rule.flags.ignore || rule.flags.noserve;
+            !is_of_all || is_closed || rule.flags.limited
+        };
+        let restrictions = server.restrictions.as_ref();
+        let is_limited = server.rate_limit.is_some()
+            && restrictions.is_none_or(|restrictions| restrictions.rules.iter().all(limits));
+        let help = match restrictions {
+            Some(_) => "add limited to restrict default",
+            None => "add ratelimit",
+        };
         self.add(
             "open-to-everyone",
             None,
@@ -315,7 +399,7 @@ impl Findings<'_> {
                 "no-rate-limit",
                 None,
                 "nothing limits how often one client of all is answered".to_owned(),
-                "add ratelimit",
+                help,
             );
         }
     }
@@ -406,12 +490,62 @@ mod tests {
     }
 
     fn rules(text: &str) -> String {
-        let found = lint(&Dialect::Chrony.read("/f", &File(text)));
+        rules_of(Dialect::Chrony, text)
+    }
+
+    fn rules_of(dialect: Dialect, text: &str) -> String {
+        let found = lint(&dialect.read("/f", &File(text)));
         let rules = found.into_iter().map(|finding| match finding.place {
             Some(place) => format!("{} {place}", finding.rule),
             None => finding.rule,
         });
         rules.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn mistakes_of_ntp_conf_are_found() {
+        let closed = "pool a\nrestrict default ignore\n";
+        for (text, expected) in [
+            ("pool a\n", "open-to-everyone"),
+            (
+                "pool a\nunrestrict default noquery\n",
+                "open-to-everyone, open-to-ntpq",
+            ),
+            (
+                "pool a\nunrestrict -6 default noquery\n",
+                "open-to-everyone, open-to-ntpq",
+            ),
+            (
+                "pool a\nunrestrict default limited\n",
+                "open-to-everyone, no-rate-limit",
+            ),
+            (
+                "pool a\nrestrict default ignore\nunrestrict default limited noquery\n",
+                "",
+            ),
+            (
+                "fudge 127.127.1.0 stratum 3\nserver 127.127.1.0\n",
+                "local-stratum",
+            ),
+            ("fudge 127.127.1.0 stratum 10\nserver 127.127.1.0\n", ""),
+            ("tos orphan 5\n", ""),
+            (
+                "server 127.127.1.0\nfudge 127.127.1.0 stratum 10\nserver 10.0.0.2\nrestrict 10.0.0.0/8\n",
+                "stratum-loop /f:5",
+            ),
+            ("tos orphan 5\nserver 10.0.0.2\nrestrict 10.0.0.0/8\n", ""),
+            (
+                "server 127.127.1.0\nfudge 127.127.1.0 stratum 10\nserver 10.0.0.2\nrestrict 10.0.0.0/9 noserve\n",
+                "",
+            ),
+        ] {
+            let text = if text.starts_with("pool") {
+                text.to_owned()
+            } else {
+                format!("{closed}{text}")
+            };
+            assert_eq!(rules_of(Dialect::Ntpd, &text), expected, "{text:?}");
+        }
     }
 
     #[test]
@@ -438,6 +572,20 @@ mod tests {
                 "own-address /f:3",
             ),
             ("pool a\npool A\n", "twice /f:2"),
+            ("pool a.x.de\npool a.X.de.\n", "twice /f:2, one-operator"),
+            ("pool a\nlocal stratum 7\n", "local-stratum"),
+            ("pool a\nlocal stratum 5 orphan\n", ""),
+            ("pool a\npeer b\nlocal\n", "stratum-loop /f:2"),
+            ("pool a\npeer b\nlocal orphan\n", ""),
+            (
+                "pool a\nserver 10.0.0.2\nlocal\nallow 10.0.0.0/8\n",
+                "stratum-loop /f:2",
+            ),
+            (
+                "pool a\nserver 10.0.0.2\nlocal\nallow 10.0.0.0/8\ndeny 10.0.0.2\n",
+                "",
+            ),
+            ("pool a\nserver 10.0.0.2\nlocal\nallow 10.0.0.0/8\nport 0\n", ""),
             ("pool a\nserver time.google.com\n", "mixed-smearing /f:2"),
             ("pool a\nserver 169.254.169.123 noselect\n", ""),
             ("pool time.google.com\nserver time1.google.com\n", "one-operator"),

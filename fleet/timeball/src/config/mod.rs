@@ -45,7 +45,8 @@ pub(crate) enum ConfigCommand {
     #[command(
         after_long_help = "Looks for what works and is a mistake all the same: too few sources to tell which is \
                                  wrong, all of one operator, with and without smeared leap seconds, this host as its \
-                                 own source, options in the place of names, everybody as a client. Whether timeballd \
+                                 own source, options in the place of names, everybody as a client or with ntpq, loops \
+                                 of hosts that tell their own time. Whether timeballd \
                                  would start is for config check. Exit codes: 0 nothing was found, 1 something was, \
                                  2 the file cannot be read.\n\n\
                                  Example:\n  timeball config lint --json /etc/chrony/chrony.conf"
