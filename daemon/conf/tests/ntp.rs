@@ -146,6 +146,65 @@ fn rules_add_flags_and_unrestrict_takes_them_away() {
 }
 
 #[test]
+fn what_is_said_of_port_123_of_all_is_a_rule_of_its_own() {
+    let unsaid = "limited noquery";
+    for (text, other, port_123) in [
+        ("restrict default ntpport ignore\n", unsaid, "ignore"),
+        (
+            "restrict default ignore\nrestrict default ntpport nomodify\n",
+            "ignore limited noquery",
+            "nomodify",
+        ),
+        (
+            "restrict default ignore\nunrestrict default ntpport ignore\n",
+            "ignore limited noquery",
+            "ignore limited noquery",
+        ),
+        (
+            "restrict default ntpport ignore\nunrestrict default ntpport\nrestrict 10.1.1.1\n",
+            unsaid,
+            unsaid,
+        ),
+        ("restrict 0.0.0.0/0 ntpport ignore\n", unsaid, "ignore"),
+        // Nothing can be taken from a rule that is not there.
+        (
+            "restrict default ignore\nunrestrict 192.0.2.0/24 ignore\n",
+            "ignore limited noquery",
+            "ignore limited noquery",
+        ),
+    ] {
+        let config = config(text);
+        assert_eq!(flags(&config, "192.0.2.9", 1000), of(other), "{text}");
+        assert_eq!(flags(&config, "192.0.2.9", 123), of(port_123), "{text}");
+    }
+}
+
+#[test]
+fn what_lines_about_the_same_come_to_is_told_of_each() {
+    let told = |text: &str| {
+        let lines = read(text).lines;
+        let of_line = |line: &conf::explain::Explanation| line.chrony.join(", ");
+        lines.iter().skip(1).map(of_line).collect::<Vec<_>>()
+    };
+    for (text, expected) in [
+        (
+            "restrict 10.0.0.0/8 ignore\nrestrict 10.0.0.0/8 nomodify",
+            &["deny 10.0.0.0/8", "deny 10.0.0.0/8"][..],
+        ),
+        ("restrict default notrust", &["deny"]),
+        ("restrict 10.0.0.0/8 noserve\nunrestrict 10.0.0.0/8", &["", ""]),
+        (
+            "restrict default ignore\nunrestrict -6 default ignore",
+            &["deny 0.0.0.0/0, allow ::/0", "allow ::/0"],
+        ),
+        ("restrict default nomodify", &["allow"]),
+        ("restrict default ntpport ignore", &[""]),
+    ] {
+        assert_eq!(told(text), expected, "{text}");
+    }
+}
+
+#[test]
 fn all_addresses_can_be_freed() {
     let config = config("restrict default\nunrestrict default noquery limited\n");
     assert_eq!(flags(&config, "192.0.2.9", 1000), of(""));

@@ -443,7 +443,7 @@ impl Parser {
         let places = std::mem::take(&mut self.source_places);
         single::distribute(&mut self, &places);
         let rules = std::mem::take(&mut self.rules);
-        let restrictions = rules.finish(&mut self.diagnostics);
+        let restrictions = rules.finish(&mut self.diagnostics, &mut self.lines);
         restrict::check_kods(&mut self, &restrictions);
         let is_limited = restrictions.rules.iter().any(|rule| rule.flags.limited);
         single::monitor(&mut self, is_limited);

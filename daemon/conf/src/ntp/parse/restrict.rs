@@ -6,8 +6,9 @@ use super::Parser;
 use super::source::Place;
 use super::statement::{Refused, Statement, integer};
 use crate::chrony::name_of_rule;
-use crate::config::{RestrictFlags, Restrictions, Subnet};
+use crate::config::{RestrictFlags, Restriction, Restrictions, Subnet};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::explain::Explanation;
 
 /// The words after the address.
 const FLAGS: [&str; 20] = [
@@ -43,6 +44,8 @@ pub(super) struct Rules {
     is_any: bool,
     /// The line that frees ::1.
     frees_ipv6_loopback: Option<Diagnostic>,
+    /// Whom each line is about, with its index among the explanations.
+    told: Vec<(usize, Vec<Subnet>)>,
 }
 
 /// What was said of all addresses of a family.
@@ -61,12 +64,37 @@ pub(super) enum Whom {
     Some(Subnet),
 }
 
+impl Whom {
+    /// Returns the subnets that have rules, none for sources.
+    fn subnets(&self) -> Vec<Subnet> {
+        match self {
+            Self::Everyone { ipv4, ipv6 } => everyone(*ipv4, *ipv6),
+            Self::Sources => Vec::new(),
+            Self::Some(subnet) => vec![subnet.clone()],
+        }
+    }
+}
+
+/// Returns what all addresses are of one family or of both.
+fn everyone(ipv4: bool, ipv6: bool) -> Vec<Subnet> {
+    let of_ipv4 = ipv4.then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let of_ipv6 = ipv6.then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    let addresses = of_ipv4.into_iter().chain(of_ipv6);
+    addresses
+        .map(|address| Subnet::Prefix { address, length: 0 })
+        .collect()
+}
+
 /// Takes a line that cannot be read as the strictest that it can have meant: of a `restrict` whose flags are not known, that
 /// nobody there may do anything, and of one about nobody knows whom, that nobody may whom no other line names. An
 /// `unrestrict` that is left out only leaves things stricter.
 pub(super) fn fail_closed(directive: &str, whom: Option<Whom>, rules: &mut Rules) {
     if directive != "restrict" {
         return;
+    }
+    // A rule for port 123 would count in the place of the other.
+    for subnet in whom.iter().flat_map(Whom::subnets) {
+        rules.given.entry(&subnet, true).ignore = true;
     }
     match whom {
         None => rules.of_all.iter_mut().for_each(|all| all.added.ignore = true),
@@ -92,11 +120,12 @@ pub(super) fn read(statement: &mut Statement<'_>, parser: &mut Parser) -> Result
         let place = Place::of(statement, parser, from);
         parser.kods.push((whom_covers(&whom), ntp_port, place));
     }
-    tell(statement, &whom, flags, takes_away);
+    tell(statement, &whom, ntp_port, flags, takes_away);
     let rules = &mut parser.rules;
+    rules.told.push((parser.lines.len(), whom.subnets()));
     rules.is_any |= !takes_away;
     match whom {
-        Whom::Everyone { ipv4, ipv6 } => {
+        Whom::Everyone { ipv4, ipv6 } if !ntp_port => {
             for (all, is_meant) in rules.of_all.iter_mut().zip([ipv4, ipv6]) {
                 if is_meant && (has_flags || !takes_away) {
                     all.is_said = true;
@@ -110,18 +139,23 @@ pub(super) fn read(statement: &mut Statement<'_>, parser: &mut Parser) -> Result
             let of_sources = rules.given.of_sources.get_or_insert_default();
             of_sources.set_all(flags, !takes_away);
         }
-        Whom::Some(subnet) if takes_away && !has_flags => {
-            rules
-                .given
-                .rules
-                .retain(|rule| rule.subnet != subnet || rule.ntp_port != ntp_port);
-        }
-        Whom::Some(subnet) => {
-            if subnet.contains(IpAddr::V6(Ipv6Addr::LOCALHOST)) && !has_flags {
-                rules.frees_ipv6_loopback =
-                    Some(statement.line.diagnostic(Severity::Warning, 1, String::new(), ""));
+        Whom::Everyone { .. } | Whom::Some(_) => {
+            for subnet in whom.subnets() {
+                let is_this = |rule: &Restriction| rule.subnet == subnet && rule.ntp_port == ntp_port;
+                if takes_away && !has_flags {
+                    rules.given.rules.retain(|rule| !is_this(rule));
+                    continue;
+                }
+                // What no rule says cannot be taken from it.
+                if takes_away && !rules.given.rules.iter().any(is_this) {
+                    continue;
+                }
+                if !ntp_port && !has_flags && subnet.contains(IpAddr::V6(Ipv6Addr::LOCALHOST)) {
+                    rules.frees_ipv6_loopback =
+                        Some(statement.line.diagnostic(Severity::Warning, 1, String::new(), ""));
+                }
+                rules.given.entry(&subnet, ntp_port).set_all(flags, !takes_away);
             }
-            rules.given.entry(&subnet, ntp_port).set_all(flags, !takes_away);
         }
     }
     Ok(())
@@ -306,37 +340,23 @@ fn flags(statement: &mut Statement<'_>, from: usize) -> Result<(RestrictFlags, b
     Ok((flags, ntp_port))
 }
 
-/// Says what a line amounts to in chrony.conf.
-fn tell(statement: &mut Statement<'_>, whom: &Whom, flags: RestrictFlags, takes_away: bool) {
-    let shuts_out = flags.ignore || flags.noserve;
+/// Says what a line amounts to in chrony.conf, as if it stood alone; [`Rules::finish`] knows the others.
+fn tell(statement: &mut Statement<'_>, whom: &Whom, ntp_port: bool, flags: RestrictFlags, takes_away: bool) {
+    let shuts_out = is_shut_out(flags);
     if takes_away {
         statement.adapt("it takes flags away that were set before");
         if !shuts_out {
             return;
         }
     }
-    let verdict = if shuts_out != takes_away { "deny" } else { "allow" };
-    match whom {
-        Whom::Everyone {
-            ipv4: true,
-            ipv6: true,
-        } => statement.amounts_to(verdict),
-        Whom::Everyone { ipv4, ipv6 } => {
-            for (is_meant, all) in [(ipv4, "0.0.0.0/0"), (ipv6, "::/0")] {
-                if *is_meant {
-                    statement.amounts_to(format!("{verdict} {all}"));
-                }
-            }
+    if ntp_port {
+        statement.adapt("chrony has no word for ntpport");
+    } else if *whom == Whom::Sources {
+        statement.adapt("answers of sources are always taken, whatever the rules are");
+    } else {
+        for line in lines_of(&whom.subnets(), |_| Some(shuts_out != takes_away)) {
+            statement.amounts_to(line);
         }
-        Whom::Sources => statement.adapt("answers of sources are always taken, whatever the rules are"),
-        Whom::Some(Subnet::Name(name)) => statement.amounts_to(format!("{verdict} {name}")),
-        Whom::Some(Subnet::Prefix { address, length }) if *length == Subnet::length_max(*address) => {
-            statement.amounts_to(format!("{verdict} {address}"));
-        }
-        Whom::Some(Subnet::Prefix { address, length }) => {
-            statement.amounts_to(format!("{verdict} {address}/{length}"));
-        }
-        Whom::Some(Subnet::Everyone) => {}
     }
     for (is_set, note) in [
         (flags.notrust, "chrony has no word for notrust"),
@@ -347,6 +367,34 @@ fn tell(statement: &mut Statement<'_>, whom: &Whom, flags: RestrictFlags, takes_
             statement.adapt(note);
         }
     }
+}
+
+/// Reports whether those with these flags are not served in chrony's words.
+const fn is_shut_out(flags: RestrictFlags) -> bool {
+    flags.ignore || flags.noserve || flags.notrust
+}
+
+/// Returns chrony's lines for subnets of which it is known whether they are shut out; one is enough for both families.
+fn lines_of(subnets: &[Subnet], is_shut_out: impl Fn(&Subnet) -> Option<bool>) -> Vec<String> {
+    let known = subnets.iter().filter_map(|subnet| {
+        let verdict = if is_shut_out(subnet)? { "deny" } else { "allow" };
+        Some((verdict, subnet))
+    });
+    let known: Vec<(&str, &Subnet)> = known.collect();
+    if let [(verdict, _), (other, _)] = known[..]
+        && verdict == other
+    {
+        return vec![verdict.to_owned()];
+    }
+    let line = |(verdict, subnet): (&str, &Subnet)| match subnet {
+        Subnet::Everyone => verdict.to_owned(),
+        Subnet::Name(name) => format!("{verdict} {name}"),
+        Subnet::Prefix { address, length } if *length == Subnet::length_max(*address) => {
+            format!("{verdict} {address}")
+        }
+        Subnet::Prefix { address, length } => format!("{verdict} {address}/{length}"),
+    };
+    known.into_iter().map(line).collect()
 }
 
 fn whom_covers(whom: &Whom) -> Option<Subnet> {
@@ -362,7 +410,7 @@ impl Rules {
     /// NTPsec adds what is said of all addresses to `noquery limited`. Where nothing is said, the rules are those that
     /// distributions ship. This host may ask for reports unless a rule for all addresses is there (NTPsec would need a
     /// line for that).
-    pub(super) fn finish(self, diagnostics: &mut Vec<Diagnostic>) -> Restrictions {
+    pub(super) fn finish(self, diagnostics: &mut Vec<Diagnostic>, lines: &mut [Explanation]) -> Restrictions {
         let mut restrictions = self.given;
         let loopbacks: [(IpAddr, u8); 2] = [
             (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
@@ -401,6 +449,19 @@ impl Rules {
                     help: Some("add \"restrict 127.0.0.1\" if all of this host was meant".to_owned()),
                     ..place
                 });
+            }
+        }
+        // Of several lines about the same only their sum counts.
+        let verdict = |subnet: &Subnet| {
+            let mut rules = restrictions.rules.iter();
+            let rule = rules.find(|rule| rule.subnet == *subnet && !rule.ntp_port);
+            rule.map(|rule| is_shut_out(rule.flags))
+        };
+        for (index, subnets) in &self.told {
+            if let Some(line) = lines.get_mut(*index)
+                && !line.chrony.is_empty()
+            {
+                line.chrony = lines_of(subnets, verdict);
             }
         }
         restrictions
