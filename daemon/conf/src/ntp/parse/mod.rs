@@ -267,7 +267,10 @@ impl Parser {
         let Some(directive) = Directive::find(word) else {
             let known = DIRECTIVES.iter().map(|directive| directive.name);
             let message = format!("unknown directive \"{word}\" ignored");
-            let help = near(word, &known.collect::<Vec<_>>()).map(|meant| format!("did you mean {meant}?"));
+            // What is not shown needs no help, which takes its time to find.
+            let is_shown = self.diagnostics.len() < DIAGNOSTICS_MAX;
+            let meant = is_shown.then(|| near(word, &known.collect::<Vec<_>>())).flatten();
+            let help = meant.map(|meant| format!("did you mean {meant}?"));
             let help = help.unwrap_or_default();
             self.diagnostics
                 .push(line.diagnostic(Severity::Warning, 0, message.clone(), &help));
