@@ -96,8 +96,8 @@ mod tests {
         }
     }
 
-    fn engine(config: Config, observe: bool) -> Engine {
-        let options = Options {
+    fn options(observe: bool) -> Options {
+        Options {
             observe,
             drift: None,
             precision_s: 1e-7,
@@ -108,8 +108,11 @@ mod tests {
             set_at_once: false,
             tells: false,
             about: About::default(),
-        };
-        let mut engine = Engine::new(config, options, NOW, Box::new(|| 1));
+        }
+    }
+
+    fn engine(config: Config, observe: bool) -> Engine {
+        let mut engine = Engine::new(config, options(observe), NOW, Box::new(|| 1));
         while engine.poll_output().is_some() {}
         engine
     }
@@ -206,6 +209,82 @@ mod tests {
             },
         );
         assert!(!engine.server.is_allowed(client));
+    }
+
+    #[test]
+    fn names_in_rules_keep_their_addresses_until_they_are_looked_up() {
+        let (first, second) = ("192.0.2.9".parse().unwrap(), "192.0.2.10".parse().unwrap());
+        let everybody = Subnet::prefix("0.0.0.0".parse().unwrap(), 0).unwrap();
+        let named = Subnet::Name("a.example".to_owned());
+        let with_access = |verdict| {
+            let mut with = config(&[]);
+            let is_deny = verdict == Verdict::Deny;
+            let all = is_deny.then(|| allow(everybody.clone()));
+            let rule = AccessRule {
+                verdict,
+                ..allow(named.clone())
+            };
+            with.server.access = all.into_iter().chain([rule]).collect();
+            with
+        };
+        let with_flags = |verdict| {
+            let mut with = config(&[]);
+            let rules = with.server.restrictions.get_or_insert_default();
+            rules.entry(&everybody, false).ignore = verdict == Verdict::Allow;
+            rules.entry(&named, false).ignore = verdict == Verdict::Deny;
+            with
+        };
+        let verdicts = [Verdict::Allow, Verdict::Deny];
+        let mut configs: Vec<(Verdict, Config)> = Vec::new();
+        for verdict in verdicts {
+            configs.extend([(verdict, with_access(verdict)), (verdict, with_flags(verdict))]);
+        }
+        for (verdict, config) in configs {
+            let is_allow = verdict == Verdict::Allow;
+            let mut engine = Engine::new(config.clone(), options(true), NOW, Box::new(|| 1));
+            let lookup_of = |engine: &mut Engine| {
+                let lookup = outputs(engine).into_iter().find_map(|output| match output {
+                    Output::Resolve { lookup, name } if name == "a.example" => Some(lookup),
+                    _ => None,
+                });
+                lookup.expect("the name is looked up")
+            };
+            engine.handle_timeout(NOW);
+            let lookup = lookup_of(&mut engine);
+            let resolved = |lookup, addresses: &[std::net::IpAddr]| Input::Resolved {
+                lookup,
+                answer: Ok(addresses.to_vec()),
+            };
+            engine.handle_input(NOW, resolved(lookup, &[first]));
+            assert_eq!(engine.server.is_allowed(first), is_allow, "{config:?}");
+            assert_eq!(engine.server.is_allowed(second), !is_allow, "{config:?}");
+
+            engine.handle_input(NOW, Input::Configuration(Box::new(config.clone())));
+            assert_eq!(engine.server.is_allowed(first), is_allow, "{config:?}");
+            let lookup = lookup_of(&mut engine);
+            let none = Input::Resolved {
+                lookup,
+                answer: Err(crate::io::LookupError::TryAgain),
+            };
+            engine.handle_input(NOW, none);
+            assert_eq!(engine.server.is_allowed(first), is_allow, "{config:?}");
+
+            engine.handle_input(NOW, Input::Configuration(Box::new(config.clone())));
+            let lookup = lookup_of(&mut engine);
+            engine.handle_input(NOW, resolved(lookup, &[second]));
+            assert_eq!(engine.server.is_allowed(second), is_allow, "{config:?}");
+            // Nobody is let in by the name that another has by now.
+            assert!(!is_allow || !engine.server.is_allowed(first), "{config:?}");
+
+            // What no rule names any more is forgotten.
+            let mut without = config.clone();
+            without.server.access.retain(|rule| rule.subnet != named);
+            if let Some(rules) = &mut without.server.restrictions {
+                rules.rules.retain(|rule| rule.subnet != named);
+            }
+            engine.handle_input(NOW, Input::Configuration(Box::new(without)));
+            assert_eq!(engine.server.is_allowed(second), !is_allow, "{config:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::access::{AccessRule, Subnet, Verdict};
 
 /// The port that servers and peers have.
-const NTP_PORT: u16 = 123;
+pub const NTP_PORT: u16 = 123;
 
 /// Holds rules by which each address may do what it may, in the place of [`super::AccessRule`]s.
 ///

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use conf::config::{AccessRule, RestrictFlags, Restriction, Subnet};
+use conf::config::{AccessRule, RestrictFlags, Restriction, Subnet, Verdict};
 use units::Mono;
 
 use crate::Engine;
 use crate::io::{LookupError, LookupId, Output};
-use crate::server::access::AccessError;
+use crate::server::access::{Access, AccessError};
 use crate::sources::names::retry_wait_s;
 use crate::timer::Timer;
 
@@ -35,7 +35,7 @@ pub(super) struct NamedRule {
     lookup: LookupId,
     name: String,
     rule: Waiting,
-    /// The addresses that a rule with flags counts for now.
+    /// The addresses that the rule counts for now; one without flags counts for the first of them.
     addresses: Vec<IpAddr>,
     /// How often its name could not be looked up.
     failures: i32,
@@ -68,8 +68,10 @@ impl Engine {
     }
 
     /// Asks for the addresses of the names in the rules of the configuration. Until its name has one, a rule has no
-    /// effect; then it counts as the last.
+    /// effect; then it counts as the last. A name that rules had before has the addresses that it had, until the answer
+    /// comes.
     pub(crate) fn look_up_rules(&mut self) {
+        let known = std::mem::take(&mut self.control.addresses_of_names);
         let of_clients = self
             .config
             .server
@@ -87,8 +89,15 @@ impl Engine {
             let (ntp_port, flags) = (rule.ntp_port, rule.flags);
             (&rule.subnet, Waiting::Restriction { ntp_port, flags })
         });
+        let mut begun = Vec::new();
         for (subnet, rule) in of_clients.chain(of_commanders).chain(restrictions) {
             let Subnet::Name(name) = subnet else { continue };
+            let addresses = known.get(name).cloned().unwrap_or_default();
+            if !addresses.is_empty() {
+                let names = &mut self.control.addresses_of_names;
+                names.insert(name.clone(), addresses.clone());
+                begun.push((rule.clone(), addresses.clone()));
+            }
             let lookup = LookupId(LAST_LOOKUP - self.control.named % LOOKUPS);
             self.control.named = self.control.named.wrapping_add(1);
             self.out.push(Output::Resolve {
@@ -99,10 +108,13 @@ impl Engine {
                 lookup,
                 name: name.clone(),
                 rule,
-                addresses: Vec::new(),
+                addresses,
                 failures: 0,
                 is_under_way: true,
             });
+        }
+        for (rule, addresses) in begun {
+            self.set_named(&rule, &addresses);
         }
     }
 
@@ -152,9 +164,16 @@ impl Engine {
         if !addresses.is_empty() {
             let before = std::mem::replace(&mut named.addresses, addresses.to_vec());
             named.failures = 0;
-            if matches!(rule, Waiting::Access(..)) {
+            let names = &mut self.control.addresses_of_names;
+            names.insert(name, addresses.to_vec());
+            if let Waiting::Access(whom, rule_of_name) = &rule {
                 self.control.named_rules.retain(|named| named.lookup != lookup);
-                self.set_named(&rule, addresses);
+                if before.first() != addresses.first() {
+                    self.set_named(&rule, addresses);
+                    if let Some(before) = before.first() {
+                        self.clear_allowed(*whom, rule_of_name.verdict, *before);
+                    }
+                }
                 return true;
             }
             if before != addresses {
@@ -187,6 +206,40 @@ impl Engine {
             .set(Timer::Rules, planned.map_or(at, |planned| planned.min(at)));
     }
 
+    /// Takes back that a name let in an address that it has no longer, unless the configuration lets it in anyway. Whom a name
+    /// shut out stays shut out.
+    fn clear_allowed(&mut self, whom: Whom, verdict: Verdict, before: IpAddr) {
+        let rules = match whom {
+            Whom::NtpClients => &self.config.server.access,
+            Whom::Commanders => &self.config.control.access,
+        };
+        let mut configured = Access::new();
+        for rule in rules {
+            let addresses = match &rule.subnet {
+                Subnet::Name(name) => self.control.addresses_of_names.get(name),
+                _ => None,
+            };
+            let subnet = match addresses.and_then(|addresses| addresses.first()) {
+                Some(address) => of_host(*address),
+                None => rule.subnet.clone(),
+            };
+            // One about a name without an address has no effect.
+            let _taken = configured.set(&AccessRule {
+                subnet,
+                ..rule.clone()
+            });
+        }
+        if verdict == Verdict::Allow && !configured.is_allowed(before) {
+            let rule = AccessRule {
+                verdict: Verdict::Deny,
+                all: false,
+                subnet: of_host(before),
+            };
+            // A rule about one whole address is always taken.
+            let _taken = self.set_access(whom, &rule);
+        }
+    }
+
     /// Takes back what rules about a name said of addresses that it has no longer. What others say of one stays.
     fn clear_named(&mut self, before: &[IpAddr]) {
         let configured = self.config.server.restrictions.clone().unwrap_or_default().rules;
@@ -194,10 +247,7 @@ impl Engine {
             return;
         };
         for address in before {
-            let subnet = Subnet::Prefix {
-                address: *address,
-                length: Subnet::length_max(*address),
-            };
+            let subnet = of_host(*address);
             for ntp_port in [false, true] {
                 let is_this = |rule: &Restriction| rule.subnet == subnet && rule.ntp_port == ntp_port;
                 let of_names = self
@@ -228,10 +278,7 @@ impl Engine {
 
     /// Takes a rule about a name whose addresses are known.
     fn set_named(&mut self, rule: &Waiting, addresses: &[IpAddr]) {
-        let hosts = addresses.iter().map(|address| Subnet::Prefix {
-            address: *address,
-            length: Subnet::length_max(*address),
-        });
+        let hosts = addresses.iter().map(|address| of_host(*address));
         match rule {
             Waiting::Access(whom, rule) => {
                 for subnet in hosts.take(1) {
@@ -255,5 +302,13 @@ impl Engine {
                 self.open_for_clients();
             }
         }
+    }
+}
+
+/// The subnet that is one address.
+const fn of_host(address: IpAddr) -> Subnet {
+    Subnet::Prefix {
+        address,
+        length: Subnet::length_max(address),
     }
 }

@@ -13,7 +13,8 @@ pub mod mode6;
 pub mod operate;
 pub mod report;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use conf::config::{self, OpenCommand, RateLimit};
 
@@ -36,6 +37,8 @@ pub struct Control {
     pub(crate) manual: Manual,
     /// Rules whose names have no address yet.
     named_rules: Vec<NamedRule>,
+    /// The addresses that the names in rules had last.
+    addresses_of_names: BTreeMap<String, Vec<IpAddr>>,
     /// How many questions about such names there were.
     named: u32,
 }
@@ -54,11 +57,12 @@ impl Control {
             rate_limit: config.rate_limit,
             manual: Manual::new(config.manual),
             named_rules: Vec::new(),
+            addresses_of_names: BTreeMap::new(),
             named: 0,
         }
     }
 
-    /// Takes the rules of a new configuration. Those about names come later.
+    /// Takes the rules of a new configuration. Those about names come later, with the addresses that the names have now.
     pub(crate) fn take_rules(&mut self, new: Self) {
         self.access = new.access;
         self.rate_limit = new.rate_limit;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use conf::config::{AccessRule, RateLimit, Subnet, Verdict};
+use conf::config::{AccessRule, NTP_PORT, RateLimit, RestrictFlags, Restrictions, Subnet, Verdict};
 use wire::ntp::Version;
 
 use super::access::AccessError;
@@ -75,18 +75,23 @@ impl Server {
         match &self.restrictions {
             None if ipv6 => self.access.allows_any_ipv6(),
             None => self.access.allows_any_ipv4(),
-            Some(restrictions) => restrictions.rules.iter().any(|rule| match rule.subnet {
-                Subnet::Prefix { address, .. } => address.is_ipv6() == ipv6 && !rule.flags.ignore,
-                // It may be of either family.
-                Subnet::Name(_) => !rule.flags.ignore,
-                Subnet::Everyone => false,
+            Some(restrictions) => restrictions.rules.iter().any(|rule| {
+                let flags = rule.flags;
+                let is_shut_out = flags.ignore || (flags.noserve && flags.noquery);
+                match rule.subnet {
+                    Subnet::Prefix { address, .. } => address.is_ipv6() == ipv6 && !is_shut_out,
+                    // It may be of either family.
+                    Subnet::Name(_) => !is_shut_out,
+                    Subnet::Everyone => false,
+                }
             }),
         }
     }
 
     /// Takes one more rule on who may ask, after all others.
     ///
-    /// Where rules have flags, it sets or clears those that keep from asking for the time.
+    /// Where rules have flags, it sets or clears those that keep from asking for the time, and no others: a subnet without a
+    /// rule of its own gets one with the flags that held for it until then.
     ///
     /// # Errors
     /// The rule cannot be taken; nothing has changed.
@@ -106,22 +111,56 @@ impl Server {
         };
         let is_denied = rule.verdict == Verdict::Deny;
         for subnet in subnets {
-            let flags = restrictions.entry(&subnet, false);
-            (flags.ignore, flags.noserve) = (flags.ignore && is_denied, is_denied);
-            if !rule.all {
-                continue;
-            }
-            for inside in &mut restrictions.rules {
-                if let Subnet::Prefix { address, .. } = inside.subnet
-                    && subnet.contains(address)
-                {
-                    let flags = &mut inside.flags;
-                    (flags.ignore, flags.noserve) = (flags.ignore && is_denied, is_denied);
+            begin(restrictions, &subnet);
+            for meant in &mut restrictions.rules {
+                let is_meant = match meant.subnet {
+                    Subnet::Prefix { address, .. } if rule.all => subnet.contains(address),
+                    _ => meant.subnet == subnet,
+                };
+                if is_meant {
+                    set_serving(&mut meant.flags, is_denied);
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Makes sure that a subnet has rules of its own, which keep from what the rules that covered it until now keep from.
+fn begin(restrictions: &mut Restrictions, subnet: &Subnet) {
+    let Subnet::Prefix { address, length } = *subnet else {
+        return;
+    };
+    // The one for port 123 first, because the other would hide what covered it.
+    for ntp_port in [true, false] {
+        let port = if ntp_port { NTP_PORT } else { 0 };
+        let covering = restrictions.rules.iter().filter_map(|rule| {
+            let specific = rule.covers(address, port)?;
+            (specific.0 <= length).then_some((specific, rule))
+        });
+        let decides = covering
+            .max_by_key(|(specific, _)| *specific)
+            .map(|(_, rule)| rule);
+        let is_its_own = decides.is_some_and(|rule| rule.subnet == *subnet && rule.ntp_port == ntp_port);
+        let is_of_any_port = decides.is_none_or(|rule| !rule.ntp_port);
+        if is_its_own || (ntp_port && is_of_any_port) {
+            continue;
+        }
+        let mut flags = decides.map(|rule| rule.flags).unwrap_or_default();
+        // What ignores many does not become a rule that ignores one, which would count for the answers of a source too.
+        if flags.ignore {
+            (flags.ignore, flags.noserve, flags.noquery, flags.nomodify) = (false, true, true, true);
+        }
+        *restrictions.entry(subnet, ntp_port) = flags;
+    }
+}
+
+/// Has a rule serve or not; what else it keeps from stays.
+const fn set_serving(flags: &mut RestrictFlags, is_denied: bool) {
+    if flags.ignore && !is_denied {
+        (flags.ignore, flags.noquery, flags.nomodify) = (false, true, true);
+    }
+    flags.noserve = is_denied;
 }
 
 /// The addresses of which everybody has the first no bits in common.

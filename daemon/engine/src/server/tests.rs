@@ -408,6 +408,116 @@ fn operators_let_in_and_shut_out_by_the_same_rules() {
     assert!(kept.noquery, "what is said of reports stays");
 }
 
+#[test]
+fn operators_change_who_is_served_and_nothing_else() {
+    let net = |address: [u8; 4], length| Subnet::Prefix {
+        address: Ipv4Addr::from(address).into(),
+        length,
+    };
+    let everybody = net([0, 0, 0, 0], 0);
+    let flags = |words: &str| {
+        let has = |word: &str| words.split(' ').any(|said| said == word);
+        RestrictFlags {
+            ignore: has("ignore"),
+            noserve: has("noserve"),
+            limited: has("limited"),
+            noquery: has("noquery"),
+            nomodify: has("nomodify"),
+            ..RestrictFlags::default()
+        }
+    };
+    // What holds for everybody and for their port 123, what an operator says of whom, and what holds then for 192.0.2.11
+    // from another port and from port 123.
+    for (of_all, of_port, verdict, length, other, port_123) in [
+        (
+            "ignore",
+            None,
+            Verdict::Deny,
+            24,
+            "noserve noquery nomodify",
+            "noserve noquery nomodify",
+        ),
+        (
+            "ignore",
+            None,
+            Verdict::Allow,
+            32,
+            "noquery nomodify",
+            "noquery nomodify",
+        ),
+        (
+            "ignore",
+            None,
+            Verdict::Allow,
+            0,
+            "noquery nomodify",
+            "noquery nomodify",
+        ),
+        (
+            "limited noquery",
+            None,
+            Verdict::Allow,
+            32,
+            "limited noquery",
+            "limited noquery",
+        ),
+        (
+            "limited noquery",
+            None,
+            Verdict::Deny,
+            24,
+            "limited noserve noquery",
+            "limited noserve noquery",
+        ),
+        (
+            "limited noquery",
+            Some("nomodify"),
+            Verdict::Deny,
+            24,
+            "limited noserve noquery",
+            "noserve nomodify",
+        ),
+        (
+            "limited noquery",
+            Some("ignore"),
+            Verdict::Allow,
+            0,
+            "limited noquery",
+            "noquery nomodify",
+        ),
+    ] {
+        let mut server = server();
+        let mut restrictions = Restrictions::default();
+        *restrictions.entry(&everybody, false) = flags(of_all);
+        if let Some(words) = of_port {
+            *restrictions.entry(&everybody, true) = flags(words);
+        }
+        server.restrictions = Some(restrictions);
+        let subnet = match length {
+            0 => everybody.clone(),
+            24 => net([192, 0, 2, 0], 24),
+            _ => net([192, 0, 2, 11], 32),
+        };
+        let before = server.allows_any(false);
+        let rule = AccessRule {
+            verdict,
+            all: false,
+            subnet,
+        };
+        server.set_access(&rule).unwrap();
+        let found = server.restrictions.as_ref().unwrap();
+        let of = |port| found.flags(Ipv4Addr::new(192, 0, 2, 11).into(), port, false);
+        assert_eq!(
+            (of(1000), of(123)),
+            (flags(other), flags(port_123)),
+            "{of_all}, {of_port:?}, {rule:?}"
+        );
+        let opens = verdict == Verdict::Allow;
+        assert_eq!(server.allows_any(false), before || opens);
+        assert!(!server.ignores_host(Ipv4Addr::new(192, 0, 2, 11).into(), 123));
+    }
+}
+
 proptest! {
     #[test]
     fn no_answer_is_longer_than_its_request(mut bytes in vec(any::<u8>(), 48..400), likely: bool) {
