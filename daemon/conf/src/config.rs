@@ -68,6 +68,8 @@ pub struct Config {
     pub local: Option<Local>,
     /// The real-time clock of the machine.
     pub rtc: Rtc,
+    /// The family in which clients and commands are answered (`-4`, `-6`); default both.
+    pub family: Option<Family>,
     /// Asking servers: addresses and ports of our requests.
     pub client: Client,
     /// Answering clients.

@@ -69,13 +69,13 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use conf::config::{AccessRule, SourceConfig, SourceKind, SourceName, Subnet, Verdict};
+    use conf::config::{AccessRule, Family, SourceConfig, SourceKind, SourceName, Subnet, Verdict};
     use units::{Mono, UnixTime};
 
     use super::*;
     use crate::Options;
     use crate::control::mode6::About;
-    use crate::io::{ClockCommand, Input};
+    use crate::io::{ClockCommand, Input, SocketUse};
 
     const NOW: Now = Now {
         mono: Mono::ZERO,
@@ -284,6 +284,33 @@ mod tests {
             }
             engine.handle_input(NOW, Input::Configuration(Box::new(without)));
             assert_eq!(engine.server.is_allowed(second), !is_allow, "{config:?}");
+        }
+    }
+
+    #[test]
+    fn clients_of_one_family_are_answered_if_that_was_asked_for() {
+        let families = [
+            (None, vec![false, true]),
+            (Some(Family::V4), vec![false]),
+            (Some(Family::V6), vec![true]),
+        ];
+        for (family, expected) in families {
+            let mut config = config(&[]);
+            config.family = family;
+            config.server.access = vec![allow(Subnet::Everyone)];
+            let mut engine = Engine::new(config.clone(), options(true), NOW, Box::new(|| 1));
+            engine.handle_timeout(NOW);
+            engine.handle_input(NOW, Input::Configuration(Box::new(config)));
+            let opened = outputs(&mut engine)
+                .into_iter()
+                .filter_map(|output| match output {
+                    Output::Open {
+                        purpose: SocketUse::Server { ipv6, .. },
+                        ..
+                    } => Some(ipv6),
+                    _ => None,
+                });
+            assert_eq!(opened.collect::<Vec<_>>(), expected, "{family:?}");
         }
     }
 

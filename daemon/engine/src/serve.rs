@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use conf::config::{ClientLog as ClientLogRule, Config, LeapMode};
+use conf::config::{ClientLog as ClientLogRule, Config, Family, LeapMode};
 use units::rounding::nearest_i64;
 use units::{Leap, Mono, NtpShort, ReferenceId, Stratum, UnixTime};
 use wire::ntp::{DATAGRAM_LENGTH_MAX, Datagram, Packet};
@@ -87,11 +87,11 @@ impl Engine {
     /// Opens the sockets for those who may ask, and closes those for whom nobody may.
     pub fn open_for_clients(&mut self) {
         let wanted = [
-            (false, self.server.allows_any(false)),
-            (true, self.server.allows_any(true)),
+            (false, Family::V6, self.server.allows_any(false)),
+            (true, Family::V4, self.server.allows_any(true)),
         ];
-        for (ipv6, wanted) in wanted {
-            if wanted {
+        for (ipv6, other, wanted) in wanted {
+            if wanted && self.config.family != Some(other) {
                 self.ports.hold(ipv6, Holder::Answering, &mut self.out);
             } else {
                 self.ports.release(ipv6, Holder::Answering, &mut self.out);

@@ -144,6 +144,7 @@ pub(crate) fn adapt(config: &mut Config, arguments: &Arguments) {
     for source in &mut config.sources {
         source.family = source.family.or(family);
     }
+    config.family = family;
     if arguments.restart {
         config.initial_step = None;
         config.clock.make_step = config.clock.make_step.filter(|step| step.limit.is_none());

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use conf::config::Control;
+use conf::config::{Control, Family};
 use engine::io::ControlPeer;
 use os::privileges;
 use os::{Ready, Token, UdpOptions, UdpSocket, UnixPeer, UnixSocket, Waiter, Watch, reason};
@@ -40,8 +40,8 @@ pub(crate) struct ControlSockets {
 }
 
 impl ControlSockets {
-    /// Opens the UDP port. What cannot be opened is logged and left out, as chronyd does.
-    pub(crate) fn open(config: &Control, log: &mut Log) -> Self {
+    /// Opens the UDP port, of one family or both. What cannot be opened is logged and left out, as chronyd does.
+    pub(crate) fn open(config: &Control, family: Option<Family>, log: &mut Log) -> Self {
         let mut sockets = Self::default();
         if config.port != 0 {
             let mut udp = |address: IpAddr| {
@@ -55,8 +55,12 @@ impl ControlSockets {
                     })
                     .ok()
             };
-            sockets.udp4 = udp(IpAddr::V4(config.bind_ipv4));
-            sockets.udp6 = udp(IpAddr::V6(config.bind_ipv6));
+            if family != Some(Family::V6) {
+                sockets.udp4 = udp(IpAddr::V4(config.bind_ipv4));
+            }
+            if family != Some(Family::V4) {
+                sockets.udp6 = udp(IpAddr::V6(config.bind_ipv6));
+            }
         }
         sockets
     }
@@ -194,6 +198,23 @@ mod tests {
             &mut Log::to_stderr(Severity::Fatal),
         );
         sockets.unix.is_some()
+    }
+
+    #[test]
+    fn commands_are_taken_in_the_family_that_was_asked_for() {
+        for family in [None, Some(Family::V4), Some(Family::V6)] {
+            let port = std::net::UdpSocket::bind("127.0.0.1:0")
+                .and_then(|socket| socket.local_addr())
+                .unwrap()
+                .port();
+            let config = Control {
+                port,
+                ..Control::default()
+            };
+            let sockets = ControlSockets::open(&config, family, &mut Log::to_stderr(Severity::Fatal));
+            assert_eq!(sockets.udp4.is_some(), family != Some(Family::V6), "{family:?}");
+            assert_eq!(sockets.udp6.is_some(), family != Some(Family::V4), "{family:?}");
+        }
     }
 
     #[test]

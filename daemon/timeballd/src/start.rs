@@ -205,7 +205,7 @@ fn prepare(
     let (rtc, rtc_start) = set_up_rtc(sets_from_rtc, &config, &clock, log)?;
     let socket = Identity::path(&config.control.socket, Some(identity.socket));
     make_directories(&config, socket, user, log);
-    let mut control = ControlSockets::open(&config.control, log);
+    let mut control = ControlSockets::open(&config.control, config.family, log);
     let metrics = open_metrics(&config, log);
     let ref_clocks = open_ref_clocks(&config)?;
     let keys = keys::load(&config, log).map_err(Fatal)?;
