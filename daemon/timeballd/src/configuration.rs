@@ -27,6 +27,8 @@ pub(crate) struct ConfigurationText {
     directives: String,
     /// What is said of a file that is not there, where that is no reason not to start.
     pub missing: Option<String>,
+    /// Whether the language follows from nothing but the text.
+    pub is_guessed: bool,
 }
 
 impl ConfigurationText {
@@ -42,6 +44,7 @@ impl ConfigurationText {
                 content: Ok(directives),
                 directives: String::new(),
                 missing: None,
+                is_guessed: false,
             };
         }
         let named = identity
@@ -69,7 +72,46 @@ impl ConfigurationText {
             content,
             directives,
             missing,
+            is_guessed: said.is_none(),
         }
+    }
+
+    /// Finds the configuration that was found at the start as it is now, in the language of then. It comes from a file or
+    /// not at all: the daemon that runs waits for nobody.
+    ///
+    /// # Errors
+    /// The text looks like one of another language, where nothing but the text said which it is.
+    pub(crate) fn again(
+        path: &str,
+        dialect: Dialect,
+        is_guessed: bool,
+        arguments: &Arguments,
+    ) -> (Self, Result<(), String>) {
+        let directives = arguments.directives.join("\n");
+        let (content, directives) = match path {
+            "" => (Ok(directives), String::new()),
+            path => (SourceFiles.read_file(path), directives),
+        };
+        let text = content.as_deref().unwrap_or_default();
+        let looks = Dialect::of_text(text);
+        let is_another = is_guessed && looks != dialect && looks.fits(text) && !dialect.fits(text);
+        let same = if is_another {
+            Err(format!(
+                "it looks like the language {looks}, and was in {dialect} at the start (a restart takes it as it is, \
+                 --dialect says which it is)"
+            ))
+        } else {
+            Ok(())
+        };
+        let text = Self {
+            dialect,
+            path: path.to_owned(),
+            content,
+            directives,
+            missing: None,
+            is_guessed,
+        };
+        (text, same)
     }
 
     /// Reads it, from the arguments or from the file.
@@ -103,7 +145,7 @@ impl Reader for ConfigurationText {
         } else if path == COMMAND_LINE {
             Ok(self.directives.clone())
         } else {
-            // Only the file that was said may come through a pipe; one that lies in a directory holds the start up for ever.
+            // Only the file that was said may come through a pipe, at the start; one that lies in a directory holds the start up for ever.
             SourceFiles.read_file(path)
         }
     }

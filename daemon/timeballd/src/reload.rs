@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use conf::config::Config;
+use conf::diagnostic::{Diagnostic, Severity as Weight};
+use conf::dialect::Dialect;
 use engine::io::{Input, Severity};
 use os::{DirectoryWatch, Token, Waiter, Watch, reason};
 use units::Mono;
@@ -35,8 +37,12 @@ const PAUSE_S: f64 = 1.0;
 pub(crate) struct Reload {
     identity: Identity,
     arguments: Arguments,
+    /// Where it is, and in which language it is until the next start.
+    path: String,
+    dialect: Dialect,
+    is_guessed: bool,
     /// What counts until the next start.
-    fixed: BTreeSet<String>,
+    fixed: BTreeSet<Line>,
     watch: Option<DirectoryWatch>,
     /// When it is to be read again.
     due: Option<Mono>,
@@ -49,11 +55,11 @@ impl Reload {
     pub(crate) fn begin(
         identity: &Identity,
         arguments: &Arguments,
-        fixed: BTreeSet<String>,
-        path: &str,
+        fixed: BTreeSet<Line>,
+        text: &ConfigurationText,
         log: &mut Log,
     ) -> Self {
-        let watch = watched_directory(Path::new(path)).and_then(|directory| {
+        let watch = watched_directory(Path::new(&text.path)).and_then(|directory| {
             DirectoryWatch::new(&directory)
                 .inspect_err(|error| {
                     let directory = directory.display();
@@ -64,6 +70,9 @@ impl Reload {
         Self {
             identity: *identity,
             arguments: arguments.clone(),
+            path: text.path.clone(),
+            dialect: text.dialect,
+            is_guessed: text.is_guessed,
             fixed,
             watch,
             due: None,
@@ -111,13 +120,21 @@ impl Daemon {
         self.hands.reloading.due = None;
         self.hands.reloading.last = Some(now);
         let Reload {
-            identity, arguments, ..
+            path,
+            dialect,
+            is_guessed,
+            arguments,
+            ..
         } = &self.hands.reloading;
-        let text = ConfigurationText::find(identity, arguments);
+        let (text, is_same) = ConfigurationText::again(path, *dialect, *is_guessed, arguments);
         let (mut config, problems) = text.parse(arguments);
         adapt(&mut config, arguments);
         let log = &mut self.hands.log;
-        let taken = report(&problems, text.dialect, arguments, log)
+        // What is wrong is said in full; of all that the first error is the reason.
+        let said = report(&problems, text.dialect, arguments, log);
+        let taken = is_same
+            .and_then(|()| has_no_error(&problems, text.dialect))
+            .and(said)
             .and_then(|()| has_sources(&self.hands.config, &config));
         let condition = &mut self.hands.condition;
         if let Err(wrong) = taken {
@@ -145,6 +162,17 @@ impl Daemon {
     }
 }
 
+/// A file of which the daemon would leave out a line at the start is not one to go on with.
+fn has_no_error(problems: &[Diagnostic], dialect: Dialect) -> Result<(), String> {
+    let first = problems.iter().find(|problem| problem.severity > Weight::Warning);
+    first.map_or(Ok(()), |error| {
+        Err(match dialect {
+            Dialect::Ntpd => format!("{}: {}", error.span, error.message),
+            Dialect::Chrony | Dialect::OpenNtpd => error.as_original(),
+        })
+    })
+}
+
 /// A file without any source, in the place of one that has some, is one that is being written.
 fn has_sources(old: &Config, new: &Config) -> Result<(), String> {
     let has_any = |config: &Config| {
@@ -165,21 +193,48 @@ fn take(running: &mut Config, new: &Config) {
     running.control.access.clone_from(&new.control.access);
     running.control.rate_limit = new.control.rate_limit;
     running.constraints.clone_from(&new.constraints);
+    running.trusted_keys.clone_from(&new.trusted_keys);
     running.process.log_topics = new.process.log_topics;
 }
 
-/// The lines of a configuration that count at the start only, in chrony's language.
-pub(crate) fn fixed_lines(config: &Config) -> BTreeSet<String> {
+/// The directive of a line and the line, in chrony's language, or in ntpd's where chrony has no word for it.
+pub(crate) type Line = (String, String);
+
+/// The lines of a configuration that count at the start only.
+pub(crate) fn fixed_lines(config: &Config) -> BTreeSet<Line> {
     let mut fixed = config.clone();
     take(&mut fixed, &Config::default());
     let text = conf::chrony::write(&fixed);
-    text.lines().map(str::to_owned).collect()
+    let lines = text.lines().map(|line| {
+        let directive = line.split(' ').next().unwrap_or_default();
+        (directive.to_owned(), line.to_owned())
+    });
+    let own = |directive: &str, value: String| (directive.to_owned(), value);
+    let Config {
+        clock,
+        server,
+        statistics,
+        variables,
+        control_key,
+        ..
+    } = &fixed;
+    let interfaces = (!server.interfaces.is_empty()).then(|| format!("{:?}", server.interfaces));
+    let files = (!statistics.files.is_empty()).then(|| format!("{statistics:?}"));
+    let variables = (!variables.is_empty()).then(|| format!("{variables:?}"));
+    let others = [
+        clock.observe.then(|| own("disable ntp", String::new())),
+        interfaces.map(|value| own("interface", value)),
+        files.map(|value| own("statistics", value)),
+        variables.map(|value| own("setvar", value)),
+        control_key.map(|key| own("controlkey", key.to_string())),
+    ];
+    lines.chain(others.into_iter().flatten()).collect()
 }
 
 /// The directives that differ.
-fn changes(old: &BTreeSet<String>, new: &BTreeSet<String>) -> Option<String> {
+fn changes(old: &BTreeSet<Line>, new: &BTreeSet<Line>) -> Option<String> {
     let lines = old.symmetric_difference(new);
-    let changed: BTreeSet<&str> = lines.filter_map(|line| line.split(' ').next()).collect();
+    let changed: BTreeSet<&str> = lines.map(|(directive, _)| directive.as_str()).collect();
     (!changed.is_empty()).then(|| changed.into_iter().collect::<Vec<_>>().join(", "))
 }
 
@@ -216,6 +271,46 @@ mod tests {
             Some("driftfile, port")
         );
         assert_eq!(changes("server a\n").as_deref(), Some("makestep"));
+    }
+
+    #[test]
+    fn what_chrony_has_no_word_for_is_named_too() {
+        let parse = |text: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("ntp.conf");
+            fs::write(&path, text).unwrap();
+            let (config, problems) = Dialect::Ntpd.parse(path.to_str().unwrap(), &crate::files::SourceFiles);
+            assert_eq!(has_no_error(&problems, Dialect::Ntpd), Ok(()), "{text}");
+            config
+        };
+        let base = "server 192.0.2.1\n";
+        for (added, expected) in [
+            ("disable ntp\n", Some("disable ntp")),
+            ("interface ignore all\n", Some("interface")),
+            ("statsdir /s\nstatistics loopstats\n", Some("statistics")),
+            ("setvar a = b\n", Some("setvar")),
+            ("tinker step 1\n", Some("makestep")),
+            ("restrict default ignore\nlogconfig =syncall\n", None),
+        ] {
+            let (old, new) = (
+                fixed_lines(&parse(base)),
+                fixed_lines(&parse(&(added.to_owned() + base))),
+            );
+            assert_eq!(changes(&old, &new).as_deref(), expected, "{added}");
+            assert_eq!(changes(&new, &old).as_deref(), expected, "{added}");
+        }
+        let with_key = |trusted: u32, control: u32| {
+            let mut config = parse(base);
+            config.trusted_keys = Some(vec![trusted..=trusted]);
+            config.control_key = Some(control);
+            config
+        };
+        let mut running = with_key(1, 1);
+        let new = with_key(2, 2);
+        let changed = changes(&fixed_lines(&running), &fixed_lines(&new));
+        assert_eq!(changed.as_deref(), Some("controlkey"));
+        take(&mut running, &new);
+        assert_eq!(running.trusted_keys, new.trusted_keys);
     }
 
     #[test]

@@ -337,6 +337,102 @@ fn a_hang_up_has_the_configuration_be_read_again_and_ends_chronyd() {
 }
 
 #[test]
+fn an_ntp_conf_that_is_wrong_or_another_language_or_a_pipe_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(
+        path("conf"),
+        "server 127.0.0.2\nserver 127.0.0.3\nrestrict 127.0.0.1\n",
+    )
+    .unwrap();
+    // A network and a /run of its own: the language has no words for other ports and sockets.
+    let mut words: Vec<&str> = vec!["unshare", "--map-root-user", "--net", "--mount"];
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        words.splice(
+            0..0,
+            ["setpriv", "--bounding-set=-sys_time", "--inh-caps=-sys_time"],
+        );
+    }
+    let script = "mount -t tmpfs none /run && exec \"$@\"";
+    words.extend(["sh", "-c", script, "sh", env!("CARGO_BIN_EXE_timeballd")]);
+    words.extend(["-d", "-x", "-U", "-u", "root", "-f"]);
+    let mut child = Command::new("env")
+        .args(words)
+        .arg(path("conf"))
+        .stderr(File::create(path("log")).unwrap())
+        .spawn()
+        .unwrap();
+    let log = || fs::read_to_string(path("log")).unwrap();
+    let until = |line: &str| {
+        let begun = Instant::now();
+        while !log().contains(line) {
+            assert!(begun.elapsed() < PATIENCE, "{line}: {}", log());
+            sleep(Duration::from_millis(20));
+        }
+    };
+    // Until the daemon takes a hang-up it would die of one.
+    let takes_hangup = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        u64::from_str_radix(caught.unwrap().trim(), 16).unwrap() & 1 == 1
+    };
+    let begun = Instant::now();
+    while !takes_hangup() {
+        assert!(begun.elapsed() < PATIENCE, "{}", log());
+        sleep(Duration::from_millis(20));
+    }
+    let hang_up = || {
+        let id = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-HUP", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    let replace = |text: &str| {
+        fs::write(path("new"), text).unwrap();
+        fs::rename(path("new"), path("conf")).unwrap();
+        hang_up();
+    };
+    replace("server 127.0.0.2 minpol 4\nserver 127.0.0.3\nrestrict 127.0.0.1\n");
+    until("the old one stays in force : ");
+    let error = format!(
+        "the old one stays in force : {}:1:18: unknown option",
+        path("conf").display()
+    );
+    assert!(log().contains(&error), "{}", log());
+    // Without its rules it could be a chrony.conf; it goes on as what it was.
+    replace("server 127.0.0.2\nserver 127.0.0.3\nserver 127.0.0.4\n");
+    until("Added source 127.0.0.4");
+    replace("server 127.0.0.5\nmakestep 1 3\nrtcsync\n");
+    until("the old one stays in force : it looks like the language chrony, and was in ntpd at the start");
+    assert!(
+        Command::new("mkfifo")
+            .arg(path("new"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    fs::rename(path("new"), path("conf")).unwrap();
+    hang_up();
+    until("It is no regular file");
+    replace("server 127.0.0.2\nserver 127.0.0.3\nserver 127.0.0.6\nrestrict 127.0.0.1\n");
+    until("Added source 127.0.0.6");
+    let said = log();
+    assert!(
+        !said.contains("Removed source 127.0.0.2")
+            && !said.contains("Added source 127.0.0.5")
+            && !said.contains("In force only after a restart"),
+        "{said}"
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_clock_with_another_keeper_is_measured_and_not_steered() {
     let (_server, line) = server();
     let holder = tempfile::tempdir().unwrap();
