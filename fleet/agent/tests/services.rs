@@ -394,24 +394,36 @@ fn openntpd_is_reported_as_ntpctl_reports_it_and_its_checker_is_heeded() {
     });
 }
 
+/// Lets programs named ntpd open no configuration but their own.
+const PROFILE: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static FILE *look(const char *name, const char *path, const char *mode) {
+    FILE *(*next)(const char *, const char *) = dlsym(RTLD_NEXT, name);
+    const char *own = "/etc/openntpd/ntpd.conf";
+    if (!strcmp(program_invocation_short_name, "ntpd") && strstr(path, ".conf") && strcmp(path, own)) {
+        errno = EACCES;
+        return NULL;
+    }
+    return next(path, mode);
+}
+
+FILE *fopen(const char *path, const char *mode) { return look("fopen", path, mode); }
+FILE *fopen64(const char *path, const char *mode) { return look("fopen64", path, mode); }
+"#;
+
 #[test]
 fn openntpds_checker_is_asked_where_a_security_module_lets_it_look() {
     inside(Daemon::Openntpd, |world| {
         wait_for_daemon(world);
         // Debian's profile lets it read its configuration, and nothing else.
-        let program = world.sh("readlink /proc/$(cat /run/lab/openntpd.pid)/exe");
-        let program = program.trim();
-        let confined = |refuses: &str| {
-            let script = format!(
-                "#!/bin/sh\ncase \"$*\" in {refuses}) echo 'Permission denied' >&2; exit 1;; esac\n\
-                 exec /run/lab/ntpd \"$@\"\n"
-            );
-            world.write("/run/lab/confined", &script);
-        };
-        confined("'-n -f /etc/openntpd/ntpd.conf') exec /run/lab/ntpd \"$@\";; *-n*");
-        world.sh(&format!(
-            "cp {program} /run/lab/ntpd; chmod 755 /run/lab/confined; mount --bind /run/lab/confined {program}"
-        ));
+        world.write("/run/lab/profile.c", PROFILE);
+        world.sh("cc -shared -fPIC -o /run/lab/profile.so /run/lab/profile.c -ldl
+             echo /run/lab/profile.so >/etc/ld.so.preload");
         let own = world.read(Daemon::Openntpd.config());
         world.write(Daemon::Openntpd.config(), &format!("{own}servr typo.lab\n"));
         let refused = failure(world.perform(&create(&["ntp1.lab"])));
@@ -420,10 +432,15 @@ fn openntpds_checker_is_asked_where_a_security_module_lets_it_look() {
 
         // A checker that cannot be used is told.
         world.write(Daemon::Openntpd.config(), &own);
-        confined("*-n*");
+        let program = Daemon::Openntpd.program();
+        world.write("/run/lab/another", "#!/bin/sh\nexec /run/lab/ntpd \"$@\"\n");
+        world.sh(&format!(
+            "cp {program} /run/lab/ntpd; chmod 755 /run/lab/another; mount --bind /run/lab/another {program}"
+        ));
         let notes = changed(world, &create(&["ntp1.lab"])).join(", ");
         assert!(
-            notes.contains("checker did not look at the new file") && notes.contains("Permission denied"),
+            notes.contains("checker did not look at the new file")
+                && notes.contains("was replaced or removed after it was started"),
             "{notes}"
         );
     });
@@ -474,6 +491,93 @@ fn openntpd_takes_an_address_in_any_form() {
         changed(world, &create(&["2001:DB8::5"]));
         assert_unchanged(&world.perform(&update(&["2001:DB8::5"])));
         assert_eq!(world.get().drift, None);
+    });
+}
+
+/// A program that another user could have chosen, under the daemon's name; and one that root trusts, run under that name,
+/// as `sudo` can be by anybody. Both have the command line that they like.
+const PRETENDERS: &str = "
+mkdir -p /run/lab/open /run/lab/link /run/lab/part
+chmod 777 /run/lab/open
+cp /bin/bash /run/lab/open/ntpd
+ln -s /bin/bash /run/lab/link/ntpd
+cp /bin/sleep /run/lab/part/ntpd
+printf '#!/bin/sh\\necho \"$0 $*\" >>/run/lab/abused\\n' >/run/lab/abuse
+chmod 755 /run/lab/abuse
+echo precious >/etc/precious
+# Their numbers come first, as numbers and as text.
+while [ $(sh -c 'echo $$') -lt 100 ]; do :; done
+for program in /run/lab/open/ntpd /run/lab/link/ntpd; do
+    bash -c \"exec -a /run/lab/abuse $program -c '(exec -a \\\"ntpd: ntp engine\\\" /run/lab/part/ntpd 600) & wait' ARGUMENTS\" \\
+        >/dev/null 2>&1 </dev/null &
+done
+while [ $(grep -lx ntpd /proc/[0-9]*/comm | wc -l) -lt 7 ]; do sleep 0.05; done
+";
+
+#[test]
+fn another_process_of_openntpds_name_is_neither_run_nor_believed() {
+    inside(Daemon::Openntpd, |world| {
+        wait_for_daemon(world);
+        world.sh(&PRETENDERS.replace("ARGUMENTS", "-f /etc/precious"));
+        world.systemctl("restart");
+        wait_for_daemon(world);
+        changed(world, &create(&["ntp1.lab"]));
+        assert_eq!(world.read("/etc/precious"), "precious\n");
+        assert!(!std::path::Path::new("/run/lab/abused").exists(), "it was run");
+        changed(world, &Operation::NtpDelete);
+
+        // With nobody else of that name there is no daemon whose command line would count.
+        world.systemctl("stop");
+        let outcome = agent::perform(&world.settings(Service::Openntpd), &create(&["ntp1.lab"])).unwrap();
+        let refused = failure(outcome.outcome);
+        assert_eq!(refused.kind, FailureKind::NoPlace);
+        assert!(
+            refused
+                .error
+                .contains("is not trusted: /run/lab/open can be written by everybody")
+                && refused.error.contains("agent.openntpd.config"),
+            "{refused}"
+        );
+        assert_eq!(world.read("/etc/precious"), "precious\n");
+    });
+}
+
+#[test]
+fn what_others_than_root_can_lead_elsewhere_is_not_written() {
+    inside(Daemon::Ntpsec, |world| {
+        wait_for_daemon(world);
+        // A file of a process that is in a container, where the same names are other files.
+        world.sh(
+            "mkdir -p /run/lab/jail/etc /run/lab/jail/tmp
+             for directory in usr bin lib lib64; do
+                 [ -e /$directory ] || continue
+                 mkdir -p /run/lab/jail/$directory
+                 mount --rbind /$directory /run/lab/jail/$directory
+             done
+             mkdir /run/lab/jail/opt && cp /bin/bash /run/lab/jail/opt/ntpd
+             while [ $(sh -c 'echo $$') -lt 100 ]; do :; done
+             chroot /run/lab/jail /opt/ntpd -c 'sleep 600; :' -c /etc/elsewhere/ntp.conf >/dev/null 2>&1 </dev/null &
+             while [ $(grep -lx ntpd /proc/[0-9]*/comm | wc -l) -lt 2 ]; do sleep 0.05; done",
+        );
+        assert!(world.get().notes.is_empty(), "{:?}", world.get().notes);
+        changed(world, &create(&["ntp1.lab"]));
+        assert!(!std::path::Path::new("/etc/elsewhere").exists());
+
+        // Root's own links are followed.
+        world.sh("mv /etc/ntpsec /etc/real && ln -s real /etc/ntpsec");
+        changed(world, &update(&["ntp2.lab"]));
+        let written = world.read("/etc/real/ntp.d/timeball.conf");
+        world.sh("chmod 777 /etc/real");
+        for operation in [update(&["ntp1.lab"]), Operation::NtpDelete] {
+            let refused = failure(world.perform(&operation));
+            assert!(
+                refused.error.contains("/etc/real can be written by everybody"),
+                "{refused}"
+            );
+        }
+        let notes = world.get().notes.join(", ");
+        assert!(notes.contains("/etc/real can be written by everybody"), "{notes}");
+        assert_eq!(world.read("/etc/real/ntp.d/timeball.conf"), written);
     });
 }
 

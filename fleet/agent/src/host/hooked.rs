@@ -165,6 +165,18 @@ impl Host for HookedHost {
         self.inner.is_root()
     }
 
+    fn program_of(&self, process: u32) -> io::Result<PathBuf> {
+        self.inner.program_of(process)
+    }
+
+    fn is_same_for(&self, process: u32, path: &Path) -> io::Result<bool> {
+        self.inner.is_same_for(process, path)
+    }
+
+    fn belongs_to_root(&self, path: &Path) -> io::Result<()> {
+        self.inner.belongs_to_root(path)
+    }
+
     /// Time flies for a dead agent, so that it does not wait for anything.
     fn since_boot(&self) -> Duration {
         if self.is_dead() {

@@ -14,6 +14,7 @@ mod control;
 mod files;
 #[cfg(test)]
 pub(crate) mod hooked;
+mod owners;
 mod real;
 mod simulated;
 
@@ -95,6 +96,27 @@ pub trait Host: Send + Sync + 'static {
 
     /// Whether the agent may do everything.
     fn is_root(&self) -> bool;
+
+    /// The file of the program that a process runs. Whatever the process says of itself, this is the file that it was
+    /// started from, it is at this path of the host, and nobody but root can change it.
+    ///
+    /// # Errors
+    /// When it is not so: the program was replaced, the process has another root directory, as in a container, or somebody
+    /// else can change the program; and when the agent may not look.
+    fn program_of(&self, process: u32) -> io::Result<PathBuf>;
+
+    /// Whether a process finds at `path` what is there for the agent, which mounts of its own can hide.
+    ///
+    /// # Errors
+    /// When the agent may not look.
+    fn is_same_for(&self, process: u32, path: &Path) -> io::Result<bool>;
+
+    /// Makes sure that nobody but root, and the agent's own user, decides what is at `path`: all directories on the way to
+    /// it, through links, too, and it itself, where it is there, are theirs, and nobody else may write into them.
+    ///
+    /// # Errors
+    /// Names what is somebody else's.
+    fn belongs_to_root(&self, path: &Path) -> io::Result<()>;
 
     /// Time since the host was booted; it is never set.
     fn since_boot(&self) -> Duration;

@@ -2,15 +2,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
     Access, Claim, CommandOutput, Control, ControlAddress, FILE_BYTES_MAX, FileKind, Host, command, control,
-    files,
+    files, owners,
 };
 
 /// Most names that are taken from one directory.
@@ -123,6 +123,49 @@ impl Host for RealHost {
         rustix::process::geteuid().is_root()
     }
 
+    fn program_of(&self, process: u32) -> io::Result<PathBuf> {
+        let of_process = |name: &str| PathBuf::from(format!("/proc/{process}/{name}"));
+        let looked = |error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied => io::Error::new(
+                error.kind(),
+                "the agent may not look at its program, which needs CAP_SYS_PTRACE: the agent's current unit has that",
+            ),
+            kind => io::Error::new(kind, format!("its program cannot be looked at: {error}")),
+        };
+        let path = fs::read_link(of_process("exe")).map_err(looked)?;
+        let program = fs::metadata(of_process("exe")).map_err(looked)?;
+        let root = fs::metadata(of_process("root")).map_err(looked)?;
+        if identity(&root) != identity(&fs::metadata("/")?) {
+            return Err(io::Error::other(
+                "it has another root directory than the agent, as in a container",
+            ));
+        }
+        let here = fs::metadata(&path);
+        if !here.is_ok_and(|here| identity(&here) == identity(&program)) {
+            return Err(io::Error::other(format!(
+                "its program, {}, was replaced or removed after it was started; restart it",
+                path.display()
+            )));
+        }
+        owners::belongs_to_root(&path)?;
+        Ok(path)
+    }
+
+    fn is_same_for(&self, process: u32, path: &Path) -> io::Result<bool> {
+        let below = path.strip_prefix("/").unwrap_or(path);
+        let there = fs::metadata(Path::new(&format!("/proc/{process}/root")).join(below));
+        let found = |found: io::Result<fs::Metadata>| match found {
+            Ok(found) => Ok(Some(identity(&found))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        };
+        Ok(found(there)? == found(fs::metadata(path))?)
+    }
+
+    fn belongs_to_root(&self, path: &Path) -> io::Result<()> {
+        owners::belongs_to_root(path)
+    }
+
     fn since_boot(&self) -> Duration {
         link::clock::since_boot()
     }
@@ -130,6 +173,11 @@ impl Host for RealHost {
     fn pause(&self, time: Duration) {
         std::thread::sleep(time);
     }
+}
+
+/// What tells two files apart.
+fn identity(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 #[cfg(test)]

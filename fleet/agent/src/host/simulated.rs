@@ -481,6 +481,20 @@ impl Host for SimulatedHost {
         self.lock().root
     }
 
+    /// Of a process whose `exe` was put in place, which is the path.
+    fn program_of(&self, process: u32) -> io::Result<PathBuf> {
+        let exe = self.read(Path::new(&format!("/proc/{process}/exe")))?;
+        Ok(PathBuf::from(String::from_utf8_lossy(&exe).into_owned()))
+    }
+
+    fn is_same_for(&self, _process: u32, _path: &Path) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn belongs_to_root(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     fn since_boot(&self) -> Duration {
         self.lock().now
     }

@@ -1,7 +1,7 @@
 //! A simulated host whose time service keeps everybody waiting until it is told to go on.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -104,6 +104,18 @@ impl Host for SlowHost {
 
     fn is_root(&self) -> bool {
         self.inner.is_root()
+    }
+
+    fn program_of(&self, process: u32) -> io::Result<PathBuf> {
+        self.inner.program_of(process)
+    }
+
+    fn is_same_for(&self, process: u32, path: &Path) -> io::Result<bool> {
+        self.inner.is_same_for(process, path)
+    }
+
+    fn belongs_to_root(&self, path: &Path) -> io::Result<()> {
+        self.inner.belongs_to_root(path)
     }
 
     fn since_boot(&self) -> Duration {

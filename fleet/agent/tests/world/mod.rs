@@ -25,10 +25,10 @@ const ONE_OPERATION: &str = "TIMEBALL_AGENT_OPERATION";
 
 /// The mounts and the networks: 192.0.2.1 is the host, 192.0.2.11 to .15 are the time server.
 const SET_UP: &str = "
-for directory in /run /var/lib /usr/local/sbin; do mount -t tmpfs tmpfs $directory; done
+for directory in /run /var/lib /usr/local/sbin; do mount -t tmpfs -o mode=0755 tmpfs $directory; done
 mkdir -p /run/lab/etc /run/netns /run/dbus /run/systemd/system /var/lib/openntpd/run /var/lib/openntpd/db /var/lib/ntpsec
 mkdir -p /var/lib/systemd/timesync
-mount -t tmpfs tmpfs /run/lab/etc
+mount -t tmpfs -o mode=0755 tmpfs /run/lab/etc
 cp -a /etc/ld.so.cache /etc/ld.so.conf* /etc/alternatives /run/lab/etc/ 2>/dev/null || true
 mount --move /run/lab/etc /etc
 ip netns add theirs
@@ -90,6 +90,11 @@ impl Daemon {
         }
     }
 
+    /// The program of the two that share its name, where it is root's as on every host.
+    pub(crate) fn program(self) -> String {
+        format!("/run/lab/{}/ntpd", self.name())
+    }
+
     /// What starts it, as a shell command that does not end before it does.
     fn start(self) -> String {
         let peer = |path: &str| needed(&peers().join(path));
@@ -97,7 +102,7 @@ impl Daemon {
             Daemon::Ntpsec => format!(
                 "LD_LIBRARY_PATH={} {} -n -c {} -p /run/ntpd.pid",
                 libraries(),
-                peer("ntpsec/usr/sbin/ntpd"),
+                self.program(),
                 self.config()
             ),
             // Its process has ntpd's name, and its arguments are its own.
@@ -106,7 +111,7 @@ impl Daemon {
             }
             Daemon::Openntpd => format!(
                 "LD_PRELOAD=/run/lab/preload.so {} -d -v -f {}",
-                peer("openntpd/usr/sbin/ntpd"),
+                self.program(),
                 self.config()
             ),
             Daemon::Timesyncd => {
@@ -254,7 +259,10 @@ impl World {
             self.write(path, &text);
         }
         match daemon {
-            Daemon::Ntpsec => {}
+            Daemon::Ntpsec => {
+                let ntpd = needed(&peers().join("ntpsec/usr/sbin/ntpd"));
+                self.sh(&format!("install -D {ntpd} {}", daemon.program()));
+            }
             Daemon::TimeballdAsNtpd => {
                 let test = std::env::current_exe().unwrap();
                 let program = needed(&test.ancestors().nth(2).unwrap().join("timeballd"));
@@ -266,9 +274,10 @@ impl World {
                 let openntpd = needed(&peers().join("openntpd/usr/sbin/ntpd"));
                 let ntpctl = needed(&peers().join("openntpd/usr/sbin/ntpctl"));
                 self.sh(&format!(
-                    "cc -O1 -shared -fPIC -o /run/lab/preload.so {}\nln -s {openntpd} /usr/local/sbin/openntpd\n\
+                    "cc -O1 -shared -fPIC -o /run/lab/preload.so {}\ninstall -D {openntpd} {}\n\
                      ln -s {ntpctl} /usr/local/sbin/ntpctl",
-                    needed(&source)
+                    needed(&source),
+                    daemon.program()
                 ));
             }
             Daemon::Timesyncd => {

@@ -193,16 +193,27 @@ impl<B: Backend> Managed<B> {
         let put = match content {
             Some(content) => {
                 let directory = path.parent().unwrap_or(Path::new("/"));
-                self.host()
-                    .make_directory(directory, access)
+                self.belongs_to_root(path, access)
+                    .and_then(|()| self.host().make_directory(directory, access))
                     .and_then(|()| self.host().replace(path, &content.0, access))
             }
-            None => self.host().remove(path),
+            None => self
+                .belongs_to_root(path, access)
+                .and_then(|()| self.host().remove(path)),
         };
         put.map_err(|source| StepError::File {
             path: path.to_owned(),
             source,
         })
+    }
+
+    /// Makes sure that nobody else leads root's hand to another file. The agent's own state and the observer's files are
+    /// where the operator has put them.
+    fn belongs_to_root(&self, path: &Path, access: Access) -> io::Result<()> {
+        match access == Access::Private || self.backend.observes() || !self.host().is_root() {
+            true => Ok(()),
+            false => self.host().belongs_to_root(path),
+        }
     }
 
     /// Says what could not be looked at before.

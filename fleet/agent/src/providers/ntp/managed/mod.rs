@@ -9,7 +9,7 @@ use std::sync::Arc;
 use model::ntp::NtpStatus;
 use model::{Failure, FailureKind, Outcome, Server, Servers};
 
-use super::keepers::Processes;
+use super::keepers::{Believed, Processes};
 use super::{AdoptReport, NtpProvider};
 use crate::host::{Access, Host};
 use crate::journal::{Effect, Plan};
@@ -66,7 +66,8 @@ pub(super) trait Backend: Send + Sync {
     /// Reads the daemon's configuration as it is at this moment.
     fn conf(&self) -> Self::Conf;
 
-    /// What in the configuration keeps the daemon from starting, for the operator, where that can be.
+    /// What in the configuration keeps the daemon from starting, or the agent from going by it, for the operator, where
+    /// that can be.
     fn mistakes(&self, _conf: &Self::Conf) -> Vec<String> {
         Vec::new()
     }
@@ -416,22 +417,86 @@ impl Common {
             .map_or_else(|| name.to_owned(), |place| place.display().to_string())
     }
 
+    /// The daemon's process whose command line the agent goes by.
+    ///
+    /// # Errors
+    /// As [`Processes::believed`].
+    pub(super) fn believed(&self) -> Result<Option<Believed>, String> {
+        self.processes.believed(self.identity.daemon)
+    }
+
     /// The daemon's configuration file: as the settings say, else as the daemon's command line does behind one of these
-    /// flags, else the first of the usual ones that exists, else the last.
-    pub(super) fn find_config(&self, flags: &[&str], usual: [&str; 2]) -> PathBuf {
+    /// options, else the first of the usual ones that exists, else the last.
+    pub(super) fn find_config(&self, options: &[&str], usual: [&str; 2]) -> PathBuf {
         if let Some(config) = &self.settings.config {
             return config.clone();
         }
-        let running = self.processes.running();
-        let of_process = running
-            .iter()
-            .find(|process| process.program == self.identity.daemon)
-            .and_then(|process| process.argument(flags));
-        if let Some(path) = of_process.map(PathBuf::from).filter(|path| path.is_absolute()) {
+        let believed = self.believed().ok().flatten();
+        let said = believed
+            .as_ref()
+            .and_then(|found| found.process.argument(options));
+        if let Some(path) = said.map(PathBuf::from).filter(|path| path.is_absolute()) {
             return path;
         }
         let exists = |path: &&str| self.host.kind(Path::new(path)).is_ok();
         usual.into_iter().find(exists).unwrap_or(usual[1]).into()
+    }
+
+    /// Makes sure that the daemon reads this configuration file, which was found by these options, and that nobody but root
+    /// decides what is there. An agent that is not root may not look, and changes nothing.
+    ///
+    /// # Errors
+    /// What is not trusted, and what to do.
+    pub(super) fn trusts(&self, options: &[&str], config: &Path) -> Result<(), String> {
+        if !self.host.is_root() {
+            return Ok(());
+        }
+        self.host
+            .belongs_to_root(config)
+            .map_err(|error| format!("the agent does not go by {}: {error}", config.display()))?;
+        if self.settings.config.is_some() {
+            return Ok(());
+        }
+        let (name, daemon) = (self.identity.name, self.identity.daemon);
+        let remedy = format!("`agent.{name}.config` in the agent's timeball.yaml names the right file");
+        match self.believed() {
+            Ok(None) => Ok(()),
+            Ok(Some(Believed { process, .. })) => {
+                let said = process.argument(options);
+                if said.is_some_and(|said| Path::new(said) != config) {
+                    let said = said.unwrap_or_default();
+                    return Err(format!(
+                        "{process} runs with {said}, which is no absolute path; {remedy}"
+                    ));
+                }
+                if said.is_none() {
+                    return Ok(());
+                }
+                match self.host.is_same_for(process.process, config) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(format!(
+                        "what {process} finds at {} is not what is there for the agent; {remedy}",
+                        config.display()
+                    )),
+                    Err(error) => Err(format!(
+                        "what {process} finds at {} cannot be looked at: {error}; {remedy}",
+                        config.display()
+                    )),
+                }
+            }
+            // What such a process says counts as little as what it does not say, unless it says the same.
+            Err(doubt) => {
+                let running = self.processes.running();
+                let mut of_root = running
+                    .iter()
+                    .filter(|process| process.program == daemon && process.of_root);
+                let is_other = |said: &str| Path::new(said) != config;
+                match of_root.any(|process| process.argument(options).is_some_and(is_other)) {
+                    true => Err(format!("{doubt}; {remedy}")),
+                    false => Ok(()),
+                }
+            }
+        }
     }
 
     /// A daemon that does not answer, with what to do.

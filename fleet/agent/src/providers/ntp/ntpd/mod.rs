@@ -36,6 +36,9 @@ const FILE: &str = "timeball.conf";
 /// Where the configuration may be, NTPsec's of Debian first.
 const CONFIGS: [&str; 2] = ["/etc/ntpsec/ntp.conf", "/etc/ntp.conf"];
 
+/// The options of its command line that name the configuration.
+const OPTIONS: [&str; 2] = ["c", "configfile"];
+
 /// The provider for ntpd.
 pub(super) struct Ntpd {
     common: Common,
@@ -98,7 +101,8 @@ impl Ntpd {
     fn lasts(&self) -> Result<(), String> {
         let config = self.config();
         if conf::chrony::is_persistent(&config.to_string_lossy()) {
-            return Ok(());
+            let trusted = self.common.trusts(&OPTIONS, &config);
+            return trusted.map_err(|reason| format!("there is no place for managed servers: {reason}"));
         }
         Err(format!(
             "there is no place for managed servers: ntpd runs with {}, which does not last; on Debian that is DHCP's \
@@ -120,11 +124,16 @@ impl Backend for Ntpd {
     }
 
     fn config(&self) -> PathBuf {
-        self.common.find_config(&["-c", "--configfile"], CONFIGS)
+        self.common.find_config(&OPTIONS, CONFIGS)
     }
 
     fn conf(&self) -> Files {
         Files::read(&*self.common.host, &self.config())
+    }
+
+    fn mistakes(&self, _files: &Files) -> Vec<String> {
+        let trusted = self.common.trusts(&OPTIONS, &self.config());
+        trusted.err().into_iter().collect()
     }
 
     fn candidates(&self, _files: &Files, recorded: Option<&Path>) -> Vec<Candidate> {
@@ -246,6 +255,8 @@ mod tests {
         let simulated = SimulatedHost::new(&"0".repeat(32), "h");
         simulated.write("/etc/ntpsec/ntp.conf", "server a\n");
         simulated.write("/proc/7/comm", "ntpd\n");
+        simulated.write("/proc/7/status", "Uid:\t0\t0\t0\t0\n");
+        simulated.write("/proc/7/exe", "/usr/sbin/ntpd");
         let line = "/usr/sbin/ntpd\0-p\0/run/ntpd.pid\0-c\0/run/ntpsec/ntp.conf.dhcp\0-g\0";
         simulated.write("/proc/7/cmdline", line);
         let before = simulated.text("/run/ntpsec/ntp.conf.dhcp");

@@ -8,7 +8,7 @@ use conf::config::{Config, SourceConfig, SourceKind, SourceName};
 use conf::openntpd;
 use model::{Failure, FailureKind, Server, ServerOptions};
 
-use super::keepers::{OPENNTPD, Processes};
+use super::keepers::{Believed, OPENNTPD, Processes};
 use super::managed::{
     Adoption, Backend, Candidate, Checker, Common, DaemonError, Entry, Identity, ManagedFile, Other, Report,
     refuse_options,
@@ -23,6 +23,9 @@ mod status;
 
 /// Where the configuration may be, Debian's first.
 const CONFIGS: [&str; 2] = ["/etc/openntpd/ntpd.conf", "/etc/ntpd.conf"];
+
+/// The option of its command line that names the configuration.
+const OPTIONS: [&str; 1] = ["f"];
 
 /// The provider for OpenNTPD.
 pub(super) struct OpenNtpd {
@@ -65,7 +68,7 @@ impl Backend for OpenNtpd {
     }
 
     fn config(&self) -> PathBuf {
-        self.common.find_config(&["-f"], CONFIGS)
+        self.common.find_config(&OPTIONS, CONFIGS)
     }
 
     fn conf(&self) -> File {
@@ -78,6 +81,11 @@ impl Backend for OpenNtpd {
             others: sources(&block::blanked(&text)),
             names,
         }
+    }
+
+    fn mistakes(&self, _file: &File) -> Vec<String> {
+        let trusted = self.common.trusts(&OPTIONS, &self.config());
+        trusted.err().into_iter().collect()
     }
 
     fn candidates(&self, _file: &File, recorded: Option<&Path>) -> Vec<Candidate> {
@@ -96,6 +104,7 @@ impl Backend for OpenNtpd {
                 config.display()
             )));
         }
+        self.common.trusts(&OPTIONS, &config).map_err(no_place)?;
         if self.common.host.kind(&config).is_err() {
             return Err(no_place(format!(
                 "{} does not exist; is openntpd installed? ({})",
@@ -176,17 +185,14 @@ impl Backend for OpenNtpd {
         Ok(status::names(&self.ask()?, &file.names))
     }
 
-    /// By the program that runs: another one of its name may be another daemon's, which these flags would start.
+    /// By the program that root runs: another one of its name may be another daemon's, which these flags would start.
     fn checker(&self) -> Checker {
-        let running = self.common.processes.running();
-        let process = running.iter().find(|process| process.program == OPENNTPD);
-        let program = process.and_then(|process| process.words.first());
-        match program.filter(|program| program.starts_with('/')) {
-            Some(program) => {
-                let config = self.config().display().to_string();
-                Checker::Command([program, "-n", "-f", &config].map(str::to_owned).to_vec())
+        match self.common.believed() {
+            Ok(Some(Believed { file: Some(file), .. })) => {
+                Checker::Command(checker(&file, self.config().display().to_string()))
             }
-            None => Checker::Unusable("the program of its process is not known".to_owned()),
+            Ok(_) => Checker::Unusable("no process of it is there that root runs".to_owned()),
+            Err(doubt) => Checker::Unusable(doubt),
         }
     }
 
@@ -215,6 +221,20 @@ impl Backend for OpenNtpd {
         let keepers = self.common.processes.keepers();
         self.common.host.is_root() && keepers.iter().any(|keeper| keeper.program == OPENNTPD)
     }
+}
+
+/// What looks at a configuration, and does nothing else.
+fn checker(program: &Path, config: String) -> Vec<String> {
+    let words: &[&str] = match program.file_name().and_then(|name| name.to_str()) {
+        // It has OpenNTPD's options under OpenNTPD's names only.
+        Some("timeballd") => &["--dialect", "openntpd", "-p", "-f"],
+        _ => &["-n", "-f"],
+    };
+    let words = words.iter().map(|word| (*word).to_owned());
+    std::iter::once(program.display().to_string())
+        .chain(words)
+        .chain([config])
+        .collect()
 }
 
 /// The servers of a configuration.
