@@ -8,7 +8,7 @@ use model::{Failure, FailureKind, Outcome, Servers};
 use super::chrony::ChronyProvider;
 use super::chrony::service::{CHRONY_OF_DEBIAN, CHRONY_OF_RHEL, TIMEBALLD};
 use super::keepers::{Keeper, Processes};
-use super::managed::{LocalService, Managed};
+use super::managed::{LocalService, Managed, interrupted};
 use super::ntpd::Ntpd;
 use super::openntpd::OpenNtpd;
 use super::timesyncd::Timesyncd;
@@ -43,6 +43,8 @@ pub(super) struct Services {
     /// The one that is meant when none of them is there.
     first: Box<Local>,
     others: Vec<Box<Local>>,
+    /// Those that the settings leave out. What was begun with one of them is still put right.
+    unused: Vec<Box<Local>>,
     /// The one that only observes, where there is one: meant while none of the host's own runs.
     observer: Option<Box<Local>>,
     processes: Arc<Processes>,
@@ -73,15 +75,19 @@ impl Services {
             let backend = Timesyncd::new(&processes, settings.timesyncd.clone(), state);
             Box::new(Managed::new(backend))
         };
-        let (first, others) = match &settings.service {
-            Service::Auto | Service::Observer(_) => {
-                (chrony(), vec![timeballd(), ntpd(), openntpd(), timesyncd()])
-            }
-            Service::Chrony => (chrony(), Vec::new()),
-            Service::Timeballd => (timeballd(), Vec::new()),
-            Service::Ntpd => (ntpd(), Vec::new()),
-            Service::Openntpd => (openntpd(), Vec::new()),
-            Service::Timesyncd => (timesyncd(), Vec::new()),
+        let mut others = vec![chrony(), timeballd(), ntpd(), openntpd(), timesyncd()];
+        let only = match &settings.service {
+            Service::Auto | Service::Observer(_) => None,
+            Service::Chrony => Some(0),
+            Service::Timeballd => Some(1),
+            Service::Ntpd => Some(2),
+            Service::Openntpd => Some(3),
+            Service::Timesyncd => Some(4),
+        };
+        let first = others.remove(only.unwrap_or(0));
+        let unused = match only {
+            Some(_) => std::mem::take(&mut others),
+            None => Vec::new(),
         };
         let observer: Option<Box<Local>> = match &settings.service {
             Service::Observer(observer) => {
@@ -93,6 +99,7 @@ impl Services {
         Services {
             first,
             others,
+            unused,
             observer,
             processes,
         }
@@ -149,6 +156,10 @@ impl Services {
         // One daemon can answer in the way of several: timeballd under another's name does.
         if answering.iter().any(|service| service.has_process()) {
             answering.retain(|service| service.has_process());
+        }
+        // One that only observes steers nothing beside the one that keeps the clock.
+        if answering.iter().any(|service| service.has_keeper()) {
+            answering.retain(|service| service.has_keeper());
         }
         match answering.as_slice() {
             [] => silent(&there),
@@ -309,11 +320,19 @@ impl NtpProvider for Services {
 
     /// The plan's record says whose files were being changed, whichever service runs now.
     fn recover(&self, plan: &Plan) -> Outcome {
-        self.all()
-            .chain(self.observer.as_deref())
-            .find(|service| service.made(plan))
-            .unwrap_or(&*self.first)
-            .recover(plan)
+        self.processes.forget();
+        let unused = self.unused.iter().map(|service| &**service);
+        let mut known = self.all().chain(unused).chain(self.observer.as_deref());
+        match known.find(|service| service.made(plan)) {
+            Some(service) => service.recover(plan),
+            None => interrupted(
+                false,
+                &format!(
+                    "{} is no record of a time service here, and everything was left as it is",
+                    plan.record.path.display()
+                ),
+            ),
+        }
     }
 
     fn adopt(&self) -> Result<AdoptReport, String> {
@@ -336,6 +355,7 @@ mod tests {
 
     use super::*;
     use crate::host::SimulatedHost;
+    use crate::journal::{Content, Effect, FileChange, Names};
     use crate::settings::Observer;
 
     fn perform(host: &SimulatedHost, settings: &Settings, operation: &Operation) -> Outcome {
@@ -478,6 +498,63 @@ mod tests {
         );
         assert_eq!(get(&host, Service::Timeballd).unwrap().service, "timeballd");
         assert_eq!(get(&host, Service::Chrony).unwrap().service, "chrony");
+    }
+
+    #[test]
+    fn what_was_begun_is_put_right_by_its_own_service_which_is_not_started() {
+        let host = host(&[CHRONY_OF_DEBIAN.socket]);
+        let mut settings = Settings::new("c:1");
+        settings.service = Service::Chrony;
+        let managed = Path::new("/etc/ntpsec/ntp.d/timeball.conf");
+        let change = |path: &Path, next: &str| FileChange {
+            path: path.to_owned(),
+            former: None,
+            next: Some(Content(next.as_bytes().to_vec())),
+        };
+        let plan = |record: &str| Plan {
+            files: vec![change(managed, "server b\n")],
+            record: change(&settings.state.join(record), "{}"),
+            effect: Effect::Restart,
+            former: Names::default(),
+            next: Names::default(),
+        };
+        let recovered = |plan: &Plan| {
+            let host: Arc<dyn Host> = Arc::new(host.clone());
+            match Services::new(&host, Family::Debian, &settings).recover(plan) {
+                Outcome::Failed(failure) => (failure.rolled_back, failure.error),
+                other => panic!("{other:?}"),
+            }
+        };
+        host.write("/proc/18/comm", "chronyd\n");
+
+        // It was complete, but for the restart: the operator has gone over to chrony in between.
+        host.write(managed, "server b\n");
+        let (rolled_back, error) = recovered(&plan("ntpd.json"));
+        assert_eq!(rolled_back, Some(true));
+        assert!(
+            error.contains("ntpd does not run, and chronyd (process 18) keeps the clock")
+                && error.contains("ntpd was not started"),
+            "{error}"
+        );
+        assert_eq!(host.text(managed), None);
+        assert_eq!(host.text(settings.state.join("ntpd.json")), None);
+
+        let (rolled_back, error) = recovered(&plan("unknown.json"));
+        assert_eq!(rolled_back, Some(false));
+        assert!(error.contains("unknown.json is no record"), "{error}");
+        assert_eq!(host.with_chrony(|chrony| chrony.restarts), 0);
+    }
+
+    #[test]
+    fn one_that_observes_is_no_second_keeper() {
+        let host = host(&[CHRONY_OF_DEBIAN.socket, TIMEBALLD.socket]);
+        host.write("/proc/17/comm", "timeballd\n");
+        host.write("/proc/18/comm", "chronyd\n");
+        assert_eq!(get(&host, Service::Auto).unwrap_err().kind, FailureKind::Conflict);
+        host.write(TIMEBALLD.pid_file, "17\n");
+        host.write("/proc/18/cmdline", "chronyd\0-dx\0");
+        let status = get(&host, Service::Auto).unwrap();
+        assert_eq!((status.service.as_str(), status.conflict), ("timeballd", None));
     }
 
     #[test]

@@ -186,6 +186,14 @@ impl<B: Backend> Managed<B> {
         }
     }
 
+    /// Puts a plan's files and its record in place, and tells the daemon nothing.
+    pub(super) fn put_files(&self, plan: &Plan) -> Result<(), StepError> {
+        for change in &plan.files {
+            self.put_file(&change.path, change.next.as_ref(), self.backend.access())?;
+        }
+        self.put_file(&plan.record.path, plan.record.next.as_ref(), Access::Private)
+    }
+
     fn put_file(&self, path: &Path, content: Option<&Content>, access: Access) -> Result<(), StepError> {
         if self.holds(path, content) {
             return Ok(());

@@ -28,6 +28,7 @@ mod survey;
 pub(super) use apply::told;
 pub(super) use check::Checker;
 pub(super) use options::{not_expressible, refuse_options};
+pub(super) use recover::interrupted;
 pub(super) use survey::{Maker, ManagedFile};
 
 /// The names of a time service.
