@@ -95,8 +95,8 @@ fn still_needed(arguments: &Arguments, config: &Config) -> Vec<Capability> {
 }
 
 /// The ports to which the daemon, or rather its helpers, may have to connect: those of constraints, and that of name servers,
-/// whose long answers come over TCP. Constraints change with a restart only.
-fn tcp_ports(config: &Config) -> Vec<u16> {
+/// whose long answers come over TCP. What is confined stays so: ports that a later configuration adds are not reached.
+pub(crate) fn tcp_ports(config: &Config) -> Vec<u16> {
     let constraints = config.constraints.from.iter();
     let constraints = constraints.map(|constraint| constraint.url.port());
     constraints.chain([DNS_PORT]).collect()

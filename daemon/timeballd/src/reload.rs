@@ -15,6 +15,7 @@ use units::Mono;
 
 use crate::args::Arguments;
 use crate::configuration::{ConfigurationText, adapt, report};
+use crate::confinement::tcp_ports;
 use crate::identity::Identity;
 use crate::log::Log;
 use crate::run::Daemon;
@@ -43,6 +44,8 @@ pub(crate) struct Reload {
     is_guessed: bool,
     /// What counts until the next start.
     fixed: BTreeSet<Line>,
+    /// The TCP ports that are reached until the next start, where the daemon is confined.
+    ports: Vec<u16>,
     watch: Option<DirectoryWatch>,
     /// When it is to be read again.
     due: Option<Mono>,
@@ -56,6 +59,7 @@ impl Reload {
         identity: &Identity,
         arguments: &Arguments,
         fixed: BTreeSet<Line>,
+        ports: Vec<u16>,
         text: &ConfigurationText,
         log: &mut Log,
     ) -> Self {
@@ -74,6 +78,7 @@ impl Reload {
             dialect: text.dialect,
             is_guessed: text.is_guessed,
             fixed,
+            ports,
             watch,
             due: None,
             last: None,
@@ -153,6 +158,11 @@ impl Daemon {
         if let Some(fixed) = changes(&self.hands.reloading.fixed, &fixed_lines(&config)) {
             log.warn(&format!("In force only after a restart : {fixed}"));
         }
+        if let Some(ports) = added(&self.hands.reloading.ports, &tcp_ports(&config)) {
+            log.warn(&format!(
+                "Where the daemon is confined, constraints on port {ports} are asked only after a restart"
+            ));
+        }
         take(&mut self.hands.config, &config);
         log.limit(config.process.log_topics);
         if let Some(authorities) = load_authorities(&config, log) {
@@ -231,6 +241,14 @@ pub(crate) fn fixed_lines(config: &Config) -> BTreeSet<Line> {
     lines.chain(others.into_iter().flatten()).collect()
 }
 
+/// The ports that were not there before.
+fn added(before: &[u16], now: &[u16]) -> Option<String> {
+    let added = now.iter().filter(|port| !before.contains(port));
+    let added: BTreeSet<&u16> = added.collect();
+    let added: Vec<String> = added.into_iter().map(u16::to_string).collect();
+    (!added.is_empty()).then(|| added.join(", "))
+}
+
 /// The directives that differ.
 fn changes(old: &BTreeSet<Line>, new: &BTreeSet<Line>) -> Option<String> {
     let lines = old.symmetric_difference(new);
@@ -271,6 +289,13 @@ mod tests {
             Some("driftfile, port")
         );
         assert_eq!(changes("server a\n").as_deref(), Some("makestep"));
+    }
+
+    #[test]
+    fn ports_that_are_not_open_are_named() {
+        assert_eq!(added(&[443, 53], &[53]), None);
+        assert_eq!(added(&[443, 53], &[443, 443, 53]), None);
+        assert_eq!(added(&[53], &[8443, 443, 443, 53]).as_deref(), Some("443, 8443"));
     }
 
     #[test]

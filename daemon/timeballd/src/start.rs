@@ -211,7 +211,14 @@ fn prepare(
     let keys = keys::load(&config, log).map_err(Fatal)?;
     let constraints = ConstraintClient::new(clock, load_authorities(&config, log));
     set_scheduling(arguments, &config, log)?;
-    let reloading = Reload::begin(identity, arguments, fixed, text, log);
+    let reloading = Reload::begin(
+        identity,
+        arguments,
+        fixed,
+        confinement::tcp_ports(&config),
+        text,
+        log,
+    );
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
     confinement::enter(user, identity, arguments, &config, log).map_err(Fatal)?;
     if let Some(path) = socket {
