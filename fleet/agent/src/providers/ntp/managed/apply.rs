@@ -94,9 +94,7 @@ impl<B: Backend> Managed<B> {
 
     /// Carries a plan out; a restart has to be over at `end`, after boot. Says what could not be looked at before.
     fn carry_out_until(&self, plan: &Plan, end: Duration) -> Result<Option<String>, StepError> {
-        for change in &plan.files {
-            self.put_file(&change.path, change.next.as_ref(), self.backend.access())?;
-        }
+        self.put_all(&plan.files)?;
         let note = self.take_effect(plan.effect, end)?;
         self.verify_until(&plan.next, plan.effect, end)?;
         self.put_file(&plan.record.path, plan.record.next.as_ref(), Access::Private)?;
@@ -106,9 +104,7 @@ impl<B: Backend> Managed<B> {
     /// Takes files back of which the daemon has not been told, because its checker does not take them.
     fn take_back(&self, plan: &Plan, mistake: &StepError) -> Failure {
         let back = plan.reversed();
-        let put =
-            |change: &FileChange| self.put_file(&change.path, change.next.as_ref(), self.backend.access());
-        if let Err(error) = back.files.iter().try_for_each(put) {
+        if let Err(error) = self.put_all(&back.files) {
             return Failure {
                 kind: mistake.kind(),
                 error: format!("{mistake}; putting the former file back failed, too: {error}"),
@@ -137,10 +133,8 @@ impl<B: Backend> Managed<B> {
     fn undo_until(&self, plan: &Plan, end: Duration, answered: Option<&[u32]>) -> Result<String, String> {
         let back = plan.reversed();
         let record = self.put_file(&back.record.path, back.record.next.as_ref(), Access::Private);
-        for change in &back.files {
-            self.put_file(&change.path, change.next.as_ref(), self.backend.access())
-                .map_err(|error| format!("putting the former file back failed, too: {error}"))?;
-        }
+        self.put_all(&back.files)
+            .map_err(|error| format!("putting the former file back failed, too: {error}"))?;
         record.map_err(|error| format!("putting the agent's record back failed: {error}"))?;
         let effect = self
             .take_effect(back.effect, end)
@@ -188,10 +182,15 @@ impl<B: Backend> Managed<B> {
 
     /// Puts a plan's files and its record in place, and tells the daemon nothing.
     pub(super) fn put_files(&self, plan: &Plan) -> Result<(), StepError> {
-        for change in &plan.files {
-            self.put_file(&change.path, change.next.as_ref(), self.backend.access())?;
-        }
+        self.put_all(&plan.files)?;
         self.put_file(&plan.record.path, plan.record.next.as_ref(), Access::Private)
+    }
+
+    /// Puts the next content of files in place, up to the first that cannot be put.
+    fn put_all(&self, files: &[FileChange]) -> Result<(), StepError> {
+        let put =
+            |change: &FileChange| self.put_file(&change.path, change.next.as_ref(), self.backend.access());
+        files.iter().try_for_each(put)
     }
 
     fn put_file(&self, path: &Path, content: Option<&Content>, access: Access) -> Result<(), StepError> {
