@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::host::Host;
 
@@ -45,6 +46,12 @@ const FILES: [&str; 3] = ["ntpd", "openntpd", "timeballd"];
 
 /// The states of a process that has ended, and is there until its parent has heard of that (proc(5)).
 const ENDED: [char; 3] = ['Z', 'X', 'x'];
+
+/// The unit of times in `/proc/PID/stat`, per second (proc(5); the same on every machine that Linux has today).
+const TICKS_PER_S: u64 = 100;
+
+/// Where the field with the start of a process is, behind its name (proc(5), field 22 of `/proc/PID/stat`).
+const START_FIELD: usize = 19;
 
 /// The bit of `CAP_SYS_TIME` in a process's capabilities (capabilities(7)).
 const CAP_SYS_TIME: u32 = 25;
@@ -102,6 +109,12 @@ impl Running {
             }
         }
         found
+    }
+
+    /// When it was started, after boot.
+    pub(super) fn started(&self) -> Option<Duration> {
+        let millis = |ticks: u64| ticks.saturating_mul(1000 / TICKS_PER_S);
+        self.started.map(millis).map(Duration::from_millis)
     }
 
     /// Whether its command line says that it leaves the clock alone.
@@ -313,13 +326,12 @@ fn is_roots(status: &str) -> bool {
     field(status, "Uid:").is_some_and(|ids| ids.split_ascii_whitespace().all(|id| id == "0"))
 }
 
-/// When a process was started, in ticks after boot (proc(5), `/proc/PID/stat`, field 22). The second field, its name, can
-/// hold anything.
+/// When a process was started, in ticks after boot (proc(5)). The second field, its name, can hold anything.
 fn started(host: &dyn Host, process: u32) -> Option<u64> {
     let stat = host.read(Path::new(&format!("/proc/{process}/stat"))).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     let (_, behind) = stat.rsplit_once(')')?;
-    behind.split_ascii_whitespace().nth(19)?.parse().ok()
+    behind.split_ascii_whitespace().nth(START_FIELD)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -11,12 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::bus::Properties;
 use super::{DAEMON, Timesyncd};
 use crate::host::Access;
-
-/// The unit of times in `/proc/PID/stat`, per second (proc(5); the same on every machine that Linux has today).
-const TICKS_PER_S: u64 = 100;
-
-/// Where the field with the start of a process is, behind its name (proc(5)).
-const START_FIELD: usize = 19;
+use crate::providers::ntp::keepers::Running;
 
 /// The server that the daemon asks: one name can have several addresses, which it asks one at a time.
 pub(super) type Asked = (String, Option<IpAddr>);
@@ -89,16 +84,7 @@ impl Timesyncd {
     fn started(&self) -> Option<Duration> {
         let running = self.common.processes.running();
         let own = running.iter().filter(|process| process.program == DAEMON);
-        let starts = own.filter_map(|process| {
-            let path = format!("/proc/{}/stat", process.process);
-            let stat = self.common.host.read(Path::new(&path)).ok()?;
-            let stat = String::from_utf8_lossy(&stat);
-            // The name can have anything in it.
-            let (_, fields) = stat.rsplit_once(')')?;
-            let ticks: u64 = fields.split_ascii_whitespace().nth(START_FIELD)?.parse().ok()?;
-            Some(Duration::from_millis(ticks.saturating_mul(1000 / TICKS_PER_S)))
-        });
-        starts.min()
+        own.filter_map(Running::started).min()
     }
 
     fn memory(&self) -> PathBuf {
