@@ -114,17 +114,19 @@ impl ConfigurationText {
         (text, same)
     }
 
-    /// Reads it, from the arguments or from the file.
-    pub(crate) fn parse(&self, arguments: &Arguments) -> (Config, Vec<Diagnostic>) {
-        match self.dialect {
+    /// Reads it, from the arguments or from the file. What becomes of each line is told of other languages than chrony's.
+    pub(crate) fn parse(&self, arguments: &Arguments) -> Reading {
+        let (config, diagnostics) = match self.dialect {
             Dialect::Chrony if self.path.is_empty() => {
                 conf::chrony::parse_arguments(&arguments.directives, self)
             }
             Dialect::Chrony => conf::chrony::parse(&self.path, self),
-            Dialect::Ntpd | Dialect::OpenNtpd => {
-                let reading = self.read();
-                (reading.config, reading.diagnostics)
-            }
+            Dialect::Ntpd | Dialect::OpenNtpd => return self.read(),
+        };
+        Reading {
+            config,
+            diagnostics,
+            lines: Vec::new(),
         }
     }
 

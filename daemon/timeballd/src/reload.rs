@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use conf::config::Config;
 use conf::diagnostic::{Diagnostic, Severity as Weight};
-use conf::dialect::Dialect;
+use conf::dialect::{Dialect, Reading};
+use conf::explain::{Explanation, Fate};
 use engine::io::{Input, Severity};
 use os::{DirectoryWatch, Token, Waiter, Watch, reason};
 use units::Mono;
@@ -132,13 +133,18 @@ impl Daemon {
             ..
         } = &self.hands.reloading;
         let (text, is_same) = ConfigurationText::again(path, *dialect, *is_guessed, arguments);
-        let (mut config, problems) = text.parse(arguments);
+        let Reading {
+            mut config,
+            diagnostics: problems,
+            lines,
+        } = text.parse(arguments);
         adapt(&mut config, arguments);
         let log = &mut self.hands.log;
         // What is wrong is said in full; of all that the first error is the reason.
         let said = report(&problems, text.dialect, arguments, log);
         let taken = is_same
             .and_then(|()| has_no_error(&problems, text.dialect))
+            .and_then(|()| has_every_line(&lines))
             .and(said)
             .and_then(|()| has_sources(&self.hands.config, &config));
         let condition = &mut self.hands.condition;
@@ -180,6 +186,19 @@ fn has_no_error(problems: &[Diagnostic], dialect: Dialect) -> Result<(), String>
             Dialect::Ntpd => format!("{}: {}", error.span, error.message),
             Dialect::Chrony | Dialect::OpenNtpd => error.as_original(),
         })
+    })
+}
+
+/// Nor is one with a line of which the daemon only says at the start that it goes on without: behind a typing error there can
+/// be a source or a rule that was in force until now.
+fn has_every_line(lines: &[Explanation]) -> Result<(), String> {
+    let refused = lines.iter().find(|line| line.fate == Fate::Refused);
+    refused.map_or(Ok(()), |line| {
+        let why = line.note.as_deref().unwrap_or("the line cannot be taken");
+        Err(format!(
+            "{}: {why} (a restart goes on without the line)",
+            line.span
+        ))
     })
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use conf::config::{Config, Conflict, DriftFile, RefClockDriver};
 use conf::diagnostic::{Diagnostic, Severity as Weight};
-use conf::dialect::Dialect;
+use conf::dialect::{Dialect, Reading};
 use engine::control::mode6::{About, LocalAddress};
 use engine::io::Severity;
 use engine::rtc::RtcStart;
@@ -78,7 +78,11 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
         return print_configuration(identity, arguments);
     }
     let text = ConfigurationText::find(identity, arguments);
-    let (config, problems) = text.parse(arguments);
+    let Reading {
+        config,
+        diagnostics: problems,
+        ..
+    } = text.parse(arguments);
     if text.dialect == Dialect::OpenNtpd && openntpd::refuses(&problems) {
         return 1;
     }
@@ -362,7 +366,7 @@ fn about(identity: &Identity) -> About {
 fn print_configuration(identity: &Identity, arguments: &Arguments) -> u8 {
     let text = ConfigurationText::find(identity, arguments);
     if identity.command_line == CommandLine::OpenNtpd {
-        return openntpd::check(&text.parse(arguments).1);
+        return openntpd::check(&text.parse(arguments).diagnostics);
     }
     if text.dialect != Dialect::Chrony {
         return print_translation(&text);

@@ -404,6 +404,12 @@ fn an_ntp_conf_that_is_wrong_or_another_language_or_a_pipe_changes_nothing() {
         path("conf").display()
     );
     assert!(log().contains(&error), "{}", log());
+    // Behind a word that means nothing there can be a source that was in force.
+    replace("servr 127.0.0.2\nserver 127.0.0.3\nrestrict 127.0.0.1\n");
+    until(&format!(
+        "the old one stays in force : {}:1:1: unknown directive \"servr\" (a restart goes on without the line)",
+        path("conf").display()
+    ));
     // Without its rules it could be a chrony.conf; it goes on as what it was.
     replace("server 127.0.0.2\nserver 127.0.0.3\nserver 127.0.0.4\n");
     until("Added source 127.0.0.4");

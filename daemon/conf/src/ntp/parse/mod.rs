@@ -273,13 +273,13 @@ impl Parser {
             let help = meant.map(|meant| format!("did you mean {meant}?"));
             let help = help.unwrap_or_default();
             self.diagnostics
-                .push(line.diagnostic(Severity::Warning, 0, message.clone(), &help));
+                .push(line.diagnostic(Severity::Warning, 0, message, &help));
             self.lines.push(Explanation {
                 span,
                 text: text.to_owned(),
                 fate: Fate::Refused,
                 chrony: Vec::new(),
-                note: Some(message),
+                note: Some(format!("unknown directive \"{word}\"")),
             });
             return;
         };
