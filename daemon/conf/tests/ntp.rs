@@ -452,6 +452,13 @@ fn however_much_is_said_about_lines_the_last_of_them_counts() {
         );
         assert_eq!(last.severity, severity, "{repeated}");
         assert!(reading.diagnostics.len() < 1010, "{repeated}");
+        let fates = |fate: Fate| reading.lines.iter().filter(move |line| line.fate == fate);
+        assert!(fates(Fate::Refused).count() <= 1000, "{repeated}");
+        let right = reading.lines.last().unwrap();
+        assert_eq!(
+            (right.span.line, right.text.as_str()),
+            (5002, "restrict default ignore")
+        );
     }
     // Where errors are not shown the daemon does not start either.
     let reading = read(&format!(

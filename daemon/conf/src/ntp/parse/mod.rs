@@ -32,6 +32,10 @@ const DEPTH_MAX: usize = 5;
 /// all the same, because the last ones can be those that say who may do what.
 const DIAGNOSTICS_MAX: usize = 1000;
 
+/// The largest number of lines that begin with an unknown word, and of others that are refused, of which it is told what
+/// becomes of them. It is more than those by which languages are told apart.
+const REFUSED_LINES_MAX: usize = DIAGNOSTICS_MAX;
+
 /// How often a client is answered under `limited`: 20 packets at once and then one each second (ntp.conf, `limit`).
 /// One of 16 requests above that is answered all the same, and one of 4 gets a kiss.
 pub(super) const RATE_LIMIT: RateLimit = RateLimit {
@@ -111,6 +115,10 @@ struct Parser {
     /// How many diagnostics were not kept, and the gravest of their severities.
     unshown: Option<(usize, Severity)>,
     lines: Vec<Explanation>,
+    /// How many lines begin with an unknown word.
+    unknown_lines: usize,
+    /// How many others are refused.
+    refused_lines: usize,
     idle: IdleWords,
     rules: Rules,
     /// Rules with `kod` but without `limited`: their subnet and port, and where they are.
@@ -198,6 +206,8 @@ impl Parser {
             diagnostics: Vec::new(),
             unshown: None,
             lines: vec![unsaid],
+            unknown_lines: 0,
+            refused_lines: 0,
             idle: IdleWords::default(),
             rules: Rules::default(),
             kods: Vec::new(),
@@ -274,13 +284,16 @@ impl Parser {
             let help = help.unwrap_or_default();
             self.diagnostics
                 .push(line.diagnostic(Severity::Warning, 0, message, &help));
-            self.lines.push(Explanation {
-                span,
-                text: text.to_owned(),
-                fate: Fate::Refused,
-                chrony: Vec::new(),
-                note: Some(format!("unknown directive \"{word}\"")),
-            });
+            self.unknown_lines += 1;
+            if self.unknown_lines <= REFUSED_LINES_MAX {
+                self.lines.push(Explanation {
+                    span,
+                    text: text.to_owned(),
+                    fate: Fate::Refused,
+                    chrony: Vec::new(),
+                    note: Some(format!("unknown directive \"{word}\"")),
+                });
+            }
             return;
         };
         let mut diagnostics = std::mem::take(&mut self.diagnostics);
@@ -325,13 +338,17 @@ impl Parser {
         }
         self.diagnostics = diagnostics;
         self.idle = idle;
-        self.lines.push(Explanation {
-            span,
-            text: text.to_owned(),
-            fate,
-            chrony,
-            note,
-        });
+        self.refused_lines += usize::from(fate == Fate::Refused);
+        // No `Place` is that of a line that is refused, so that one can be left out. What is good on it is told.
+        if fate != Fate::Refused || !chrony.is_empty() || self.refused_lines <= REFUSED_LINES_MAX {
+            self.lines.push(Explanation {
+                span,
+                text: text.to_owned(),
+                fate,
+                chrony,
+                note,
+            });
+        }
         match directive.name {
             "includefile" if fate != Fate::Refused => self.include(line, depth, files),
             "end" => files.is_ended = true,
