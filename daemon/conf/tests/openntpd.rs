@@ -166,6 +166,17 @@ fn a_constraint_that_cannot_be_asked_is_never_left_out() {
         assert_eq!(originals(&reading, Severity::Error).len(), 1, "{text}");
         assert_eq!(reading.lines[0].fate, Fate::Refused);
     }
+    // The column is that of the URL.
+    let reading = read_text("server a\nconstraint from  \"http://a/\" 192.0.2.1\n");
+    let [found] = &reading.diagnostics[..] else {
+        panic!("{:?}", reading.diagnostics)
+    };
+    assert_eq!(
+        found.to_string(),
+        "/main:2:18: \"http://a/\" cannot be asked: constraints are asked over https only, and their URLs begin with https://\n  \
+         constraint from  \"http://a/\" 192.0.2.1\n                   ^^^^^^^^^^^\n  \
+         help: write \"https://HOST/PATH\"; OpenNTPD takes all of it for the name of a host, which it looks up for ever"
+    );
 }
 
 #[test]

@@ -37,6 +37,9 @@ pub struct ConstraintUrl {
 /// Says why a text is no [`ConstraintUrl`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConstraintUrlError {
+    /// It is asked in another way than over HTTPS, by which nobody would show who they are.
+    #[error("constraints are asked over https only, and their URLs begin with https://")]
+    Scheme,
     /// There is no host, or it is neither an address nor a name.
     #[error("the URL's host is neither a name that can be looked up nor an address")]
     Host,
@@ -57,6 +60,9 @@ impl ConstraintUrl {
 
     const SCHEME: &str = "https://";
 
+    /// What follows the name of any scheme.
+    const AFTER_SCHEME: &str = "://";
+
     /// Reads `https://HOST[:PORT][/PATH]`, or a host alone, an IPv6 address with or without brackets.
     ///
     /// # Errors
@@ -64,6 +70,7 @@ impl ConstraintUrl {
     pub fn parse(text: &str) -> Result<Self, ConstraintUrlError> {
         let (authority, path) = match text.strip_prefix(Self::SCHEME) {
             Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+            None if text.contains(Self::AFTER_SCHEME) => return Err(ConstraintUrlError::Scheme),
             None => (text, ""),
         };
         let path = if path.is_empty() { "/" } else { path };
@@ -188,12 +195,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_asked_is_no_url() {
-        use ConstraintUrlError::{Host, Path, Port};
+        use ConstraintUrlError::{Host, Path, Port, Scheme};
         for (text, error) in [
             ("", Host),
             ("https://", Host),
             ("https:///a", Host),
-            ("http://a/", Host),
+            ("http://a/", Scheme),
+            ("HTTPS://a/", Scheme),
+            ("://a/", Scheme),
             ("a/b", Host),
             ("https://a b/", Host),
             ("https://a\r\nb/", Host),

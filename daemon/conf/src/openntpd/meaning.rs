@@ -7,8 +7,8 @@ use super::lexer::{Lexer, Place, Token};
 use super::statement::{self, Options, Statement};
 use crate::chrony::{HostName, constraint_line, source_line};
 use crate::config::{
-    AccessRule, Config, Constraint, ConstraintUrl, RateLimit, SourceConfig, SourceKind, SourceName, Subnet,
-    Verdict,
+    AccessRule, Config, Constraint, ConstraintUrl, ConstraintUrlError, RateLimit, SourceConfig, SourceKind,
+    SourceName, Subnet, Verdict,
 };
 use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::dialect::Reading;
@@ -340,11 +340,13 @@ impl Line<'_> {
         let url = match ConstraintUrl::parse(url) {
             Ok(url) => url,
             Err(error) => {
-                return self.error(
-                    place,
-                    &format!("\"{url}\" cannot be asked: {error}"),
-                    "write a host name, an address, or \"https://HOST/PATH\"",
-                );
+                let help = match error {
+                    ConstraintUrlError::Scheme => {
+                        "write \"https://HOST/PATH\"; OpenNTPD takes all of it for the name of a host, which it looks up for ever"
+                    }
+                    _ => "write a host name, an address, or \"https://HOST/PATH\"",
+                };
+                return self.error(place, &format!("\"{url}\" cannot be asked: {error}"), help);
             }
         };
         let constraint = Constraint {
