@@ -8,6 +8,7 @@
 use std::env;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use conf::config::{Config, Conflict};
@@ -19,15 +20,24 @@ use crate::identity::Identity;
 /// The NTP port, as the kernel's list of sockets has it.
 const NTP_PORT: &str = ":007B";
 
-/// Files that are there while another daemon runs, below a directory of runtime files, and the daemon.
-const FILES: [(&str, &str); 6] = [
+/// Files with the number of another daemon's process, below a directory of runtime files, and the daemon. They stay where one
+/// was killed.
+const PID_FILES: [(&str, &str); 5] = [
     ("chrony/chronyd.pid", "chronyd"),
     ("chronyd.pid", "chronyd"),
     ("ntpd.pid", "ntpd"),
     ("openntpd.pid", "openntpd"),
     ("timeballd/timeballd.pid", "timeballd"),
-    ("systemd/timesync/synchronized", "systemd-timesyncd"),
 ];
+
+/// What is there while systemd-timesyncd runs and keeps the clock; systemd removes it.
+const TIMESYNCD_FILE: &str = "systemd/timesync/synchronized";
+
+/// What the processes of the daemons with [`PID_FILES`] are called: one can stand in for another by its name.
+const PROCESSES: [&str; 4] = ["chronyd", "ntpd", "openntpd", "timeballd"];
+
+/// The namespace of processes in which all are seen, as the kernel calls it (`PROC_PID_INIT_INO`).
+const ALL_PROCESSES: &str = "pid:[4026531836]";
 
 /// Where such directories are: this system's, and the host's, for whoever mounts it.
 const RUNTIME_DIRECTORIES: [&str; 2] = ["/run", "/host/run"];
@@ -123,6 +133,8 @@ pub(crate) struct ConflictFinder {
 /// Where signs are looked for.
 #[derive(Debug)]
 struct Places {
+    /// The root of the file system that this process has for itself, if it is in a container.
+    root: PathBuf,
     proc: PathBuf,
     runtime: Vec<PathBuf>,
     lock: Option<PathBuf>,
@@ -132,6 +144,7 @@ impl ConflictFinder {
     /// Looks for the first time. `state` is the directory of the daemon's own files.
     pub(crate) fn begin(state: Option<&Path>, clock: &Clock, now: Mono) -> Self {
         let places = Places {
+            root: "/".into(),
             proc: "/proc".into(),
             runtime: RUNTIME_DIRECTORIES.map(PathBuf::from).to_vec(),
             lock: state.map(|directory| directory.join(LOCK_FILE)),
@@ -275,20 +288,63 @@ impl ConflictFinder {
 
     /// A daemon that has left its files where they can be seen.
     fn sign_of_files(&self) -> Option<String> {
-        let own = std::process::id().to_string();
         for directory in &self.places.runtime {
-            for (name, daemon) in FILES {
-                let path = directory.join(name);
-                let is_own = || fs::read_to_string(&path).is_ok_and(|text| text.trim() == own);
-                if path.exists() && !is_own() {
-                    return Some(format!(
-                        "{daemon} runs on this host: there is {} (remove it if that has ended)",
-                        path.display()
-                    ));
-                }
+            let of_pids = PID_FILES.map(|(name, daemon)| (directory.join(name), daemon));
+            let found = of_pids
+                .into_iter()
+                .find(|(path, _)| path.exists() && self.may_run(path));
+            let timesyncd = directory.join(TIMESYNCD_FILE);
+            let timesyncd = timesyncd.exists().then_some((timesyncd, "systemd-timesyncd"));
+            if let Some((path, daemon)) = found.or(timesyncd) {
+                return Some(format!(
+                    "{daemon} runs on this host: there is {} (remove it if that has ended)",
+                    path.display()
+                ));
             }
         }
         None
+    }
+
+    /// Whether the process in a pid file can be another daemon that runs. What cannot be known here is taken for one.
+    fn may_run(&self, file: &Path) -> bool {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let Ok(id) = text.trim().parse::<u32>() else {
+            return true;
+        };
+        if id == std::process::id() {
+            return false;
+        }
+        if !self.sees_processes_behind(file) {
+            return true;
+        }
+        let process = self.places.proc.join(id.to_string());
+        (process.exists() && is_daemon(&process)) || self.is_in_container(id)
+    }
+
+    /// Whether the process that wrote a file would be among those that can be seen: here are those of the whole machine, or
+    /// the file is on the file system that nobody has but this container. A directory that is mounted can be that of a host
+    /// with processes that have other numbers, or none, in here.
+    fn sees_processes_behind(&self, file: &Path) -> bool {
+        let Places { root, proc, .. } = &self.places;
+        // Some hide the processes of others.
+        if !proc.join("1/comm").exists() {
+            return false;
+        }
+        let namespace = fs::read_link(proc.join("self/ns/pid"));
+        let device = |path: &Path| fs::metadata(path).ok().map(|found| found.dev());
+        namespace.is_ok_and(|namespace| namespace.as_os_str() == ALL_PROCESSES)
+            // An overlay tells of files on what they lie; of directories it tells that they are its own.
+            || file.parent().and_then(device).is_some_and(|found| Some(found) == device(root))
+    }
+
+    /// Whether a daemon runs in a container in which it has this number.
+    fn is_in_container(&self, id: u32) -> bool {
+        let entries = fs::read_dir(&self.places.proc);
+        let mut processes = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+        processes.any(|process| {
+            let status = || fs::read_to_string(process.join("status")).unwrap_or_default();
+            is_numbered(&process) && is_daemon(&process) && number_inside(&status()) == Some(id)
+        })
     }
 
     /// Somebody else who has the NTP port.
@@ -363,6 +419,23 @@ impl ConflictFinder {
     }
 }
 
+/// Whether a directory below `/proc` is that of a process.
+fn is_numbered(process: &Path) -> bool {
+    let name = process.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Whether a process is one of those that keep clocks, or does not let itself be looked at.
+fn is_daemon(process: &Path) -> bool {
+    fs::read_to_string(process.join("comm")).map_or(true, |name| PROCESSES.contains(&name.trim_end()))
+}
+
+/// The number that a process has in the innermost of its namespaces, where it is in more than one.
+fn number_inside(status: &str) -> Option<u32> {
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    numbers.split_ascii_whitespace().skip(1).last()?.parse().ok()
+}
+
 /// Whether the kernel was told nothing between two looks: its bound of the error only grows by itself.
 fn is_silent_since(before: &Trace, now: &Trace) -> bool {
     before.is_same_hand(now) && now.max_error_s >= before.max_error_s
@@ -425,6 +498,7 @@ mod tests {
         fn finder(&self) -> ConflictFinder {
             let path = |name: &str| self.0.path().join(name);
             let places = Places {
+                root: path("run"),
                 proc: path("proc"),
                 runtime: vec![path("run")],
                 lock: Some(path("state").join(LOCK_FILE)),
@@ -478,8 +552,74 @@ mod tests {
     }
 
     #[test]
+    fn a_pid_file_counts_as_long_as_its_daemon_can_run() {
+        let file = "run/chrony/chronyd.pid";
+        let host = |id: &str, processes: &[(&str, &str)]| {
+            let host = Host::new();
+            host.write(file, id);
+            for (place, text) in processes {
+                host.write(&format!("proc/{place}"), text);
+            }
+            host
+        };
+        let init = ("1/comm", "sh\n");
+        for (what, id, processes, is_sign) in [
+            ("it runs", "4711\n", &[init, ("4711/comm", "chronyd\n")][..], true),
+            ("it has ended", "4711\n", &[init], false),
+            (
+                "another has its number",
+                "4711\n",
+                &[init, ("4711/comm", "sleep\n")],
+                false,
+            ),
+            (
+                "another daemon stands in for it",
+                "4711\n",
+                &[init, ("4711/comm", "timeballd\n")],
+                true,
+            ),
+            ("processes are hidden", "4711\n", &[], true),
+            ("it does not say", "", &[init], true),
+            (
+                "it runs in a container",
+                "7\n",
+                &[
+                    init,
+                    ("7/comm", "kthreadd\n"),
+                    ("900/comm", "chronyd\n"),
+                    ("900/status", "Name:\tx\nNSpid:\t900\t7\n"),
+                ],
+                true,
+            ),
+            (
+                "one with another number runs in a container",
+                "7\n",
+                &[
+                    init,
+                    ("900/comm", "chronyd\n"),
+                    ("900/status", "NSpid:\t900\t8\n"),
+                ],
+                false,
+            ),
+        ] {
+            assert_eq!(host(id, processes).sign(&FREE).is_some(), is_sign, "{what}");
+        }
+        // Where the file is on another file system than all that is the container's own, only who sees all processes knows.
+        let ended = host("4711\n", &[init]);
+        let mut finder = ended.finder();
+        finder.places.root = "/proc".into();
+        assert!(finder.sign(Some(&FREE)).is_some());
+        fs::create_dir_all(ended.0.path().join("proc/self/ns")).unwrap();
+        std::os::unix::fs::symlink(ALL_PROCESSES, ended.0.path().join("proc/self/ns/pid")).unwrap();
+        assert_eq!(finder.sign(Some(&FREE)), None);
+    }
+
+    #[test]
     fn daemons_are_known_by_their_files() {
-        for (name, daemon) in FILES {
+        for (name, daemon) in PID_FILES
+            .into_iter()
+            .chain([(TIMESYNCD_FILE, "systemd-timesyncd")])
+        {
             let host = Host::new();
             host.write(&format!("run/{name}"), "1\n");
             let said = host.sign(&FREE).unwrap();
@@ -488,7 +628,7 @@ mod tests {
                 "{said}"
             );
             host.write(&format!("run/{name}"), &format!("{}\n", std::process::id()));
-            assert_eq!(host.sign(&FREE), None, "this is us");
+            assert_eq!(host.sign(&FREE).is_none(), name.ends_with(".pid"), "this is us");
         }
     }
 
