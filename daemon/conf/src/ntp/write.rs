@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 
 use super::parse::{
     BYTES_PER_CLIENT, LOG_CLASSES, LOG_TYPES, RATE_LIMIT, clock_address, shared_memory_permissions,
@@ -12,13 +13,17 @@ use crate::config::{
     RefClockDriver, RestrictFlags, Restriction, Selection, Server, SourceConfig, SourceKind, Subnet,
 };
 
+/// The polling intervals of ntpd, log2 s.
+const POLL: RangeInclusive<i8> = 0..=17;
+
 /// The largest number of a key.
 const KEY_MAX: u32 = 65_534;
 
 /// Writes a configuration as ntp.conf, as far as the language can say it.
 ///
 /// Nothing is added to what was asked for: a source that is asked at another port is left out, and who is not let in is
-/// shut out. What the language cannot say is what [`super::explain()`] does not find in the text.
+/// shut out. `xleave` is left out, because NTPsec refuses the whole line for it. What the language cannot say is what
+/// [`super::explain()`] does not find in the text.
 pub fn write(config: &Config) -> String {
     let mut lines = Vec::new();
     files(config, &mut lines);
@@ -290,17 +295,18 @@ fn source_line(source: &SourceConfig) -> String {
         ("prefer", source.select.prefer),
         ("noselect", source.select.noselect),
         ("true", source.select.trust),
-        ("xleave", source.interleaved),
     ] {
         if is_given {
             let _ = write!(line, " {option}");
         }
     }
+    // NTPsec refuses a line with a sign, and takes the nearest interval in the place of a longer one.
+    let poll = |poll: i8| poll.clamp(*POLL.start(), *POLL.end());
     if source.min_poll != default.min_poll {
-        let _ = write!(line, " minpoll {}", source.min_poll);
+        let _ = write!(line, " minpoll {}", poll(source.min_poll));
     }
     if source.max_poll != default.max_poll {
-        let _ = write!(line, " maxpoll {}", source.max_poll);
+        let _ = write!(line, " maxpoll {}", poll(source.max_poll));
     }
     if let Some(version) = source.version {
         let _ = write!(line, " version {version}");
@@ -412,7 +418,7 @@ mod tests {
         "pool b noselect",
         "pool e iburst",
         "pool -4 f",
-        "server -6 c true xleave bias 0.5",
+        "server -6 c true bias 0.5",
         "server 192.0.2.1 burst",
         "server ::1 key 7",
         "server g key 8",

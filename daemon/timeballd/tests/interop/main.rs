@@ -14,6 +14,7 @@
 mod capture;
 mod client;
 mod constraint;
+mod converted;
 #[path = "../https/mod.rs"]
 mod https;
 mod ntp_conf;

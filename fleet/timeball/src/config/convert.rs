@@ -107,7 +107,7 @@ const HARMLESS: [&str; 37] = [
 const OPENING: [&str; 4] = ["allow", "cmdallow", "manual", "broadcast"];
 
 /// Options of sources and reference clocks without which these are asked with the same care, and how many words follow.
-const HARMLESS_OPTIONS: [(&str, usize); 21] = [
+const HARMLESS_OPTIONS: [(&str, usize); 22] = [
     ("auto_offline", 0),
     ("burst", 0),
     ("copy", 0),
@@ -129,6 +129,7 @@ const HARMLESS_OPTIONS: [(&str, usize); 21] = [
     ("presend", 1),
     ("refid", 1),
     ("version", 1),
+    ("xleave", 0),
 ];
 
 /// Options of sources and reference clocks that protect the clock and have no value.
