@@ -460,6 +460,24 @@ for source in sources:
     print(source, "".join(results.get((source, kind), "-") for kind in kinds))
 "#;
 
+/// Several lines about a host and the subnet that it is in, and what comes of them.
+const SEVERAL: [(&str, &str); 8] = [
+    // The narrower rule counts for port 123 only, and for the other ports the wider one.
+    ("restrict NET noserve\nrestrict HOST ntpport noquery", "---AAA-"),
+    ("restrict NET ntpport noserve\nrestrict HOST noquery", "AAAA---"),
+    ("restrict HOST noserve\nrestrict NET ntpport ignore", "----AA-"),
+    // What no rule of its own says of the host cannot be taken from it.
+    ("restrict NET noquery\nunrestrict HOST noquery", "AAAA---"),
+    ("restrict NET noquery\nunrestrict HOST", "AAAA---"),
+    // Nor from the rule about the other ports.
+    (
+        "restrict HOST noserve\nunrestrict HOST ntpport noserve",
+        "----AA-",
+    ),
+    ("restrict HOST noserve\nunrestrict HOST ntpport", "----AA-"),
+    ("restrict HOST ntpport ignore\nunrestrict HOST ignore", "AAA-AA-"),
+];
+
 /// Each flag, each kind of packet, each family.
 fn who_may_do_what(world: &World, program: Program) {
     // Kinds: the time in version 4 and 3, with a key, from port 123; variables, the list of clients, and mode 7.
@@ -482,12 +500,22 @@ fn who_may_do_what(world: &World, program: Program) {
     let mut expected = Vec::new();
     let of_kinds = (21..).zip(RULES.map(|(flags, answers)| (flags, Some(answers))));
     let of_counts = (31..).zip(COUNTING.map(|flags| (flags, None)));
-    for (number, (flags, answers)) in of_kinds.chain(of_counts) {
+    let of_one = of_kinds
+        .chain(of_counts)
+        .map(|(number, (flags, answers))| (number, format!("restrict HOST {flags}"), answers));
+    let of_several = (44..)
+        .step_by(4)
+        .zip(SEVERAL)
+        .map(|(number, (lines, answers))| (number, lines.to_owned(), Some(answers)));
+    for (number, lines, answers) in of_one.chain(of_several) {
         for (source, length) in [
             (format!("192.0.2.{number}"), 24),
             (format!("2001:db8::{number}"), 64),
         ] {
-            config.push_str(&format!("restrict {source} {flags}\n"));
+            // The subnet of four addresses in which the host is.
+            let net = format!("{source}/{}", if length == 64 { 126 } else { 30 });
+            config.push_str(&lines.replace("HOST", &source).replace("NET", &net));
+            config.push('\n');
             let nodad = if length == 64 { " nodad" } else { "" };
             set_up.push_str(&format!("ip address add {source}/{length} dev eth0{nodad}\n"));
             expected.extend(answers.map(|answers| format!("{source} {answers}")));
