@@ -1,5 +1,6 @@
 //! The languages in which a daemon can be configured.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -36,6 +37,53 @@ pub struct Reading {
     pub diagnostics: Vec<Diagnostic>,
     /// What each line becomes, in the order in which lines are read.
     pub lines: Vec<Explanation>,
+}
+
+impl Reading {
+    /// Adds a warning for each line with a source whose name looks like an address: a daemon does not ask whether it was meant,
+    /// and looks it up for ever.
+    pub fn suspect_names(&mut self) {
+        let names = self
+            .config
+            .sources
+            .iter()
+            .filter(|source| source.name.looks_like_address());
+        let names = names
+            .map(|source| source.name.to_string())
+            .collect::<BTreeSet<_>>();
+        let is_suspect = |word: &str| {
+            let bare = word.trim_matches(['"', '[', ']']);
+            names.contains(word) || names.contains(bare)
+        };
+        if names.is_empty() {
+            return;
+        }
+        for line in &mut self.lines {
+            let Some(word) = line.text.split_whitespace().skip(1).find(|word| is_suspect(word)) else {
+                continue;
+            };
+            let before = line.text.find(word).and_then(|at| line.text.get(..at));
+            let before = u32::try_from(before.map_or(0, |before| before.chars().count())).unwrap_or(u32::MAX);
+            let indent = usize::try_from(line.span.column.saturating_sub(1)).unwrap_or_default();
+            let message = format!("{word} looks like an address, and is none");
+            self.diagnostics.push(Diagnostic {
+                severity: Severity::Warning,
+                span: Span {
+                    column: line.span.column.saturating_add(before),
+                    width: u32::try_from(word.chars().count()).unwrap_or(u32::MAX),
+                    ..line.span.clone()
+                },
+                line_text: format!("{:indent$}{}", "", line.text),
+                message: message.clone(),
+                help: Some(
+                    "the daemon looks it up as a name for ever; write an address, or the name of a host"
+                        .to_owned(),
+                ),
+                placed: Placed::Nowhere,
+            });
+            line.note.get_or_insert(message);
+        }
+    }
 }
 
 /// Says that a word names no language.
@@ -295,6 +343,32 @@ mod tests {
         }
         let of_ntpd = last(Dialect::Ntpd, "servr a\nrestrict default\ntinker step 1\n").unwrap();
         assert!(!of_ntpd.contains("looks like"), "{of_ntpd}");
+    }
+
+    #[test]
+    fn a_name_that_looks_like_an_address_is_suspected_where_it_stands() {
+        for (dialect, text) in [
+            (Dialect::Chrony, "server b\n  server 10.0.0.5O iburst\n"),
+            (Dialect::Ntpd, "restrict default\n  server 10.0.0.5O iburst\n"),
+            (Dialect::OpenNtpd, "server b\n  server 10.0.0.5O  trusted\n"),
+        ] {
+            let mut reading = dialect.read("/main", &Files::new(&[("/main", text)]));
+            assert_eq!(reading.diagnostics, [], "the daemon starts as ever");
+            reading.suspect_names();
+            let [found] = &reading.diagnostics[..] else {
+                panic!("{:?}", reading.diagnostics)
+            };
+            let said = found.to_string();
+            assert!(
+                said.starts_with(
+                    "/main:2:10: 10.0.0.5O looks like an address, and is none\n    server 10.0.0.5O "
+                ),
+                "{said}"
+            );
+            assert!(said.contains("\n           ^^^^^^^^^\n"), "{said}");
+            let line = reading.lines.last().unwrap();
+            assert_eq!((line.fate, line.note.is_some()), (Fate::Used, true), "{dialect}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One time source that the daemon asks.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Describes one time source.
 ///
@@ -149,6 +149,28 @@ pub enum SourceName {
     Name(String),
 }
 
+impl SourceName {
+    /// Reports whether it is a name that was probably meant to be an address: `10.0.0.256`, `10.0.0.5O`, `1.2.3`,
+    /// `2001:db8::g`. It can be looked up, and is not found.
+    pub fn looks_like_address(&self) -> bool {
+        let Self::Name(name) = self else { return false };
+        // An address with its interface behind it is one.
+        let without_zone = name.split('%').next().unwrap_or_default();
+        if name.contains(':') {
+            return without_zone.parse::<Ipv6Addr>().is_err();
+        }
+        let labels = name.trim_end_matches('.').split('.').collect::<Vec<_>>();
+        let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+        let numbers = labels.iter().filter(|label| is_number(label)).count();
+        // No domain directly below the root begins with a digit (RFC 1123 §2.1: an address is told from a name by that).
+        let ends_in_digit = labels.len() > 1
+            && labels
+                .last()
+                .is_some_and(|last| last.starts_with(|first: char| first.is_ascii_digit()));
+        ends_in_digit || (labels.len() == 4 && numbers == 3)
+    }
+}
+
 impl fmt::Display for SourceName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -178,4 +200,44 @@ pub struct SelectOptions {
     pub trust: bool,
     /// At least one source with this must be selectable.
     pub require: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_look_like_addresses() {
+        let looks = |name: &str| SourceName::Name(name.to_owned()).looks_like_address();
+        for name in [
+            "10.0.0.256",
+            "10.0.0.5O",
+            "10.0.0.O",
+            "1O.0.0.5",
+            "1.2.3",
+            "1.2.3.4.",
+            "1.2.3.4.5",
+            "192.168.0.1:123",
+            "2001:db8::g",
+            "2001:db8::1::2",
+            "[::1]",
+        ] {
+            assert!(looks(name), "{name}");
+        }
+        for name in [
+            "a",
+            "1",
+            "ntp1",
+            "1and1",
+            "3.pool.ntp.org",
+            "1.2.3.4.in-addr.arpa",
+            "0.a",
+            "1.2.a.b",
+            "fe80::1%eth0",
+            "a.b.c.d1",
+        ] {
+            assert!(!looks(name), "{name}");
+        }
+        assert!(!SourceName::Address(Ipv6Addr::LOCALHOST.into()).looks_like_address());
+    }
 }

@@ -59,7 +59,9 @@ impl FileArgs {
             text,
         };
         let further = dialect.further_files(&self.file, &files);
-        Ok((dialect, dialect.read_with(&self.file, &further, &files)))
+        let mut reading = dialect.read_with(&self.file, &further, &files);
+        reading.suspect_names();
+        Ok((dialect, reading))
     }
 }
 

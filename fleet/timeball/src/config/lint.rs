@@ -182,6 +182,14 @@ impl Findings<'_> {
                     "write the name of the server before it",
                 );
             }
+            if source.name.looks_like_address() {
+                self.add(
+                    "address-as-name",
+                    Some(&source),
+                    format!("{name} looks like an address, and is none"),
+                    "the daemon looks it up as a name for ever: write an address, or the name of a host",
+                );
+            }
             if self.is_own(&source) {
                 let message = format!("{name} is this host itself");
                 self.add(
@@ -561,6 +569,7 @@ mod tests {
             ("server a\nserver b.example\nrefclock SHM 0\n", ""),
             ("server a\nsever b\n", "errors, one-source /f:1"),
             ("server iburst\npool a\n", "option-as-name /f:1"),
+            ("server 10.0.0.256\npool a\n", "address-as-name /f:1"),
             ("server 127.0.0.1\npool a\n", "own-address /f:1"),
             ("server 127.0.0.1 port 11123\npool a\n", ""),
             (
