@@ -71,23 +71,24 @@ struct Row<'a> {
     status: RowStatus,
     changed: bool,
     error: Option<String>,
-    warning: Option<&'a str>,
+    /// What is wrong with its clock or its configuration.
+    warnings: Vec<String>,
     notes: &'a [String],
 }
 
 impl<'a> From<&'a NtpStatusEntry> for Row<'a> {
     fn from(row: &'a NtpStatusEntry) -> Self {
+        let detail = row.detail.as_ref();
+        let conflict = detail.and_then(|detail| detail.conflict.clone());
+        let drift = detail.and_then(|detail| detail.drift.as_ref());
+        let drift = drift.map(|drift| format!("drift: {}", drift.detail));
         Row {
             hostname: &row.hostname,
             status: row.status,
             changed: false,
             error: row.error.clone(),
-            warning: row.detail.as_ref().and_then(|detail| detail.conflict.as_deref()),
-            notes: row
-                .detail
-                .as_ref()
-                .map(|detail| detail.notes.as_slice())
-                .unwrap_or_default(),
+            warnings: conflict.into_iter().chain(drift).collect(),
+            notes: detail.map(|detail| detail.notes.as_slice()).unwrap_or_default(),
         }
     }
 }
@@ -104,7 +105,7 @@ impl<'a> From<&'a NtpMutationResult> for Row<'a> {
             status: row.status,
             changed: row.changed == Some(true),
             error: row.error.as_ref().map(|error| format!("{error}{after}")),
-            warning: None,
+            warnings: Vec::new(),
             notes: &row.notes,
         }
     }
@@ -143,7 +144,8 @@ fn summary(rows: &[Row<'_>]) -> String {
     format!("  {} {hosts}: {}\n", rows.len(), counts.join(", "))
 }
 
-/// The errors of hosts and what is wrong with their clocks, each after its host's name; with every column asked for also what else they note.
+/// The errors of hosts and what is wrong with their clocks and configurations, each after its host's name; with every
+/// column asked for also what else they note.
 fn details(rows: &[Row<'_>], printer: Printer) -> String {
     let mut lines: Vec<(String, Tone, String)> = Vec::new();
     for row in rows {
@@ -156,7 +158,7 @@ fn details(rows: &[Row<'_>], printer: Printer) -> String {
             };
             lines.push((host.clone(), tone, text::line(error)));
         }
-        if let Some(warning) = row.warning {
+        for warning in &row.warnings {
             lines.push((host.clone(), Tone::Warn, text::line(warning)));
         }
         if printer.wide() {
