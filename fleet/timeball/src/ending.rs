@@ -25,6 +25,9 @@ pub(crate) enum Failure {
     /// Wrong use, no way to the controller, or its refusal: what is wrong and what to do; exit code 2.
     #[error("{0}")]
     Refused(String),
+    /// As [`Failure::Refused`], by the API, which gave this object as its reason; exit code 2.
+    #[error("{text}")]
+    RefusedByApi { text: String, body: Vec<u8> },
 }
 
 impl Failure {
@@ -49,7 +52,7 @@ pub(crate) fn exit_code(ending: &Ending) -> ExitCode {
     match ending {
         Ok(Verdict::Done) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
         Ok(Verdict::SomeFailed) => ExitCode::from(1),
-        Err(Failure::Refused(text)) => {
+        Err(Failure::Refused(text) | Failure::RefusedByApi { text, .. }) => {
             // Nobody is left to tell when stderr is closed.
             let _ = writeln!(io::stderr(), "timeball: {text}");
             ExitCode::from(2)

@@ -123,7 +123,7 @@ impl Api {
     /// Sends a request and gives the answer.
     ///
     /// # Errors
-    /// [`Failure::Refused`] when the controller cannot be reached or refuses.
+    /// [`Failure::Refused`] when the controller cannot be reached, [`Failure::RefusedByApi`] when it refuses.
     pub(crate) fn call(&self, call: &Call) -> Result<Answer, Failure> {
         let response = self.send(call, None)?;
         let status = response.status();
@@ -146,7 +146,7 @@ impl Api {
     /// does not tell gives its answer as to any request.
     ///
     /// # Errors
-    /// [`Failure::Refused`] when the controller cannot be reached or refuses.
+    /// [`Failure::Refused`] when the controller cannot be reached, [`Failure::RefusedByApi`] when it refuses.
     pub(crate) fn call_with_progress(
         &self,
         call: &Call,
@@ -296,7 +296,10 @@ impl Api {
             StatusCode::TOO_MANY_REQUESTS => "; wait and ask again",
             _ => "",
         };
-        Failure::new(format!("the controller answered {status}: {reason}{remedy}"))
+        Failure::RefusedByApi {
+            text: format!("the controller answered {status}: {reason}{remedy}"),
+            body: body.to_vec(),
+        }
     }
 }
 

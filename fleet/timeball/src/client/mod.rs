@@ -87,16 +87,16 @@ impl Client {
         })
     }
 
-    /// Sends a request.
+    /// Sends a request. A refusal of the API is shown to programs as it came.
     pub(crate) fn call(&self, call: &Call) -> Result<Answer, Failure> {
-        self.api.call(call)
+        self.printer.show_refusal(self.api.call(call))
     }
 
     /// Sends a request that many hosts answer, and shows on a terminal how many have.
     fn call_hosts(&self, call: &Call) -> Result<Answer, Failure> {
-        match ProgressLine::for_terminal() {
+        self.printer.show_refusal(match ProgressLine::for_terminal() {
             Some(mut progress) => self.api.call_with_progress(call, &mut progress),
             None => self.api.call(call),
-        }
+        })
     }
 }

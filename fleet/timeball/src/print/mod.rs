@@ -67,6 +67,23 @@ impl Printer {
         }
     }
 
+    /// Shows a refusal of the API as the API gave it, where a program asked for `json` or `yaml`; people read its text.
+    pub(crate) fn show_refusal<T>(self, answered: Result<T, Failure>) -> Result<T, Failure> {
+        if let Err(Failure::RefusedByApi { body, .. }) = &answered {
+            match self.format {
+                Format::Json => self.json(body)?,
+                Format::Yaml => self.yaml(body)?,
+                Format::Table | Format::Wide => {}
+            }
+        }
+        answered
+    }
+
+    /// Says whether programs read the output, so that nothing else may be in it.
+    pub(crate) fn is_for_programs(self) -> bool {
+        matches!(self.format, Format::Json | Format::Yaml)
+    }
+
     fn json(self, body: &[u8]) -> Result<(), Failure> {
         let _: serde::de::IgnoredAny = decode(body)?;
         let body = std::str::from_utf8(body).map_err(|_| not_understood("it is not UTF-8"))?;

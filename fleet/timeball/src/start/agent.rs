@@ -7,11 +7,13 @@ use agent::{Apply, Container, Service, TimeService};
 use clap::{Args, Subcommand};
 use link::EnrolmentToken;
 use model::{Label, Labels};
+use serde::Serialize;
+use serde::de::IgnoredAny;
 
 use crate::cli::Globals;
 use crate::ending::{Ending, Failure, Verdict};
 use crate::paths;
-use crate::print::screen::Screen;
+use crate::print::Printer;
 use crate::settings::{Found, Origin, Settings, duration, table};
 use crate::start::controller::take;
 use crate::start::log::{self, LogArgs};
@@ -71,7 +73,6 @@ enum AgentCommand {
 pub(crate) fn run(args: &AgentArgs, globals: &Globals, settings: &Settings) -> Ending {
     let failed = |error: agent::AgentError| Failure::new(error.to_string());
     let mut wanted = wanted(args, globals, settings)?;
-    let screen = Screen::of_stdout();
     match &args.command {
         None => {
             log::start(&args.log, settings)?;
@@ -100,24 +101,60 @@ pub(crate) fn run(args: &AgentArgs, globals: &Globals, settings: &Settings) -> E
                     backup.display()
                 ),
             });
-            screen.write(&page)?;
-            Ok(Verdict::Done)
+            let adopted = Adopted {
+                changed: report.changed,
+                config: report.config.display().to_string(),
+                directory: directory.to_string(),
+                backup: report.backup.as_ref().map(|backup| backup.display().to_string()),
+                notes: &report.notes,
+            };
+            show(globals, &adopted, &page)
         }
         Some(AgentCommand::Fingerprint) => {
-            let fingerprint = agent::fingerprint(&wanted).map_err(failed)?;
-            screen.write(&format!("{fingerprint}\n"))?;
-            Ok(Verdict::Done)
+            let fingerprint = agent::fingerprint(&wanted).map_err(failed)?.to_string();
+            let page = format!("{fingerprint}\n");
+            show(globals, &Fingerprint { fingerprint }, &page)
         }
         Some(AgentCommand::ForgetController) => {
-            let there_was = agent::forget_controller(&wanted).map_err(failed)?;
-            screen.write(if there_was {
+            let forgotten = agent::forget_controller(&wanted).map_err(failed)?;
+            let page = if forgotten {
                 "forgotten; start the agent again to join a controller\n"
             } else {
                 "there was no controller to forget\n"
-            })?;
-            Ok(Verdict::Done)
+            };
+            show(globals, &Forgotten { forgotten }, page)
         }
     }
+}
+
+/// What `adopt` did, for programs.
+#[derive(Serialize)]
+struct Adopted<'a> {
+    changed: bool,
+    config: String,
+    directory: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backup: Option<String>,
+    notes: &'a [String],
+}
+
+/// The fingerprint of the agent's key, for programs.
+#[derive(Serialize)]
+struct Fingerprint {
+    fingerprint: String,
+}
+
+/// Whether there was a controller to forget, for programs.
+#[derive(Serialize)]
+struct Forgotten {
+    forgotten: bool,
+}
+
+/// Shows what was done on this host: as a page for people, or as an object for programs.
+fn show(globals: &Globals, done: &impl Serialize, page: &str) -> Ending {
+    let body = serde_json::to_vec(done).map_err(|error| Failure::new(error.to_string()))?;
+    Printer::new(globals.format()).show(&body, |_: &IgnoredAny| page.to_owned())?;
+    Ok(Verdict::Done)
 }
 
 /// The address to dial.

@@ -1,7 +1,7 @@
 //! `timeball client node ntp`: state and servers of time synchronisation.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -181,7 +181,14 @@ fn watch(target: &Target, wait: &WaitArgs, seconds: u64, client: &Client) -> End
         }
         match get(target, wait, client) {
             Ok(_) => answered = true,
-            Err(Failure::Refused(text)) if answered => screen.write(&format!("\n  {text}\n"))?,
+            Err(Failure::Refused(text) | Failure::RefusedByApi { text, .. }) if answered => {
+                if client.printer.is_for_programs() {
+                    // Nobody is left to tell when stderr is closed.
+                    let _ = writeln!(io::stderr(), "timeball: {text}");
+                } else {
+                    screen.write(&format!("\n  {text}\n"))?;
+                }
+            }
             Err(failure) => return Err(failure),
         }
         thread::sleep(Duration::from_secs(seconds));
@@ -245,7 +252,7 @@ fn servers_of_file(file: &Path) -> Result<Servers, Failure> {
         |why: &dyn std::fmt::Display| Failure::new(format!("--servers-file {}: {why}", file.display()));
     let mut text = String::new();
     let read = if file == Path::new("-") {
-        std::io::stdin().take(BYTES_MAX).read_to_string(&mut text)
+        io::stdin().take(BYTES_MAX).read_to_string(&mut text)
     } else {
         fs::File::open(file).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text))
     };
