@@ -71,6 +71,14 @@ struct Reported {
     at: Instant,
 }
 
+/// How closely a name has to be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spelling {
+    Exact,
+    /// As for DNS (RFC 4343).
+    AnyCase,
+}
+
 /// A connected host.
 #[derive(Clone)]
 struct Live {
@@ -197,10 +205,7 @@ impl Hosts {
     /// # Errors
     /// [`HostError::Unknown`] or [`HostError::Ambiguous`].
     pub fn find(&self, name: &str) -> Result<AgentInfo, HostError> {
-        // A stranger that borrows the name of an accepted host does not make it ambiguous.
-        let machine_id = self
-            .machine_id(name, Host::is_accepted)
-            .or_else(|_| self.machine_id(name, |_| true))?;
+        let machine_id = self.machine_id_in_any_state(name)?;
         self.read(|hosts| hosts.get(&machine_id).cloned())
             .map(|host| host.info(self.silent_after))
             .ok_or_else(|| HostError::Unknown(name.to_owned()))
@@ -324,7 +329,7 @@ impl Hosts {
             let name = &host.record.facts.hostname;
             let mut twins: Vec<String> = hosts
                 .values()
-                .filter(|other| other.is_accepted() && other.record.facts.hostname == *name)
+                .filter(|other| other.is_accepted() && other.has_name(name, Spelling::AnyCase))
                 .map(|other| other.record.facts.machine_id.clone())
                 .collect();
             twins.sort();
@@ -433,9 +438,7 @@ impl Hosts {
     /// # Errors
     /// [`HostError`] when there is none of this name.
     pub async fn remove(&self, name: &str, by: &str) -> Result<String, HostError> {
-        let machine_id = self
-            .machine_id(name, Host::is_accepted)
-            .or_else(|_| self.machine_id(name, |_| true))?;
+        let machine_id = self.machine_id_in_any_state(name)?;
         self.bus.delete(Bucket::HOSTS, &machine_id).await?;
         // Dropping the host drops its outgoing channel, which ends the connection. Whatever that still wants
         // to store is an update of a revision that is gone.
@@ -595,8 +598,35 @@ impl Hosts {
 
     // --- private
 
-    /// Finds the one host of this host name or machine id among those that `may` be meant.
+    /// Finds the one host of this host name or machine id among those that `may` be meant. A name that nobody has as it is
+    /// spelled is looked for as DNS does, which knows no case.
     fn machine_id(&self, name: &str, may: impl Fn(&Host) -> bool) -> Result<String, HostError> {
+        self.spelled(name, Spelling::Exact, &may)
+            .or_else(|error| match error {
+                HostError::Unknown(_) => self.spelled(name, Spelling::AnyCase, &may),
+                other => Err(other),
+            })
+    }
+
+    /// As [`Hosts::machine_id`], of all hosts. A stranger that borrows the name of an accepted host does not make it
+    /// ambiguous, and one whose name is spelled otherwise is not meant by the accepted host's.
+    fn machine_id_in_any_state(&self, name: &str) -> Result<String, HostError> {
+        let accepted = |spelling| self.spelled(name, spelling, Host::is_accepted);
+        let any = |spelling| self.spelled(name, spelling, |_| true);
+        accepted(Spelling::Exact)
+            .or_else(|_| any(Spelling::Exact))
+            .or_else(|error| match error {
+                HostError::Unknown(_) => accepted(Spelling::AnyCase).or_else(|_| any(Spelling::AnyCase)),
+                other => Err(other),
+            })
+    }
+
+    fn spelled(
+        &self,
+        name: &str,
+        spelling: Spelling,
+        may: impl Fn(&Host) -> bool,
+    ) -> Result<String, HostError> {
         self.read(|hosts| {
             if let Some(host) = hosts.get(name)
                 && may(host)
@@ -605,7 +635,7 @@ impl Hosts {
             }
             let mut found: Vec<String> = hosts
                 .values()
-                .filter(|host| host.record.facts.hostname == name && may(host))
+                .filter(|host| host.has_name(name, spelling) && may(host))
                 .map(|host| host.record.facts.machine_id.clone())
                 .collect();
             found.sort();
@@ -716,6 +746,12 @@ impl Hosts {
     fn write<T>(&self, change: impl FnOnce(&mut HashMap<String, Host>) -> T) -> T {
         change(&mut self.hosts.write().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Whether a text has the form of a machine id (machine-id(5)). No host's name may have it, and no id another form: where
+/// a host is named either will do, and nobody's id may be taken for the name of another.
+pub(crate) fn is_machine_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn expect(record: &HostRecord, wanted: &[HostState], remedy: &'static str) -> Result<(), HostError> {

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Controller;
-use crate::hosts::{Admission, Standing};
+use crate::hosts::{Admission, Standing, is_machine_id};
 use crate::source::Source;
 use crate::strangers::{Proof, STRANGERS_MAX, Strangers};
 
@@ -250,12 +250,6 @@ fn check_facts(facts: &HostFacts) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// Whether a text has the form of a machine id (machine-id(5)). No host's name may have it, and no id another form: where
-/// a host is named either will do, and nobody's id may be taken for the name of another.
-fn is_machine_id(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 async fn turn_away(

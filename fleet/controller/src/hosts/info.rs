@@ -1,13 +1,22 @@
 //! One host as the API shows it.
 
 use super::{
-    AgentInfo, Condition, Duration, Host, HostReport, HostState, LoadAverage, Memory, OsInfo, SyncState,
-    Timestamp,
+    AgentInfo, Condition, Duration, Host, HostReport, HostState, LoadAverage, Memory, OsInfo, Spelling,
+    SyncState, Timestamp, is_machine_id,
 };
 
 impl Host {
     pub(super) fn is_accepted(&self) -> bool {
         matches!(self.record.state, HostState::Ready | HostState::Cordoned)
+    }
+
+    /// Whether this is the host's name. What has the form of a machine id is nobody's name.
+    pub(super) fn has_name(&self, name: &str, spelling: Spelling) -> bool {
+        let own = &self.record.facts.hostname;
+        match spelling {
+            Spelling::Exact => own == name,
+            Spelling::AnyCase => own.eq_ignore_ascii_case(name) && !is_machine_id(name),
+        }
     }
 
     pub(super) fn is_heard(&self, silent_after: Duration) -> bool {

@@ -83,6 +83,39 @@ async fn hosts_are_named_by_hostname_or_machine_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn host_names_are_found_whatever_their_case() {
+    let lab = Lab::start().await;
+    let _web = lab.agent("web-01").await;
+    let ask = async |target: &str| names(&lab.get(&format!("/api/node/{target}/ntp")).await.expect(200));
+    assert_eq!(ask("WEB-01").await, ["web-01"]);
+    lab.get("/api/agent/Web-01").await.expect(200);
+    // Of two that differ in nothing else each is meant by its own spelling, and any other one by none.
+    let (upper, lower) = (lab.agent("DB-01").await, lab.agent("db-01").await);
+    assert_eq!(ask("DB-01").await, ["DB-01"]);
+    assert_eq!(ask("db-01").await, ["db-01"]);
+    let text = lab.get("/api/node/Db-01/ntp").await.error(400);
+    for part in [&upper.machine_id, &lower.machine_id, "machine id"] {
+        assert!(text.contains(part), "{text}");
+    }
+    // A stranger that borrows the name of another host takes nothing from it.
+    let waits = lab.pending_agent("WEB-01").await;
+    assert_eq!(ask("WEB-01").await, ["web-01"]);
+    let accept = async |path: &str| lab.request("POST", &format!("/api/agent/{path}")).send().await;
+    let refused = accept("WEB-01/accept").await.error(409);
+    assert!(refused.contains(&waits.machine_id), "{refused}");
+    // It is meant where it is named as it spells itself, and another one where it is not.
+    lab.delete("/api/agent/WEB-01").await.expect(200);
+    assert_eq!(ask("WEB-01").await, ["web-01"]);
+    // What has the form of a machine id is nobody's name.
+    let odd = "AB".repeat(16);
+    let _odd = lab.agent(&odd).await;
+    assert_eq!(ask(&odd).await, [odd.as_str()]);
+    lab.get(&format!("/api/node/{}/ntp", odd.to_lowercase()))
+        .await
+        .error(400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_there_is_400_with_what_to_do() {
     let lab = Lab::start().await;
     assert!(
