@@ -244,6 +244,9 @@ pub struct NtpMutationResult {
     /// What else the operator should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What on the host is not as asked for all the same, such as the servers of a time service that does not answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Status of a row.
@@ -316,6 +319,7 @@ impl From<&HostResult> for NtpMutationResult {
             path: change.map(|c| c.path.clone()),
             sha256: change.and_then(|c| c.sha256.clone()),
             notes: change.map(|c| c.notes.clone()).unwrap_or_default(),
+            warnings: change.map(|c| c.warnings.clone()).unwrap_or_default(),
         }
     }
 }

@@ -87,6 +87,9 @@ pub struct Change {
     /// What else an operator should know, such as a file of another tool that was taken over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What on the host is not as asked for all the same, such as the servers of a time service that does not answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Why an operation failed on a host.

@@ -1,9 +1,10 @@
 //! The time services that a host may have, and which of them it runs: asked anew for every operation, because an
 //! administrator can put one in the place of another at any time.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use model::{Failure, FailureKind, Outcome, Servers};
+use model::{Change, Failure, FailureKind, Outcome, Servers};
 
 use super::chrony::ChronyProvider;
 use super::chrony::service::{CHRONY_OF_DEBIAN, CHRONY_OF_RHEL, TIMEBALLD};
@@ -116,6 +117,30 @@ impl Services {
         std::iter::once(&self.first)
             .chain(&self.others)
             .map(|service| &**service)
+    }
+
+    /// The host's own, those that the settings leave out, too.
+    fn known(&self) -> impl Iterator<Item = &Local> {
+        self.all().chain(self.unused.iter().map(|service| &**service))
+    }
+
+    /// Adds to what a change did with `changed` which other services have servers from before in files of ours: one of
+    /// them may keep the clock after the next start of the host.
+    fn told_of_unconfirmed(&self, outcome: Outcome, changed: &Local) -> Outcome {
+        let add = |mut change: Change| {
+            for service in self.known() {
+                let mut files = service.managed_files().into_iter();
+                if let Some(file) = files.find(|file| *file != Path::new(&change.path)) {
+                    change.warnings.push(unconfirmed(service, &file, changed));
+                }
+            }
+            change
+        };
+        match outcome {
+            Outcome::Changed(change) => Outcome::Changed(add(change)),
+            Outcome::Unchanged(change) => Outcome::Unchanged(add(change)),
+            other => other,
+        }
     }
 
     /// The service to ask, found out anew. The host's own may come while one observes, and then is the one that sets the
@@ -270,6 +295,23 @@ fn only_observed(keeper: &Keeper) -> Failure {
     )
 }
 
+/// A service that had no part in a change of another one's servers.
+fn unconfirmed(service: &Local, file: &Path, changed: &Local) -> String {
+    let (daemon, unit) = (service.identity().daemon, service.identity().unit);
+    let file = file.display();
+    match service.answers() {
+        true => format!(
+            "{daemon} did not confirm this: it was not asked, and its servers in {file} are as they were; `agent.service` \
+             in the agent's timeball.yaml says which service is asked"
+        ),
+        false => format!(
+            "{daemon} did not confirm this: it does not answer, and its servers in {file} are as they were; ask again once it \
+             runs in the place of {}, or see that it is not started (`systemctl disable {unit}`)",
+            changed.identity().daemon,
+        ),
+    }
+}
+
 /// Adds to a report of the clock that more than one service sets it, which the one that was asked cannot know.
 fn told_of_others(outcome: Outcome, keepers: &[Keeper]) -> Outcome {
     let Outcome::Status(mut status) = outcome else {
@@ -304,25 +346,27 @@ impl NtpProvider for Services {
     }
 
     fn create(&self, servers: &Servers, ledger: &mut dyn Ledger) -> Outcome {
-        self.changing()
-            .map_or_else(Outcome::Failed, |service| service.create(servers, ledger))
+        self.changing().map_or_else(Outcome::Failed, |service| {
+            self.told_of_unconfirmed(service.create(servers, ledger), service)
+        })
     }
 
     fn update(&self, servers: &Servers, ledger: &mut dyn Ledger) -> Outcome {
-        self.changing()
-            .map_or_else(Outcome::Failed, |service| service.update(servers, ledger))
+        self.changing().map_or_else(Outcome::Failed, |service| {
+            self.told_of_unconfirmed(service.update(servers, ledger), service)
+        })
     }
 
     fn delete(&self, ledger: &mut dyn Ledger) -> Outcome {
-        self.running()
-            .map_or_else(Outcome::Failed, |service| service.delete(ledger))
+        self.running().map_or_else(Outcome::Failed, |service| {
+            self.told_of_unconfirmed(service.delete(ledger), service)
+        })
     }
 
     /// The plan's record says whose files were being changed, whichever service runs now.
     fn recover(&self, plan: &Plan) -> Outcome {
         self.processes.forget();
-        let unused = self.unused.iter().map(|service| &**service);
-        let mut known = self.all().chain(unused).chain(self.observer.as_deref());
+        let mut known = self.known().chain(self.observer.as_deref());
         match known.find(|service| service.made(plan)) {
             Some(service) => service.recover(plan),
             None => interrupted(
@@ -348,8 +392,6 @@ impl NtpProvider for Services {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use model::Operation;
     use model::ntp::NtpStatus;
 
@@ -543,6 +585,34 @@ mod tests {
         assert_eq!(rolled_back, Some(false));
         assert!(error.contains("unknown.json is no record"), "{error}");
         assert_eq!(host.with_chrony(|chrony| chrony.restarts), 0);
+    }
+
+    #[test]
+    fn a_change_names_the_other_service_that_has_servers_from_before() {
+        let host = host(&[CHRONY_OF_DEBIAN.socket]);
+        let settings = Settings::new("c:1");
+        let told = |operation: &Operation, settings: &Settings| match perform(&host, settings, operation) {
+            Outcome::Changed(change) | Outcome::Unchanged(change) => change.warnings,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(&create(), &settings), Vec::<String>::new());
+        host.write("/etc/timeball/sources.d/timeball.sources", "server old iburst\n");
+        let silent = "timeballd did not confirm this: it does not answer, and its servers in \
+                      /etc/timeball/sources.d/timeball.sources are as they were; ask again once it runs in the place of \
+                      chronyd, or see that it is not started (`systemctl disable timeballd`)";
+        let update = Operation::NtpUpdate(Servers::new(vec!["c".parse().unwrap()]).unwrap());
+        for operation in [&create(), &update, &update, &Operation::NtpDelete] {
+            assert_eq!(told(operation, &settings), [silent]);
+        }
+        // One that the settings leave out may answer, and is not asked.
+        host.with_chrony(|chrony| chrony.sockets.insert(TIMEBALLD.socket.into()));
+        let mut only = settings;
+        only.service = Service::Chrony;
+        let warnings = told(&create(), &only);
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("did not confirm this: it was not asked"),
+            "{warnings:?}"
+        );
     }
 
     #[test]

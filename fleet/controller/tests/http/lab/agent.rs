@@ -171,7 +171,7 @@ fn obeys(operation: &Operation) -> Option<Outcome> {
     let change = |sha256: Option<&str>| Change {
         path: "/etc/chrony/sources.d/timeball.sources".to_owned(),
         sha256: sha256.map(str::to_owned),
-        notes: Vec::new(),
+        ..Change::default()
     };
     Some(match operation {
         Operation::NtpGet => Outcome::Status(Box::new(status())),

@@ -71,7 +71,7 @@ struct Row<'a> {
     status: RowStatus,
     changed: bool,
     error: Option<String>,
-    /// What is wrong with its clock or its configuration.
+    /// What is wrong with its clock or its configuration, whatever was done.
     warnings: Vec<String>,
     notes: &'a [String],
 }
@@ -105,7 +105,7 @@ impl<'a> From<&'a NtpMutationResult> for Row<'a> {
             status: row.status,
             changed: row.changed == Some(true),
             error: row.error.as_ref().map(|error| format!("{error}{after}")),
-            warnings: Vec::new(),
+            warnings: row.warnings.clone(),
             notes: &row.notes,
         }
     }

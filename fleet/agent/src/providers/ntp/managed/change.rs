@@ -60,6 +60,7 @@ impl<B: Backend> Managed<B> {
             path: wanted.path.display().to_string(),
             sha256: Some(wanted.record.sha256.clone()),
             notes,
+            warnings: Vec::new(),
         };
         let only_ours = survey.managed.iter().all(|file| file.path == wanted.path);
         let written = only_ours && survey.managed.iter().any(|file| file.part == wanted.part);
@@ -118,6 +119,7 @@ impl<B: Backend> Managed<B> {
                 .unwrap_or_default(),
             sha256: None,
             notes: self.notes(&survey, &[]).into_iter().chain(unchecked).collect(),
+            warnings: Vec::new(),
         }))
     }
 

@@ -324,6 +324,9 @@ pub(super) trait LocalService: NtpProvider {
     /// Whether the agent has a record of a file that it wrote for it.
     fn has_record(&self) -> bool;
 
+    /// The files of ours with servers for it.
+    fn managed_files(&self) -> Vec<PathBuf>;
+
     /// As [`Backend::is_there`].
     fn is_there(&self) -> bool;
 
@@ -572,6 +575,12 @@ impl<B: Backend> LocalService for Managed<B> {
 
     fn has_record(&self) -> bool {
         self.host().kind(self.record()).is_ok()
+    }
+
+    fn managed_files(&self) -> Vec<PathBuf> {
+        let managed = self.survey().managed.into_iter();
+        let ours = managed.filter(|file| file.maker == Maker::Timeball);
+        ours.map(|file| file.path).collect()
     }
 
     fn is_there(&self) -> bool {

@@ -95,6 +95,7 @@ fn finished(plan: &Plan) -> Outcome {
             "the agent was stopped in the middle of this job and finished it when it was started again"
                 .to_owned(),
         ],
+        warnings: Vec::new(),
     })
 }
 
