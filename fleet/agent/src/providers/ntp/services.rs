@@ -253,7 +253,7 @@ fn silent<'a>(there: &[&'a Local]) -> Result<&'a Local, Failure> {
     let keeping = keeping.next().filter(|_| keeping.next().is_none());
     keeping.or_else(|| meant(there)).ok_or_else(|| {
         let daemons: Vec<_> = there.iter().map(|service| service.identity().daemon).collect();
-        let units: Vec<_> = there.iter().map(|service| service.identity().unit).collect();
+        let units: Vec<_> = there.iter().map(|service| service.unit()).collect();
         Failure::new(
             FailureKind::DaemonUnreachable,
             format!(
@@ -277,7 +277,7 @@ fn two(first: &Local, second: &Local) -> Failure {
              clock: `agent.service: {name}` in the agent's timeball.yaml",
             one = one.daemon,
             other = other.daemon,
-            unit = one.unit,
+            unit = first.unit(),
             name = other.name,
         ),
     )
@@ -297,7 +297,7 @@ fn only_observed(keeper: &Keeper) -> Failure {
 
 /// A service that had no part in a change of another one's servers.
 fn unconfirmed(service: &Local, file: &Path, changed: &Local) -> String {
-    let (daemon, unit) = (service.identity().daemon, service.identity().unit);
+    let (daemon, unit) = (service.identity().daemon, service.unit());
     let file = file.display();
     match service.answers() {
         true => format!(
@@ -482,6 +482,39 @@ mod tests {
             "",
         );
         assert!(silent(&host).starts_with("timeballd does not answer"));
+    }
+
+    #[test]
+    fn a_service_is_called_as_the_package_that_is_installed_now_calls_it() {
+        let host = SimulatedHost::new(&"0".repeat(32), "h");
+        let mut settings = Settings::new("c:1");
+        settings.service = Service::Ntpd;
+        // The agent knows its services from its start on.
+        let shared: Arc<dyn Host> = Arc::new(host.clone());
+        let services = Services::new(&shared, Family::Debian, &settings);
+        let told = || match services.status() {
+            Outcome::Failed(failure) => failure.error,
+            other => panic!("{other:?}"),
+        };
+        assert!(
+            told().contains("is ntpd installed? (`apt-get install ntpsec`)"),
+            "{}",
+            told()
+        );
+        host.write("/etc/ntp.conf", "server a\n");
+        host.write("/lib/systemd/system/ntp.service", "");
+        assert!(told().contains("`systemctl status ntp`"), "{}", told());
+        // What was removed leaves its configuration behind.
+        host.delete("/lib/systemd/system/ntp.service");
+        host.write("/etc/ntpsec/ntp.conf", "server a\n");
+        host.write("/usr/lib/systemd/system/ntpsec.service", "");
+        assert!(told().contains("`systemctl status ntpsec`"), "{}", told());
+        host.delete("/usr/lib/systemd/system/ntpsec.service");
+        host.write("/usr/lib/systemd/system/ntp.service", "");
+        assert!(told().contains("`systemctl status ntp`"), "{}", told());
+        assert!(!services.first.is_enabled());
+        host.write("/etc/systemd/system/multi-user.target.wants/ntp.service", "");
+        assert!(services.first.is_enabled());
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl ChronyProvider {
                 Identity {
                     name: service.name,
                     daemon: service.daemon,
-                    unit: service.unit,
+                    units: service.units,
                     install: service.install,
                 },
                 settings,

@@ -15,7 +15,7 @@ pub(crate) struct Service {
     /// Its program.
     pub(crate) daemon: &'static str,
     /// systemd's name for it.
-    pub(crate) unit: &'static str,
+    pub(crate) units: &'static [&'static str],
     /// Its configuration file.
     pub(crate) config: &'static str,
     /// Its command socket, unless its configuration says another (`bindcmdaddress`).
@@ -38,7 +38,7 @@ pub(crate) struct Service {
 pub(crate) static CHRONY_OF_DEBIAN: Service = Service {
     name: "chrony",
     daemon: "chronyd",
-    unit: "chrony",
+    units: &["chrony"],
     config: "/etc/chrony/chrony.conf",
     socket: "/run/chrony/chronyd.sock",
     pid_file: "/run/chrony/chronyd.pid",
@@ -51,7 +51,7 @@ pub(crate) static CHRONY_OF_DEBIAN: Service = Service {
 
 /// chrony as Red Hat's and its relatives have it.
 pub(crate) static CHRONY_OF_RHEL: Service = Service {
-    unit: "chronyd",
+    units: &["chronyd"],
     config: "/etc/chrony.conf",
     install: "`dnf install chrony`",
     ..CHRONY_OF_DEBIAN
@@ -61,7 +61,7 @@ pub(crate) static CHRONY_OF_RHEL: Service = Service {
 pub(crate) static TIMEBALLD: Service = Service {
     name: "timeballd",
     daemon: "timeballd",
-    unit: "timeballd",
+    units: &["timeballd"],
     config: "/etc/timeball/timeballd.conf",
     socket: "/run/timeballd/timeballd.sock",
     pid_file: "/run/timeballd/timeballd.pid",

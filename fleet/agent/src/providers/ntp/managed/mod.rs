@@ -31,6 +31,15 @@ pub(super) use options::{not_expressible, refuse_options};
 pub(super) use recover::interrupted;
 pub(super) use survey::{Maker, ManagedFile};
 
+/// Where systemd finds units that are no administrator's passing ones (systemd.unit(5)), Debian's former place among them.
+const UNIT_DIRECTORIES: [&str; 5] = [
+    "/etc/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+    "/run/systemd/generator.late",
+];
+
 /// The names of a time service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -38,8 +47,8 @@ pub(super) struct Identity {
     pub(super) name: &'static str,
     /// Its program.
     pub(super) daemon: &'static str,
-    /// systemd's name for it.
-    pub(super) unit: &'static str,
+    /// systemd's name for it; several where the distribution has it in several packages.
+    pub(super) units: &'static [&'static str],
     /// How it is installed, for the operator.
     pub(super) install: &'static str,
 }
@@ -315,6 +324,9 @@ pub(super) struct Managed<B> {
 pub(super) trait LocalService: NtpProvider {
     fn identity(&self) -> Identity;
 
+    /// As [`Common::unit`].
+    fn unit(&self) -> &'static str;
+
     /// Whether the plan is one of this service's.
     fn made(&self, plan: &Plan) -> bool;
 
@@ -392,24 +404,40 @@ impl Common {
         }
     }
 
+    /// systemd's name for the service at this moment, for another package can take the place of one at any time: the first
+    /// of which there is a unit, else the usual one.
+    pub(super) fn unit(&self) -> &'static str {
+        let usual = self.identity.units.first().copied();
+        self.installed_unit().or(usual).unwrap_or(self.identity.name)
+    }
+
+    /// The first of the service's units that is there.
+    pub(super) fn installed_unit(&self) -> Option<&'static str> {
+        let is_there = |unit: &&str| {
+            UNIT_DIRECTORIES.iter().any(|directory| {
+                let file = Path::new(directory).join(format!("{unit}.service"));
+                self.host.kind(&file).is_ok()
+            })
+        };
+        self.identity.units.iter().copied().find(is_there)
+    }
+
     /// The command that restarts the daemon.
     fn restart_command(&self) -> Vec<String> {
-        let usual = || {
-            ["systemctl", "restart", self.identity.unit]
-                .map(str::to_owned)
-                .to_vec()
-        };
+        let usual = || ["systemctl", "restart", self.unit()].map(str::to_owned).to_vec();
         self.settings.restart_command.clone().unwrap_or_else(usual)
     }
 
     /// Whether systemd starts the service with the host. A package that was removed leaves its links behind, which lead
     /// nowhere then.
     pub(super) fn is_enabled(&self) -> bool {
-        let unit = self.identity.unit;
-        ["multi-user", "sysinit"].iter().any(|target| {
-            let link = format!("/etc/systemd/system/{target}.target.wants/{unit}.service");
-            self.host.read(Path::new(&link)).is_ok()
-        })
+        let is_wanted = |unit: &&str| {
+            ["multi-user", "sysinit"].iter().any(|target| {
+                let link = format!("/etc/systemd/system/{target}.target.wants/{unit}.service");
+                self.host.read(Path::new(&link)).is_ok()
+            })
+        };
+        self.identity.units.iter().any(is_wanted)
     }
 
     /// The daemon's program: where ordinary users do not look, or else by its name.
@@ -508,8 +536,8 @@ impl Common {
         let Identity {
             name,
             daemon,
-            unit,
             install,
+            ..
         } = self.identity;
         let remedy = if self.host.kind(config).is_err() {
             format!(
@@ -519,7 +547,7 @@ impl Common {
         } else if error.kind() == io::ErrorKind::PermissionDenied {
             "run the agent as root".to_owned()
         } else {
-            format!("is it running? (`systemctl status {unit}`)")
+            format!("is it running? (`systemctl status {}`)", self.unit())
         };
         DaemonError::Unreachable(format!("{daemon} does not answer at {place}: {error}; {remedy}"))
     }
@@ -563,6 +591,10 @@ impl<B: Backend> NtpProvider for Managed<B> {
 impl<B: Backend> LocalService for Managed<B> {
     fn identity(&self) -> Identity {
         self.backend.common().identity
+    }
+
+    fn unit(&self) -> &'static str {
+        self.backend.common().unit()
     }
 
     fn made(&self, plan: &Plan) -> bool {

@@ -51,19 +51,16 @@ impl Ntpd {
         settings: TimeService,
         state: &Path,
     ) -> Self {
-        let is_classic = processes.host().kind(Path::new(CONFIGS[0])).is_err();
-        let unit = match family {
-            Family::Debian if is_classic => "ntp",
-            Family::Debian => "ntpsec",
-            Family::Rhel => "ntpd",
-        };
         Ntpd {
             common: Common::new(
                 processes,
                 Identity {
                     name: "ntpd",
                     daemon: NTPD,
-                    unit,
+                    units: match family {
+                        Family::Debian => &["ntpsec", "ntp"],
+                        Family::Rhel => &["ntpd"],
+                    },
                     install: match family {
                         Family::Debian => "`apt-get install ntpsec`",
                         Family::Rhel => "`dnf install ntpsec`",

@@ -40,7 +40,7 @@ impl OpenNtpd {
                 Identity {
                     name: "openntpd",
                     daemon: OPENNTPD,
-                    unit: "openntpd",
+                    units: &["openntpd"],
                     install: "`apt-get install openntpd`",
                 },
                 settings,

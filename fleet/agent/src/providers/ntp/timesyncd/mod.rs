@@ -46,7 +46,7 @@ impl Timesyncd {
                 Identity {
                     name: "timesyncd",
                     daemon: DAEMON,
-                    unit: DAEMON,
+                    units: &[DAEMON],
                     install: "`apt-get install systemd-timesyncd`",
                 },
                 settings,
