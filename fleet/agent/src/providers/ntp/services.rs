@@ -518,6 +518,35 @@ mod tests {
     }
 
     #[test]
+    fn a_timesyncd_that_is_stopped_needs_no_configuration_to_be_there() {
+        let host = SimulatedHost::new(&"0".repeat(32), "h");
+        host.delete(CHRONY_OF_DEBIAN.config);
+        let told = |service: Service| {
+            let mut settings = Settings::new("c:1");
+            settings.service = service;
+            let got = get(&host, settings.service.clone()).unwrap_err().error;
+            match perform(&host, &settings, &create()) {
+                Outcome::Failed(failure) if failure.error == got => got,
+                other => panic!("{got}: {other:?}"),
+            }
+        };
+        let absent = told(Service::Timesyncd);
+        assert!(
+            absent.ends_with("there is no unit systemd-timesyncd: is timesyncd installed? (`apt-get install systemd-timesyncd`)"),
+            "{absent}"
+        );
+        host.write("/usr/lib/systemd/system/systemd-timesyncd.service", "");
+        for service in [Service::Timesyncd, Service::Auto] {
+            let stopped = told(service);
+            assert!(
+                stopped.starts_with("systemd-timesyncd does not answer")
+                    && stopped.contains("; is it running? (`systemctl status systemd-timesyncd`; `systemctl enable --now systemd-timesyncd` starts it)"),
+                "{stopped}"
+            );
+        }
+    }
+
+    #[test]
     fn of_silent_services_the_one_that_sets_the_clock_is_meant() {
         let host = host(&[]);
         host.write("/etc/systemd/system/multi-user.target.wants/chrony.service", "");

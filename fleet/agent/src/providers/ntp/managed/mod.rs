@@ -531,23 +531,28 @@ impl Common {
         }
     }
 
-    /// A daemon that does not answer, with what to do.
+    /// A daemon that does not answer and cannot run without this file, with what to do.
     pub(super) fn unreachable(&self, config: &Path, place: &str, error: &io::Error) -> DaemonError {
+        let is_missing = self.host.kind(config).is_err();
+        let missing = is_missing.then(|| format!("{} does not exist", config.display()));
+        self.no_answer(missing.as_deref(), place, error)
+    }
+
+    /// A daemon that does not answer, with what to do; `missing` says what it cannot be installed without.
+    pub(super) fn no_answer(&self, missing: Option<&str>, place: &str, error: &io::Error) -> DaemonError {
         let Identity {
             name,
             daemon,
             install,
             ..
         } = self.identity;
-        let remedy = if self.host.kind(config).is_err() {
-            format!(
-                "{} does not exist: is {name} installed? ({install})",
-                config.display()
-            )
+        let remedy = if let Some(missing) = missing {
+            format!("{missing}: is {name} installed? ({install})")
         } else if error.kind() == io::ErrorKind::PermissionDenied {
             "run the agent as root".to_owned()
         } else {
-            format!("is it running? (`systemctl status {}`)", self.unit())
+            let unit = self.unit();
+            format!("is it running? (`systemctl status {unit}`; `systemctl enable --now {unit}` starts it)")
         };
         DaemonError::Unreachable(format!("{daemon} does not answer at {place}: {error}; {remedy}"))
     }

@@ -74,9 +74,12 @@ pub(super) struct Message {
 impl Timesyncd {
     /// Asks the daemon.
     pub(super) fn properties(&self) -> Result<Properties, DaemonError> {
+        // It needs no configuration file: one that is not there says nothing of it.
+        let is_installed = self.is_there() || self.common.host.kind(&self.config()).is_ok();
+        let missing = (!is_installed).then(|| format!("there is no unit {}", self.common.unit()));
         let unreachable = |error: &io::Error| {
             self.common
-                .unreachable(&self.config(), "D-Bus, through busctl", error)
+                .no_answer(missing.as_deref(), "D-Bus, through busctl", error)
         };
         let output = self.common.host.run(&COMMAND.map(str::to_owned), TIMEOUT);
         let output = output.map_err(|error| unreachable(&error))?;

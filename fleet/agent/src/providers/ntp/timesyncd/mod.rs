@@ -158,10 +158,11 @@ impl Backend for Timesyncd {
         })
     }
 
-    /// Its files are often there without it.
+    /// Its files are often there without it, and it without any.
     fn is_there(&self) -> bool {
         let has_record = self.common.host.kind(&self.common.record).is_ok();
-        self.common.is_enabled() || has_record || self.has_process()
+        let is_installed = self.common.installed_unit().is_some() || self.common.is_enabled();
+        is_installed || has_record || self.has_process()
     }
 }
 
