@@ -102,15 +102,26 @@ fn former(path: &Path) -> io::Result<Option<fs::Metadata>> {
     if found.is_file() {
         return Ok(Some(found));
     }
-    let what = if found.is_symlink() {
-        "a symbolic link"
-    } else {
-        "no regular file"
+    let text = match fs::read_link(path) {
+        Ok(target) => link_text(path, &target),
+        Err(_) => format!("{} is no regular file; remove it first", path.display()),
     };
-    Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("{} is {what}; remove it first", path.display()),
-    ))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
+/// Why nothing is written through a link, and what to do: whoever made it may have other plans with what it leads to.
+fn link_text(path: &Path, target: &Path) -> String {
+    // One that is relative counts from the link's directory.
+    let target = path.parent().unwrap_or(Path::new("/")).join(target);
+    let (shown, link) = (target.display(), path.display());
+    if target.exists() {
+        format!(
+            "{link} is a symbolic link to {shown}, and the agent changes no file through a link; if that file need not be \
+             the one that others use, too, put it in the link's place (`cp --remove-destination {shown} {link}`)"
+        )
+    } else {
+        format!("{link} is a symbolic link to {shown}, which does not exist; remove the link (`rm {link}`)")
+    }
 }
 
 fn mode_of(former: Option<&fs::Metadata>, access: Access) -> u32 {
@@ -186,11 +197,27 @@ mod tests {
         let (target, path) = (directory.path().join("target"), directory.path().join("link"));
         fs::write(&target, "precious").unwrap();
         symlink(&target, &path).unwrap();
-        let error = replace(&path, b"new", Access::Public).unwrap_err();
-        assert!(error.to_string().contains("symbolic link"), "{error}");
+        let refused = |path: &Path| replace(path, b"new", Access::Public).unwrap_err().to_string();
+        let (shown, link) = (target.display(), path.display());
+        let told = format!("{link} is a symbolic link to {shown}, and");
+        let remedy = format!("(`cp --remove-destination {shown} {link}`)");
+        let error = refused(&path);
+        assert!(error.starts_with(&told) && error.ends_with(&remedy), "{error}");
         assert!(append(&path, b"new", Access::Public).is_err());
         assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
         assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+
+        let relative = directory.path().join("relative");
+        symlink("target", &relative).unwrap();
+        assert!(refused(&relative).contains(&format!("is a symbolic link to {shown}, and")));
+        fs::remove_file(&target).unwrap();
+        let error = refused(&path);
+        assert!(
+            error.ends_with(&format!(
+                "to {shown}, which does not exist; remove the link (`rm {link}`)"
+            )),
+            "{error}"
+        );
     }
 
     #[test]
