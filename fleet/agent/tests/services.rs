@@ -595,6 +595,17 @@ fn an_ntpd_that_reads_no_directory_is_told_and_adopted() {
             "{refused}"
         );
         let former = world.read("/etc/ntp.conf");
+        // Where others may write, root does not.
+        world.sh("mkdir -m 777 /etc/ntp.d");
+        let refused = agent::adopt(&world.settings(Service::Auto))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("/etc/ntp.d can be written by everybody"),
+            "{refused}"
+        );
+        assert_eq!(world.read("/etc/ntp.conf"), former);
+        world.sh("rmdir /etc/ntp.d");
         let report = agent::adopt(&world.settings(Service::Auto)).unwrap();
         assert!(report.changed, "{report:?}");
         assert!(world.read("/etc/ntp.conf").ends_with(&format!("\n{line}\n")));

@@ -34,6 +34,13 @@ impl<B: Backend> Managed<B> {
         if !self.host().is_root() {
             return Err("needs root: run `timeball agent adopt` as root".to_owned());
         }
+        for path in [Some(&config), Some(&directory), file.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            self.belongs_to_root(path, Access::Public)
+                .map_err(|error| format!("cannot write {}: {error}; nothing was changed", path.display()))?;
+        }
         let identity = self.backend.common().identity;
         let former = self.host().read(&config).map_err(|error| {
             format!(

@@ -216,7 +216,7 @@ impl<B: Backend> Managed<B> {
 
     /// Makes sure that nobody else leads root's hand to another file. The agent's own state and the observer's files are
     /// where the operator has put them.
-    fn belongs_to_root(&self, path: &Path, access: Access) -> io::Result<()> {
+    pub(super) fn belongs_to_root(&self, path: &Path, access: Access) -> io::Result<()> {
         match access == Access::Private || self.backend.observes() || !self.host().is_root() {
             true => Ok(()),
             false => self.host().belongs_to_root(path),
