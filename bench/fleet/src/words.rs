@@ -137,5 +137,6 @@ pub(crate) fn change(servers: &Servers) -> Change {
         path: "/etc/chrony/sources.d/timeball.sources".to_owned(),
         sha256: Some(sha256.trim_start_matches("SHA256:").to_owned()),
         notes: Vec::new(),
+        warnings: Vec::new(),
     }
 }

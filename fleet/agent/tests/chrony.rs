@@ -645,7 +645,7 @@ fn a_host_without_a_place_is_told_and_adopted(daemon: Daemon) {
     // Where others may write, root does not.
     let directory = lab.path("daemon.conf").parent().unwrap().to_owned();
     let usual = fs::metadata(&directory).unwrap().permissions();
-    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
     let refused = agent::adopt(&lab.settings).unwrap_err().to_string();
     assert!(refused.contains("can be written by everybody"), "{refused}");
     assert_eq!(fs::read_to_string(lab.path("daemon.conf")).unwrap(), before);
