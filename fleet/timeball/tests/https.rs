@@ -77,10 +77,15 @@ impl Said {
         assert_eq!(self.stdout, "{\"agents\":[],\"total\":0}\n");
     }
 
-    /// It was refused with a text that says all of this.
+    /// It was refused with a text that says all of this, and no API answered.
     fn is_refused(&self, words: &[&str]) {
-        assert_eq!(self.code, Some(2), "{}{}", self.stdout, self.stderr);
         assert_eq!(self.stdout, "");
+        self.tells(words);
+    }
+
+    /// The command failed with a text that says all of this.
+    fn tells(&self, words: &[&str]) {
+        assert_eq!(self.code, Some(2), "{}{}", self.stdout, self.stderr);
         for word in words {
             assert!(self.stderr.contains(word), "{word}: {}", self.stderr);
         }
@@ -189,7 +194,9 @@ fn an_organisations_certificate_is_taken_for_the_names_in_it() {
 fn a_scheme_that_the_port_does_not_speak_is_told_with_the_remedy() {
     let https = Https::start(ApiTls::OwnAuthority);
     let plain = https.list(&https.url("http"), &[]);
-    plain.is_refused(&["400 Bad Request: this port speaks TLS; write https:// in place of http://"]);
+    let remedy = "this port speaks TLS; write https:// in place of http://";
+    plain.tells(&[&format!("400 Bad Request: {remedy}")]);
+    assert_eq!(plain.stdout, format!("{{\"error\":\"{remedy}\"}}\n"));
     let fingerprint = https.running.controller().authority().to_string();
     https.stop();
 
