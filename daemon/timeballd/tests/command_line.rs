@@ -399,7 +399,13 @@ fn a_pipe_among_the_files_of_a_directory_does_not_hold_up_the_start() {
 fn who_is_not_root_is_told_how_to_observe() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("timeballd");
-    fs::copy(env!("CARGO_BIN_EXE_timeballd"), &program).unwrap();
+    // Copied by a process of its own: a program that is open for writing, in a child that another test has just started too,
+    // cannot be run.
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_timeballd"))
+        .arg(&program)
+        .status();
+    assert!(copied.unwrap().success());
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new(&program);
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
