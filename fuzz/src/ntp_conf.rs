@@ -88,6 +88,7 @@ fn seeds() -> Vec<Vec<u8>> {
     seeds.extend(words_of(&[
         "restrict default kod nomodify nopeer noquery limited\nrestrict -6 ::1\nrestrict 10.1.2.3 mask 255.0.0.0 ignore\n",
         "restrict default -6 ignore\nrestrict ${net} mask ${mask}\nunrestrict 10.0.0.0/8\nrestrict source notrust\n",
+        "keys \"\"\nleapfile \"\n",
         "server iburst\nserver -4 a iburst minpoll 4 maxpoll 3 key 5 prefer\npool b burst\nkeys /k\ntrustedkey (1 ... 9) 3\n",
         "server 127.127.28.1\nfudge 127.127.28.1 refid A time1 0.5 stratum 3\nrefclock shm unit 2 prefer\n",
         "tinker step 0 panic 0 freq 5\ntos orphan 5 minsane 2 maxclock 20\nlimit average 0.1 burst 3 kod 0\n",

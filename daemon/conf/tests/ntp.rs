@@ -292,6 +292,7 @@ fn errors_about_who_may_do_what_keep_the_daemon_from_starting() {
             "E 1:18 \"10.0.0.1/40\" is no network",
         ),
         ("keys", "E 1:6 missing file after \"keys\""),
+        ("keys \"\"", "E 1:6 missing file after \"keys\""),
         ("trustedkey 0", "E 1:12 \"0\" is no value for \"trustedkey\""),
         ("trustedkey (5 ... 3)", "E 1:12 the range of keys is empty"),
         ("trustedkey (5 - 3)", "E 1:12 no range of keys"),

@@ -221,9 +221,9 @@ impl Statement<'_> {
         self.refuse(word, message, help)
     }
 
-    /// Returns the only word after the directive, which takes one.
+    /// Returns the only word after the directive, which takes one that is not empty.
     pub(super) fn only_word(&mut self, what: &str) -> Result<String, Refused> {
-        if self.len() < 2 {
+        if self.word(1).is_empty() {
             let message = format!("missing {what} after \"{}\"", self.directive.name);
             return self.refuse(1, message, "");
         }
