@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::io::{Now, SocketId, Stamp};
 use crate::select::Status;
 use crate::source::{Local, SourceId};
-use crate::sources::asking::Incoming;
+use crate::sources::asking::{Incoming, Taken};
 use crate::sources::{Event, Sources, Tools};
 
 impl Engine {
@@ -56,6 +56,7 @@ impl Engine {
             return false;
         };
         if self.server.ignores_host(from.ip(), from.port()) {
+            self.packets.denied += 1;
             return true;
         }
         let incoming = Incoming {
@@ -65,11 +66,17 @@ impl Engine {
             received,
             packet,
         };
-        let is_answer = self.ask(now, |sources, tools| sources.datagram(&incoming, tools));
-        if is_answer && !self.is_hole_told {
+        let header = &incoming.packet.header;
+        match self.ask(now, |sources, tools| sources.datagram(&incoming, tools)) {
+            Taken::NotOurs => return false,
+            Taken::Unexpected => self.packets.count_declined(header),
+            Taken::Unauthenticated => self.packets.count_unauthenticated(header),
+            Taken::Authentic => self.packets.count_processed(header),
+        }
+        if !self.is_hole_told {
             self.tell_hole(from);
         }
-        is_answer
+        true
     }
 
     /// Says once that answers of a source are taken that a rule would throw away.

@@ -18,6 +18,7 @@ use crate::initial::InitialMeasurement;
 use crate::io::{Event, Input, Now, Output};
 use crate::keyring::Keyring;
 use crate::outbox::Outbox;
+use crate::packets::Packets;
 use crate::ports::Ports;
 use crate::ref_clock::RefClockState;
 use crate::rtc::{RealTimeClock, RtcStart};
@@ -86,6 +87,7 @@ pub struct Engine {
     pub(crate) server: Server,
     pub(crate) control: Control,
     pub(crate) mode6: Mode6,
+    pub(crate) packets: Packets,
     pub(crate) discipline: Discipline,
     pub(crate) out: Outbox,
     pub(crate) entropy: Entropy,
@@ -133,6 +135,7 @@ impl Engine {
             server: serve::server(&config, entropy()),
             control: Control::new(&config.control),
             mode6: Mode6::new(options.about.clone(), now.mono),
+            packets: Packets::default(),
             out: Outbox::new(options.tells),
             entropy,
             selector: Selector::new(),
@@ -174,6 +177,7 @@ impl Engine {
                 received,
                 bytes,
             } => {
+                self.packets.received += u64::from(!bytes.is_empty());
                 if !self.datagram(now, socket, from, to, received, bytes) {
                     // Whoever asks changes nothing about the clock and its sources.
                     return self.answer(now, socket, from, to, received, bytes);
@@ -186,6 +190,7 @@ impl Engine {
                 return;
             }
             Input::SendFailed { socket } => {
+                self.packets.send_failures += 1;
                 self.ask(now, |sources, tools| sources.send_failed(socket, tools));
             }
             Input::Undelivered { socket, reason } => {

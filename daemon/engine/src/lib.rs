@@ -20,6 +20,7 @@ mod initial;
 pub mod io;
 pub mod keyring;
 pub mod outbox;
+mod packets;
 pub mod ports;
 mod reconfigure;
 mod ref_clock;

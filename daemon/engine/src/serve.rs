@@ -4,15 +4,18 @@ use std::net::{IpAddr, SocketAddr};
 
 use conf::config::{ClientLog as ClientLogRule, Config, Family, LeapMode};
 use units::rounding::nearest_i64;
-use units::{Leap, Mono, NtpShort, ReferenceId, Stratum, UnixTime};
-use wire::ntp::{DATAGRAM_LENGTH_MAX, Datagram, Packet};
+use units::{Leap, Mode, Mono, NtpShort, ReferenceId, Stratum, UnixTime};
+use wire::ntp::{DATAGRAM_LENGTH_MAX, Datagram, Packet, Version};
 
 use crate::engine::Engine;
 use crate::io::{Now, Output, SocketId, Stamp};
 use crate::ports::Holder;
 use crate::server::client_log::ClientLog;
 use crate::server::reply::{Moments, ServerState};
-use crate::server::{Question, Server};
+use crate::server::{Question, Server, Silence};
+
+/// ntpd looks at what is as long as a control message, and only then finds it too short.
+const LOOKED_AT_MIN: usize = 12;
 
 /// What others are told about our clock, at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,13 +113,17 @@ impl Engine {
         bytes: &[u8],
     ) {
         if !self.ports.is_server(socket) {
+            match Packet::decode(bytes) {
+                Ok(packet) => self.packets.count_declined(&packet.header),
+                Err(_) => self.count_malformed(from, bytes),
+            }
             return;
         }
         self.count_received(from, to);
         let packet = match Datagram::decode(bytes) {
             Ok(Datagram::Packet(packet)) => packet,
             Ok(Datagram::Control(bytes)) => return self.answer_query(now, socket, from, to, bytes),
-            Ok(Datagram::Private(_)) | Err(_) => return,
+            Ok(Datagram::Private(_)) | Err(_) => return self.count_malformed(from, bytes),
         };
         let remaining_s = self.served_after_s(now.mono);
         let state = self.server_state(now.mono);
@@ -135,13 +142,16 @@ impl Engine {
         };
         let mut buffer = [0; DATAGRAM_LENGTH_MAX];
         let keys = &self.keys;
-        let Ok(length) = self
+        let length = match self
             .server
             .answer(&question, &state, |id| keys.get(id), &mut buffer)
-        else {
-            return;
+        {
+            Ok(length) => length,
+            Err(silence) => return self.count_unanswered(&question, silence),
         };
         let bytes = buffer.get(..length).unwrap_or_default().to_vec();
+        self.packets.count_processed(&question.packet.header);
+        self.packets.answers += 1;
         self.count_answered(to);
         self.out.push(Output::Datagram {
             socket,
@@ -149,6 +159,39 @@ impl Engine {
             from: to,
             bytes,
         });
+    }
+
+    /// Counts a packet of the time that is not answered.
+    fn count_unanswered(&mut self, question: &Question<'_>, silence: Silence) {
+        let header = &question.packet.header;
+        match silence {
+            Silence::NotARequest if header.mode != Mode::Server => self.packets.malformed += 1,
+            Silence::NotARequest if !self.server.is_allowed(question.from.ip()) => self.packets.denied += 1,
+            // An answer, and nobody has asked.
+            Silence::NotARequest | Silence::BufferTooSmall => self.packets.count_declined(header),
+            Silence::Denied => self.packets.denied += 1,
+            Silence::RateLimited => self.packets.limited += 1,
+            Silence::Unauthenticated => self.packets.count_unauthenticated(header),
+        }
+    }
+
+    /// Counts what is no packet. ntpd looks at the rules before it looks at the rest of a packet.
+    fn count_malformed(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let Some(&first) = bytes.first() else {
+            return;
+        };
+        let version = Version::from_number(first >> 3 & 7);
+        let mode = Mode::from_bits(first);
+        if let (Some(version), Mode::Client | Mode::Server) = (version, mode)
+            && bytes.len() >= LOOKED_AT_MIN
+        {
+            if !self.server.is_allowed(from.ip()) {
+                self.packets.denied += 1;
+                return;
+            }
+            self.packets.count_version(version, mode);
+        }
+        self.packets.malformed += 1;
     }
 
     /// Reports whether an address is that of a source, where a rule asks for that.

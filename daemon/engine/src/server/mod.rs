@@ -127,6 +127,7 @@ impl Server {
             self.statistics.authenticated += 1;
         }
         let header = if ruling == Ruling::Kiss {
+            self.statistics.kisses += 1;
             reply::kiss(request, mode, KissCode::Rate, question.at, state)
         } else {
             let answer = reply::answer(request, mode, question.at, state, self.interleave.as_mut());

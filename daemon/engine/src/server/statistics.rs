@@ -9,6 +9,8 @@ pub struct Statistics {
     pub ntp_hits: u64,
     /// Of these, how many the rate limit left without the time.
     pub ntp_drops: u64,
+    /// Of these, how many got a kiss code.
+    pub kisses: u64,
     /// NTS key exchanges begun by those who may ask.
     pub nts_ke_hits: u64,
     /// Of these, how many the rate limit ended.

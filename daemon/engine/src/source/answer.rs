@@ -90,6 +90,9 @@ impl Source {
             return None;
         }
         self.counts.arrived(arrival.received.source);
+        if !arrival.is_authentic {
+            self.counts.unauthenticated = self.counts.unauthenticated.saturating_add(1);
+        }
         let received = Moment::of(arrival.received, timeline);
         let (tests, interleaved, answers_ours) = self.recognise(arrival);
         let mut judgement = Judgement {

@@ -54,6 +54,8 @@ pub struct Counts {
     pub sent: u32,
     /// Packets received.
     pub received: u32,
+    /// Those whose sender did not prove to be the source.
+    pub unauthenticated: u32,
     /// Those that answered a request.
     pub valid: u32,
     /// Those that gave a sample.

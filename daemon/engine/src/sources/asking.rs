@@ -60,6 +60,19 @@ pub struct Incoming<'a> {
     pub packet: Packet<'a>,
 }
 
+/// What a datagram was to the sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is from none of them.
+    NotOurs,
+    /// It is from one that does not send such packets, or comes when it is of no use any more.
+    Unexpected,
+    /// The source has not proved that it is from it.
+    Unauthenticated,
+    /// It is authentic, as far as that is asked for.
+    Authentic,
+}
+
 impl Sources {
     /// Sends the next request to a source.
     pub fn poll(&mut self, id: SourceId, tools: &mut Tools<'_>) {
@@ -139,14 +152,14 @@ impl Sources {
         }
     }
 
-    /// A datagram came in; says whether it was for a source.
-    pub fn datagram(&mut self, incoming: &Incoming<'_>, tools: &mut Tools<'_>) -> bool {
+    /// A datagram came in; says what it was to the sources.
+    pub fn datagram(&mut self, incoming: &Incoming<'_>, tools: &mut Tools<'_>) -> Taken {
         let Some(id) = self.addressee(incoming) else {
-            return false;
+            return Taken::NotOurs;
         };
         let now = tools.now.mono;
         let Some(source) = self.by_id.get_mut(&id) else {
-            return false;
+            return Taken::NotOurs;
         };
         let header = &incoming.packet.header;
         let arrival = Arrival {
@@ -157,7 +170,12 @@ impl Sources {
         };
         let before = source.estimator.state();
         let Some(judgement) = source.receive(&arrival, now, &tools.local, tools.timeline) else {
-            return true;
+            return Taken::Unexpected;
+        };
+        let taken = if arrival.is_authentic {
+            Taken::Authentic
+        } else {
+            Taken::Unauthenticated
         };
         if judgement.tests.valid() {
             source.is_stamped_on_arrival =
@@ -169,7 +187,7 @@ impl Sources {
         }
         if judgement.refused {
             self.refuse(id, tools);
-            return true;
+            return taken;
         }
         if judgement.tests.valid() {
             self.tell_answer(id, header, &judgement, tools);
@@ -180,7 +198,7 @@ impl Sources {
         } else if judgement.tests.valid() && !judgement.ahead {
             self.events.push_back(Event::Changed(id));
         }
-        true
+        taken
     }
 
     /// A timestamp of something sent came back; says whether a source had sent it.

@@ -616,3 +616,224 @@ fn ntpsec_answers_by_its_rules() {
 fn timeballd_answers_by_the_same_rules() {
     inside(|world| who_may_do_what(world, Program::Timeballd));
 }
+
+/// Sends packets of one kind from an address; says how many answers came back that are no kiss code, and how many that are.
+const PACKETS: &str = r#"
+import hashlib, select, socket, sys
+source, kind = sys.argv[1:]
+def time_request(first):
+    return bytes([first]) + bytes(39) + b"timeball"
+def proven(packet, key, number=1):
+    return packet + number.to_bytes(4, "big") + hashlib.md5(key + packet).digest()
+def control(operation, data=b"", first=0x16):
+    return bytes([first, operation, 0, 1, 0, 0, 0, 0, 0, 0, 0, len(data)]) + data + bytes(-len(data) % 4)
+packets = {
+    "version 4": time_request(0x23), "version 3": time_request(0x1b), "version 1": time_request(0x0b),
+    "version 1, no mode": time_request(0x08), "version 0": time_request(0x03), "version 5": time_request(0x2b),
+    "no mode": time_request(0x20), "mode 2": time_request(0x22), "answer": time_request(0x24),
+    "broadcast": time_request(0x25), "mode 7": bytes.fromhex("1700032a00000000"),
+    "code": proven(time_request(0x23), b"a key for MD5___"),
+    "wrong code": proven(time_request(0x23), b"not this key____"),
+    "unknown key": proven(time_request(0x23), b"a key for MD5___", 9),
+    "crypto-NAK": time_request(0x23) + bytes(4),
+    "short": time_request(0x23)[:40], "one octet": bytes([0x23]), "no packet": time_request(0x23) + b"tail5",
+    "query": control(2), "unknown name": control(2, b"nonsense"), "unknown operation": control(30),
+    "answered query": control(0x82), "short query": control(2)[:8], "query in version 5": control(2, first=0x2e),
+}
+packets = 60 * [packets["version 4"]] if kind == "burst" else 3 * [packets[kind]]
+answers = kisses = 0
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    asking.bind((source, 0))
+    def take(seconds):
+        global answers, kisses
+        while select.select([asking], [], [], seconds)[0]:
+            answer = asking.recv(2000)
+            is_kiss = answer[0] & 7 == 4 and answer[1] == 0 and answer[12:16] == b"RATE"
+            kisses += is_kiss
+            answers += not is_kiss
+    for packet in packets:
+        asking.sendto(packet, ("192.0.2.1", 123))
+        take(0.001)
+    take(0.3)
+print(answers, kisses)
+"#;
+
+/// What `ntpq -c sysstats` shows, and what iostats says of the same.
+const COUNTERS: [&str; 16] = [
+    "ss_received",
+    "ss_processed",
+    "ss_thisver",
+    "ss_oldver",
+    "ss_ver1",
+    "ss_ver1client",
+    "ss_ver1zero",
+    "ss_ver1symm",
+    "ss_badformat",
+    "ss_badauth",
+    "ss_declined",
+    "ss_restricted",
+    "ss_limited",
+    "ss_kodsent",
+    "ss_numctlreq",
+    "io_sent",
+];
+
+/// What becomes of packets, and where they are counted then.
+fn what_is_counted(world: &World, program: Program) {
+    let secret: String = b"a key for MD5___"
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    world.write("ntp.keys", &format!("1 MD5 {secret}\n"));
+    let config = "
+keys @DIR@/ntp.keys
+trustedkey 1
+unrestrict default noquery limited
+restrict 192.0.2.11 ignore
+restrict 192.0.2.12 noserve
+restrict 192.0.2.13 noquery
+restrict 192.0.2.14 limited kod
+restrict 192.0.2.15 version
+restrict 192.0.2.16 notrust
+";
+    start(world, program, config);
+    let read = || -> Vec<u64> {
+        let text = ntpq(world, &["-c", &format!("rv 0 {}", COUNTERS.join(","))]);
+        let text = text.split_whitespace().collect::<String>();
+        let value = |name: &str| {
+            let (_, rest) = text.split_once(&format!("{name}="))?;
+            rest.split(',').next()?.parse().ok()
+        };
+        let values = COUNTERS.map(value);
+        values
+            .iter()
+            .map(|value| value.unwrap_or_else(|| panic!("{text}")))
+            .collect()
+    };
+    world.wait_until("ntpd answers on this host", || {
+        let table = ntpq(world, &["-c", "rv"]);
+        if table.contains("stratum=") {
+            Ok(())
+        } else {
+            Err(table)
+        }
+    });
+    let grown = |before: &[u64], after: &[u64]| -> Vec<u64> {
+        before
+            .iter()
+            .zip(after)
+            .map(|(before, after)| after - before)
+            .collect()
+    };
+    let mut before = read();
+    // What reading them costs.
+    let after = read();
+    let of_reading = grown(&before, &after);
+    before = after;
+    let mut send = |source: u8, kind: &str| {
+        let source = format!("192.0.2.{source}");
+        let came = world.run(Host::Theirs, "python3", &["-c", PACKETS, &source, kind]);
+        let after = read();
+        let by_us = grown(&before, &after);
+        before.clone_from(&after);
+        let by_it = grown(&of_reading, &by_us);
+        let counted: Vec<(&str, u64)> = COUNTERS
+            .into_iter()
+            .zip(by_it)
+            .filter(|(_, grown)| *grown > 0)
+            .map(|(name, grown)| (name.split_once('_').unwrap().1, grown))
+            .collect();
+        (came.trim().to_owned(), counted)
+    };
+    let (answered, in_silence) = (&["processed", "sent"][..], &["processed"][..]);
+    for (source, kind, counted) in [
+        (18, "version 4", &[answered, &["thisver"]].concat()[..]),
+        (18, "version 3", &[answered, &["oldver"]].concat()),
+        (
+            18,
+            "version 1",
+            &[answered, &["oldver", "ver1", "ver1client"]].concat(),
+        ),
+        (
+            18,
+            "version 1, no mode",
+            &[answered, &["oldver", "ver1", "ver1zero"]].concat(),
+        ),
+        (18, "code", &[answered, &["thisver"]].concat()),
+        (18, "version 0", &["badformat"]),
+        (18, "version 5", &["badformat"]),
+        (18, "no mode", &["badformat"]),
+        (18, "mode 2", &["badformat"]),
+        (18, "broadcast", &["badformat"]),
+        (18, "mode 7", &["badformat"]),
+        (18, "one octet", &["badformat"]),
+        (18, "short", &["thisver", "badformat"]),
+        (18, "no packet", &["thisver", "badformat"]),
+        (18, "short query", &["badformat"]),
+        (18, "query in version 5", &["badformat"]),
+        (18, "answer", &["thisver", "declined"]),
+        (18, "wrong code", &["thisver", "badauth"]),
+        (18, "unknown key", &["thisver", "badauth"]),
+        (18, "crypto-NAK", &["thisver", "badauth"]),
+        (16, "version 4", &["thisver", "badauth"]),
+        (11, "version 4", &["restricted"]),
+        (11, "short", &["restricted"]),
+        (11, "answer", &["restricted"]),
+        (11, "query", &["restricted"]),
+        (11, "version 0", &["badformat"]),
+        (12, "version 4", &["restricted"]),
+        (13, "query", &["restricted"]),
+        (15, "version 3", &["restricted"]),
+        // Each address may ask 8 times at once.
+        (15, "version 4", &[answered, &["thisver"]].concat()),
+        (16, "query", &[answered, &["numctlreq"]].concat()),
+        (17, "unknown name", &[answered, &["numctlreq"]].concat()),
+        (17, "unknown operation", &[answered, &["numctlreq"]].concat()),
+        (18, "answered query", &[in_silence, &["numctlreq"]].concat()),
+    ] {
+        let answers = if counted.contains(&"sent") { "3 0" } else { "0 0" };
+        let (came, found) = send(source, kind);
+        let mut expected: Vec<(&str, u64)> = [&["received"], counted]
+            .concat()
+            .into_iter()
+            .map(|name| (name, 3))
+            .collect();
+        let place = |name: &str| {
+            COUNTERS
+                .iter()
+                .position(|counter| counter.ends_with(&format!("_{name}")))
+        };
+        expected.sort_by_key(|(name, _)| place(name));
+        assert_eq!(
+            (came.as_str(), found),
+            (answers, expected),
+            "{kind} from {source}"
+        );
+    }
+    let (came, found) = send(14, "burst");
+    let (answers, kisses) = came.split_once(' ').unwrap();
+    let (answers, kisses): (u64, u64) = (answers.parse().unwrap(), kisses.parse().unwrap());
+    assert!((20..30).contains(&answers) && kisses > 0, "{came}");
+    let told = answers + kisses;
+    assert_eq!(
+        found,
+        [
+            ("received", 60),
+            ("processed", told),
+            ("thisver", told),
+            ("limited", 60 - answers),
+            ("kodsent", kisses),
+            ("sent", told),
+        ]
+    );
+}
+
+#[test]
+fn ntpsec_counts_what_becomes_of_packets() {
+    inside(|world| what_is_counted(world, Program::Ntpsec));
+}
+
+#[test]
+fn timeballd_counts_the_same() {
+    inside(|world| what_is_counted(world, Program::Timeballd));
+}

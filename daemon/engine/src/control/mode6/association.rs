@@ -172,10 +172,16 @@ impl Engine {
             Variable::unlisted("timereach", whole(measured_s)),
             Variable::unlisted("sent", number(counts.sent.into())),
             Variable::unlisted("received", number(counts.received.into())),
-            Variable::unlisted("badauth", number(0)),
+            Variable::unlisted("badauth", number(counts.unauthenticated.into())),
             Variable::unlisted(
                 "bogusorg",
-                number(counts.received.saturating_sub(counts.valid).into()),
+                number(
+                    counts
+                        .received
+                        .saturating_sub(counts.valid)
+                        .saturating_sub(counts.unauthenticated)
+                        .into(),
+                ),
             ),
             Variable::unlisted("oldpkt", number(0)),
             Variable::unlisted("seldisp", number(counts.valid.saturating_sub(counts.good).into())),

@@ -20,7 +20,7 @@ pub use ordered::LocalAddress;
 use conf::config::RateLimit;
 use units::Mono;
 use wire::mode6::{
-    ErrorCode, FRAGMENTS_MAX, Header, NameError, Operation, Refusal, Request, Variable, names,
+    ErrorCode, FRAGMENTS_MAX, HEADER_LENGTH, Header, NameError, Operation, Refusal, Request, Variable, names,
 };
 use wire::ntp::Version;
 
@@ -114,14 +114,21 @@ impl Engine {
         bytes: &[u8],
     ) {
         let version = bytes.first().map_or(0, |first| first >> 3 & 7);
+        if bytes.len() < HEADER_LENGTH || Version::from_number(version).is_none() {
+            self.packets.malformed += 1;
+            return;
+        }
         let Some(rights) = self.rights(now, from, to, version) else {
             return;
         };
+        self.packets.processed += 1;
+        self.mode6.requests += 1;
         let answers = answer(self, now, from, rights, bytes);
         if !answers.is_empty() {
             self.count_answered(to);
         }
         for bytes in answers {
+            self.packets.answers += 1;
             self.out.push(Output::Datagram {
                 socket,
                 to: from,
@@ -131,14 +138,14 @@ impl Engine {
         }
     }
 
-    /// What the sender of a request may ask; `None`: nothing.
+    /// What the sender of a request may ask; `None`: nothing, and that is counted.
     fn rights(&mut self, now: Now, from: SocketAddr, to: Option<IpAddr>, version: u8) -> Option<Rights> {
         let is_source = self.is_source_of_rule(from.ip());
-        let flags = self
-            .server
-            .restrictions
-            .as_ref()?
-            .flags(from.ip(), from.port(), is_source);
+        let Some(restrictions) = &self.server.restrictions else {
+            self.packets.denied += 1;
+            return None;
+        };
+        let flags = restrictions.flags(from.ip(), from.port(), is_source);
         let is_nobody = |address: IpAddr| match address {
             IpAddr::V4(address) => {
                 address.is_multicast() || address.is_broadcast() || address.is_unspecified()
@@ -148,6 +155,7 @@ impl Engine {
         let is_senseless = from.port() == 0 || is_nobody(from.ip()) || to.is_some_and(is_nobody);
         let is_of_this_version = version == Version::V4.number();
         if flags.ignore || flags.noquery || is_senseless || (flags.version && !is_of_this_version) {
+            self.packets.denied += 1;
             return None;
         }
         let is_here = from.ip().is_loopback();
@@ -156,7 +164,11 @@ impl Engine {
         let ruling = self
             .server
             .note_request(from.ip(), Service::Command, now.mono, limit.as_ref(), random);
-        (ruling == Ruling::Answer).then_some(Rights {
+        if ruling != Ruling::Answer {
+            self.packets.limited += 1;
+            return None;
+        }
+        Some(Rights {
             clients: !flags.nomrulist,
             datagrams_max: if is_here {
                 FRAGMENTS_MAX
@@ -189,7 +201,6 @@ fn answer(engine: &mut Engine, now: Now, from: SocketAddr, rights: Rights, bytes
         Err(Refusal::Error(header, code)) => (header, Err(code)),
         Err(Refusal::Silent) => return Vec::new(),
     };
-    engine.mode6.requests += 1;
     // Some lists are sent to those who proved that it comes to them, or who they are.
     let datagrams_max = match header.operation {
         Operation::READ_MRU | Operation::READ_ORDERED_LIST => FRAGMENTS_MAX,

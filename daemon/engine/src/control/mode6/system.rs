@@ -188,53 +188,68 @@ impl Engine {
         variables
     }
 
-    /// What a line of the file `sysstats` counts, since the start and in its order: packets received, answers used, packets
-    /// of this version and of others, those denied, malformed, not authentic, declined, limited, kisses, packets of
-    /// version 1. What is not counted because it does not exist here is 0.
+    /// What a line of the file `sysstats` counts, since the start and in its order: packets received, processed, of this
+    /// version and of those before, denied, malformed, not authentic, declined, limited, kisses, packets of version 1.
     pub(super) fn system_counts(&self) -> [u64; 11] {
-        let server = self.server.statistics;
-        let (received, good) = self.sources.values().fold((0, 0), |(received, good), source| {
-            let counts = &source.counts;
-            (
-                received + u64::from(counts.received),
-                good + u64::from(counts.good),
-            )
-        });
-        let of_ntp = received + server.ntp_hits;
-        let all = of_ntp + self.mode6.requests;
-        [all, good, of_ntp, 0, 0, 0, 0, 0, server.ntp_drops, 0, 0]
+        let packets = &self.packets;
+        let kisses = self.server.statistics.kisses;
+        [
+            packets.received,
+            packets.processed,
+            packets.this_version,
+            packets.old_version,
+            packets.denied,
+            packets.malformed,
+            packets.unauthenticated,
+            packets.declined,
+            packets.limited + kisses,
+            kisses,
+            packets.version_1.iter().sum(),
+        ]
     }
 
-    /// Counts, as `sysstats`, `monstats`, `iostats` and `timerstats` ask for them. What is not counted because it
-    /// does not exist here is 0.
+    /// Counts, as `sysstats`, `monstats`, `iostats` and `timerstats` ask for them. Always 0 are those of what does not
+    /// exist here: buffers between reading a packet and looking at it, and with them packets that found none free
+    /// (`io_dropped`); addresses that are listened on only to throw away what comes (`io_ignored`); timers that end before
+    /// the last one was looked at.
     fn counters(&self, now: Mono) -> Vec<Variable> {
-        let server = self.server.statistics;
         let uptime_s = now.saturating_since(self.mode6.started).as_secs();
-        let packets = |count: fn(&crate::source::Counts) -> u32| -> u64 {
-            self.sources
-                .values()
-                .map(|source| u64::from(count(&source.counts)))
-                .sum()
-        };
-        let (sent, received) = (packets(|counts| counts.sent), packets(|counts| counts.received));
-        let answered = server.ntp_hits.saturating_sub(server.ntp_drops);
-        let all_received = received + server.ntp_hits + self.mode6.requests;
+        let sent: u64 = self
+            .sources
+            .values()
+            .map(|source| u64::from(source.counts.sent))
+            .sum();
+        let packets = &self.packets;
+        let [
+            received,
+            processed,
+            this_version,
+            old_version,
+            denied,
+            malformed,
+            unauthenticated,
+            declined,
+            limited,
+            kisses,
+            version_1,
+        ] = self.system_counts();
+        let [of_clients, without_mode, of_peers] = packets.version_1;
         let system = [
             ("reset", uptime_s),
-            ("received", all_received),
-            ("thisver", received + server.ntp_hits),
-            ("oldver", 0),
-            ("ver1", 0),
-            ("ver1client", 0),
-            ("ver1zero", 0),
-            ("ver1symm", 0),
-            ("badformat", 0),
-            ("badauth", 0),
-            ("declined", 0),
-            ("restricted", 0),
-            ("limited", server.ntp_drops),
-            ("kodsent", 0),
-            ("processed", packets(|counts| counts.good)),
+            ("received", received),
+            ("thisver", this_version),
+            ("oldver", old_version),
+            ("ver1", version_1),
+            ("ver1client", of_clients),
+            ("ver1zero", without_mode),
+            ("ver1symm", of_peers),
+            ("badformat", malformed),
+            ("badauth", unauthenticated),
+            ("declined", declined),
+            ("restricted", denied),
+            ("limited", limited),
+            ("kodsent", kisses),
+            ("processed", processed),
         ];
         let mut variables = vec![
             Variable::unlisted("ss_uptime", Value::Unsigned(uptime_s)),
@@ -256,11 +271,11 @@ impl Engine {
             ("rbuf_lowater", 0),
             ("io_dropped", 0),
             ("io_ignored", 0),
-            ("io_received", all_received),
-            ("io_sent", sent + answered + self.mode6.requests),
-            ("io_sendfailed", 0),
-            ("io_wakeups", all_received),
-            ("io_goodwakeups", all_received),
+            ("io_received", received),
+            ("io_sent", sent + packets.answers),
+            ("io_sendfailed", packets.send_failures),
+            ("io_wakeups", received),
+            ("io_goodwakeups", received),
             ("timerstats_reset", uptime_s),
             ("timer_overruns", 0),
             ("timer_xmts", sent),
