@@ -230,6 +230,7 @@ impl Engine {
                 self.ask(now, Sources::keys_changed);
             }
             Input::LeapTable(table) => self.leaps.set_table(table),
+            Input::KernelClock(reading) => return self.kernel_read(now, reading),
             Input::RefClock { ref_clock, reading } => self.ref_clock_read(now, ref_clock, reading),
             Input::Dump { source, text } => {
                 self.ask(now, |sources, tools| sources.remember(source, text, tools));

@@ -119,6 +119,50 @@ pub struct RefClockReading {
     pub leap: Leap,
 }
 
+/// What the kernel says of its clock (`adjtimex` without anything to change).
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct KernelClock {
+    /// What its own loop has left to correct, seconds.
+    pub offset_s: f64,
+    /// The frequency that was set, without the length of the tick, ppm.
+    pub frequency_ppm: f64,
+    /// By how much the clock can be wrong, seconds.
+    pub max_error_s: f64,
+    /// By how much it is thought to be wrong, seconds.
+    pub estimated_error_s: f64,
+    /// The bits `STA_…`.
+    pub status: u32,
+    /// The time constant of its own loop.
+    pub time_constant: i64,
+    /// Its precision, seconds.
+    pub precision_s: f64,
+    /// By how much the frequency can be corrected, ppm.
+    pub tolerance_ppm: f64,
+    /// What it measured by pulses.
+    pub pps: KernelPulses,
+}
+
+/// What the kernel measured by the pulses of a clock, if it does.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct KernelPulses {
+    /// The frequency of the oscillator, ppm.
+    pub frequency_ppm: f64,
+    /// How much that changes, ppm.
+    pub stability_ppm: f64,
+    /// How far apart pulses are from where they should be, seconds.
+    pub jitter_s: f64,
+    /// The interval of a calibration, log2 s.
+    pub interval: i64,
+    /// How many calibrations there were, …
+    pub calibrations: i64,
+    /// … how many of them failed, …
+    pub errors: i64,
+    /// … how often the jitter was too large, …
+    pub jitter_exceeded: i64,
+    /// … and how often the frequency changed too much.
+    pub stability_exceeded: i64,
+}
+
 /// Something that happened. Every variant is handled in one call of
 /// [`Engine::handle_input`](crate::Engine::handle_input).
 #[derive(Debug, Clone, PartialEq)]
@@ -185,6 +229,8 @@ pub enum Input<'a> {
         /// What it had to say, if anything.
         reading: Option<RefClockReading>,
     },
+    /// The kernel was asked, as told by [`Output::ReadKernelClock`]; `None`: it does not answer.
+    KernelClock(Option<KernelClock>),
     /// The files of the source directories have been read, as asked by [`Output::ReadSourceFiles`].
     SourceFiles(Vec<conf::config::SourceConfig>),
     /// The key file has been read again, as asked by [`Output::ReadKeys`].
@@ -531,6 +577,8 @@ pub enum Output {
         /// Its place in the configuration.
         ref_clock: u32,
     },
+    /// Ask the kernel for the state of its clock, and answer with [`Input::KernelClock`] before anything else.
+    ReadKernelClock,
     /// Read the files of the source directories and answer with [`Input::SourceFiles`].
     ReadSourceFiles,
     /// Read the key file again and answer with [`Input::Keys`].

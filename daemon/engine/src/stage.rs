@@ -9,8 +9,8 @@ use wire::ntp::{Datagram, Header, Packet};
 
 use crate::control::mode6::About;
 use crate::io::{
-    ClockCommand, ConstraintId, Event, Input, LogFile, LookupError, LookupId, Now, Output, Severity,
-    SocketId, SocketUse, Stamp, StampSource,
+    ClockCommand, ConstraintId, Event, Input, KernelClock, LogFile, LookupError, LookupId, Now, Output,
+    Severity, SocketId, SocketUse, Stamp, StampSource,
 };
 use crate::source::{Source, SourceId};
 use crate::sources::{Sources, Tools};
@@ -60,6 +60,9 @@ pub(crate) struct Stage {
     pub(crate) steps_s: Vec<f64>,
     /// When the daemon was ready.
     pub(crate) ready_at_s: Option<f64>,
+    /// What the kernel says of its clock, if it does, and how often it was asked.
+    pub(crate) kernel_clock: Option<KernelClock>,
+    pub(crate) kernel_readings: u32,
     /// So much later than usual the answers come, in turn, seconds.
     pub(crate) late_s: Vec<f64>,
     /// So long answers lie there before they are read, seconds.
@@ -116,6 +119,8 @@ impl Stage {
             events: Vec::new(),
             steps_s: Vec::new(),
             ready_at_s: None,
+            kernel_clock: None,
+            kernel_readings: 0,
             late_s: vec![0.0],
             read_after_s: 0.0,
             read_later: Vec::new(),
@@ -273,6 +278,11 @@ impl Stage {
                 Output::Exit { status } => self.ended = Some(status),
                 Output::ReadSourceFiles => self.asked_for_files += 1,
                 Output::Clock(ClockCommand::Step { by_s }) => self.steps_s.push(by_s),
+                Output::ReadKernelClock => {
+                    self.kernel_readings += 1;
+                    let reading = self.kernel_clock;
+                    self.engine.handle_input(self.now(), Input::KernelClock(reading));
+                }
                 Output::Happened(event) => self.events.push((at_s, event)),
                 Output::Ready => self.ready_at_s = Some(at_s),
                 _ => {}

@@ -106,6 +106,43 @@ impl Trace {
     }
 }
 
+/// The state of the kernel's clock.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KernelState {
+    /// What the kernel's own loop has left to correct, seconds.
+    pub offset_s: f64,
+    /// The frequency that was set, without the length of the tick, ppm.
+    pub frequency_ppm: f64,
+    /// By how much the clock can be wrong, seconds.
+    pub max_error_s: f64,
+    /// By how much it is thought to be wrong, seconds.
+    pub estimated_error_s: f64,
+    /// The bits `STA_…`.
+    pub status: u32,
+    /// The time constant of the kernel's own loop.
+    pub time_constant: i64,
+    /// The precision of the clock, seconds.
+    pub precision_s: f64,
+    /// By how much the frequency can be corrected, ppm.
+    pub tolerance_ppm: f64,
+    /// The frequency by pulses, ppm.
+    pub pps_frequency_ppm: f64,
+    /// How much that changes, ppm.
+    pub pps_stability_ppm: f64,
+    /// The jitter of pulses, seconds.
+    pub pps_jitter_s: f64,
+    /// The interval of a calibration by pulses, log2 s.
+    pub pps_interval: i64,
+    /// How many calibrations there were.
+    pub pps_calibrations: i64,
+    /// How many of them failed.
+    pub pps_errors: i64,
+    /// How often the jitter of pulses was too large.
+    pub pps_jitter_exceeded: i64,
+    /// How often the frequency by pulses changed too much.
+    pub pps_stability_exceeded: i64,
+}
+
 /// The system clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
@@ -179,6 +216,38 @@ impl Clock {
     pub fn frequency_ppm(&self) -> Result<f64, ClockError> {
         let state = look()?;
         Ok(self.rate_ppm(&state))
+    }
+
+    /// Reads everything that the kernel says of its clock.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn kernel_state(&self) -> Result<KernelState, ClockError> {
+        let state = look()?;
+        let unit_s = if state.status & libc::STA_NANO == 0 {
+            1e-6
+        } else {
+            1e-9
+        };
+        let ppm = |scaled: i64| f64_from_i64(scaled) / FINE_UNITS_PER_PPM;
+        Ok(KernelState {
+            offset_s: f64_from_i64(state.offset) * unit_s,
+            frequency_ppm: ppm(state.freq),
+            max_error_s: f64_from_i64(state.maxerror) / 1e6,
+            estimated_error_s: f64_from_i64(state.esterror) / 1e6,
+            status: state.status.cast_unsigned(),
+            time_constant: state.constant,
+            precision_s: f64_from_i64(state.precision) / 1e6,
+            tolerance_ppm: ppm(state.tolerance),
+            pps_frequency_ppm: ppm(state.ppsfreq),
+            pps_stability_ppm: ppm(state.stabil),
+            pps_jitter_s: f64_from_i64(state.jitter) * unit_s,
+            pps_interval: state.shift.into(),
+            pps_calibrations: state.calcnt,
+            pps_errors: state.errcnt,
+            pps_jitter_exceeded: state.jitcnt,
+            pps_stability_exceeded: state.stbcnt,
+        })
     }
 
     /// Reads what tells who steers the clock.

@@ -35,7 +35,7 @@ mod socket;
 pub mod syslog;
 mod time;
 
-pub use clock::{Clock, ClockError, FREQUENCY_MAX_PPM, Reading, Trace};
+pub use clock::{Clock, ClockError, FREQUENCY_MAX_PPM, KernelState, Reading, Trace};
 pub use directory_watch::DirectoryWatch;
 pub use errno::reason;
 pub use helper::Helper;

@@ -902,6 +902,11 @@ impl Client {
                 let now = self.clock.now();
                 self.tell(now, Input::RtcFileWritten { is_written: true });
             }
+            Output::ReadKernelClock => {
+                // There is no kernel in this world.
+                let now = self.clock.now();
+                self.tell(now, Input::KernelClock(None));
+            }
             Output::Ready => self.record.ready = true,
             Output::Exit { status } => {
                 self.record.exit = Some((now_s, status));

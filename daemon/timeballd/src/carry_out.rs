@@ -5,8 +5,10 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use engine::io::{ClockCommand, Input, Output, RefClockReading, Severity, SocketUse};
-use os::{ClockError, SharedMemory, Token, Trace, UdpOptions, UdpSocket, Watch, reason};
+use engine::io::{
+    ClockCommand, Input, KernelClock, KernelPulses, Output, RefClockReading, Severity, SocketUse,
+};
+use os::{ClockError, KernelState, SharedMemory, Token, Trace, UdpOptions, UdpSocket, Watch, reason};
 use units::Mono;
 
 use crate::conflict::refusal;
@@ -136,6 +138,10 @@ impl Daemon {
                 self.tell(Input::RtcFileWritten { is_written });
             }
             Output::ReadRefClock { ref_clock } => self.read_ref_clock(ref_clock),
+            Output::ReadKernelClock => {
+                let state = hands.clock.kernel_state().ok();
+                self.tell(Input::KernelClock(state.as_ref().map(kernel_clock)));
+            }
             Output::ReadSourceFiles => {
                 let (sources, problems) =
                     conf::chrony::read_source_dirs(&hands.config.source_dirs, &SourceFiles);
@@ -326,6 +332,30 @@ impl Hands {
             stamp_sent: true,
             ..options
         })
+    }
+}
+
+/// What the kernel says of its clock, in the engine's words.
+const fn kernel_clock(state: &KernelState) -> KernelClock {
+    KernelClock {
+        offset_s: state.offset_s,
+        frequency_ppm: state.frequency_ppm,
+        max_error_s: state.max_error_s,
+        estimated_error_s: state.estimated_error_s,
+        status: state.status,
+        time_constant: state.time_constant,
+        precision_s: state.precision_s,
+        tolerance_ppm: state.tolerance_ppm,
+        pps: KernelPulses {
+            frequency_ppm: state.pps_frequency_ppm,
+            stability_ppm: state.pps_stability_ppm,
+            jitter_s: state.pps_jitter_s,
+            interval: state.pps_interval,
+            calibrations: state.pps_calibrations,
+            errors: state.pps_errors,
+            jitter_exceeded: state.pps_jitter_exceeded,
+            stability_exceeded: state.pps_stability_exceeded,
+        },
     }
 }
 

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use conf::config::{SourceConfig, SourceName};
 use engine::discipline::leap::LeapTable;
 use engine::io::{
-    ClockCommand, ConstraintId, ControlPeer, Input, LookupError, LookupId, Now, Output, RefClockReading,
-    RtcCommand, SocketId, SocketUse, Stamp, StampSource,
+    ClockCommand, ConstraintId, ControlPeer, Input, KernelClock, LookupError, LookupId, Now, Output,
+    RefClockReading, RtcCommand, SocketId, SocketUse, Stamp, StampSource,
 };
 use engine::rtc::RtcStart;
 use engine::{Engine, Options};
@@ -495,6 +495,10 @@ impl Host {
                 }
             }
             Output::ReadSourceFiles => self.files_asked_for = true,
+            Output::ReadKernelClock => {
+                let reading = Some(KernelClock::default());
+                self.engine.handle_input(self.now(), Input::KernelClock(reading));
+            }
             Output::ReadRefClock { ref_clock } => self.read_ref_clock(ref_clock),
             Output::Rtc(RtcCommand::Interrupt(is_on)) => self.rtc_interrupts = is_on,
             Output::Rtc(RtcCommand::Set { .. }) => {

@@ -239,6 +239,7 @@ fn what_operators_see(world: &World, program: Program) {
         });
         assert!(valued.count() >= 3, "{command}: {text}");
     }
+    what_the_kernel_says(world);
     // A client that asks for the time is among those who did, also if it does not like the answer: without a clock to
     // correct NTPsec never says that it is synchronised.
     let _answer = attempt_ntpsec_tool(world, Host::Theirs, "ntpdig", &["192.0.2.1"]);
@@ -252,6 +253,53 @@ fn what_operators_see(world: &World, program: Program) {
 
     what_the_key_opens(world);
     what_is_written_down(world, number);
+}
+
+/// Prints what the kernel says of its clock: frequency, error bound, estimated error, time constant, precision, tolerance and
+/// status.
+const KERNEL: &str = r#"
+import ctypes, struct
+room = ctypes.create_string_buffer(208)
+assert ctypes.CDLL(None).adjtimex(room) >= 0
+_, _, frequency, bound, error, status, constant, precision, tolerance = struct.unpack_from("I4xqqqqi4xqqq", room.raw)
+print(frequency / 65536, bound / 1e6, error / 1e6, constant, precision / 1e6, tolerance / 65536, status)
+"#;
+
+/// What `kerninfo` shows is what the kernel says.
+fn what_the_kernel_says(world: &World) {
+    let asked = || -> Vec<f64> {
+        let text = world.run(Host::Ours, "python3", &["-c", KERNEL]);
+        text.split_whitespace()
+            .map(|word| word.parse().unwrap())
+            .collect()
+    };
+    let names = ["kfreq", "kmaxerr", "kesterr", "ktimeconst", "kprecis", "kfreqtol"];
+    // Somebody may set the clock of the machine meanwhile.
+    world.wait_until("kerninfo shows what the kernel says", || {
+        let before = asked();
+        let text = ntpq(world, &["-c", &format!("rv 0 {},kstflags", names.join(","))]);
+        let after = asked();
+        let said = text.split_whitespace().collect::<String>();
+        let value = |name: &str| -> Option<f64> {
+            let (_, rest) = said.split_once(&format!("{name}="))?;
+            rest.split(',').next()?.parse().ok()
+        };
+        let is_between = |(place, name): (usize, &&str)| {
+            let (low, high) = (before[place], after[place]);
+            // NTPsec rounds to six digits.
+            let blur = 1e-5 * high.abs();
+            value(name).is_some_and(|value| value >= low - blur && value <= high + blur)
+        };
+        let status = |state: &[f64]| state[names.len()] % 128.0 >= 64.0;
+        let is_right = names.iter().enumerate().all(is_between)
+            && text.contains("unsync") == status(&before)
+            && status(&before) == status(&after);
+        if is_right {
+            Ok(())
+        } else {
+            Err(format!("{before:?}\n{text}\n{after:?}"))
+        }
+    });
 }
 
 /// Interfaces and rules, for whoever has the key.

@@ -7,6 +7,7 @@
 
 mod association;
 mod events;
+mod kernel;
 mod mru;
 mod ordered;
 mod system;
@@ -58,7 +59,7 @@ pub struct About {
 }
 
 /// What this protocol depends on beside the engine's parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mode6 {
     /// What is told about machine and program.
     about: About,
@@ -72,6 +73,8 @@ pub struct Mode6 {
     events: events::Events,
     /// What is counted for whoever has the key.
     traffic: ordered::Traffic,
+    /// What the kernel said when it was asked last, and who waits for that.
+    kernel: kernel::Kernel,
 }
 
 impl Mode6 {
@@ -84,6 +87,7 @@ impl Mode6 {
             secret: None,
             events: events::Events::default(),
             traffic: ordered::Traffic::default(),
+            kernel: kernel::Kernel::default(),
         }
     }
 }
@@ -92,6 +96,16 @@ impl Mode6 {
 struct Answer {
     status: u16,
     data: Vec<u8>,
+}
+
+/// Who asks, and may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asker {
+    socket: SocketId,
+    from: SocketAddr,
+    /// The local address that was asked.
+    to: Option<IpAddr>,
+    rights: Rights,
 }
 
 /// What somebody may ask, who may ask something.
@@ -123,6 +137,27 @@ impl Engine {
         };
         self.packets.processed += 1;
         self.mode6.requests += 1;
+        let asker = Asker {
+            socket,
+            from,
+            to,
+            rights,
+        };
+        if kernel::is_asked_for(bytes) {
+            self.ask_kernel(asker, bytes);
+        } else {
+            self.send_answers(now, asker, bytes);
+        }
+    }
+
+    /// Answers a request of somebody who may ask.
+    fn send_answers(&mut self, now: Now, asker: Asker, bytes: &[u8]) {
+        let Asker {
+            socket,
+            from,
+            to,
+            rights,
+        } = asker;
         let answers = answer(self, now, from, rights, bytes);
         if !answers.is_empty() {
             self.count_answered(to);

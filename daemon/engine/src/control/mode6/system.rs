@@ -13,12 +13,6 @@ use crate::io::Now;
 use crate::select::Status;
 use crate::source::{Source, SourceId};
 
-/// The precision of the kernel's clock, seconds.
-const KERNEL_PRECISION_S: f64 = 1e-9;
-
-/// By how much the kernel lets the frequency be corrected, ppm.
-const KERNEL_TOLERANCE_PPM: f64 = 500.0;
-
 impl Engine {
     /// The status of the daemon, with what happened last.
     pub(super) fn system_status(&self, now: Mono) -> SystemStatus {
@@ -136,7 +130,7 @@ impl Engine {
             Variable::unlisted("peermode", Value::Unsigned(peer_mode)),
             Variable::unlisted("authdelay", Value::Fixed3(0.0)),
         ]);
-        variables.extend(self.kernel_variables(now.mono));
+        variables.extend(self.mode6.kernel.variables());
         variables.extend(self.counters(now.mono));
         variables.extend(self.mru_counters(now.mono));
         let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
@@ -152,40 +146,6 @@ impl Engine {
         let wander = followed.and_then(|source| source.estimator.wander());
         let poll = followed.map_or(6, |source| source.polling.used_interval().0);
         (poll, wander.unwrap_or(0.0))
-    }
-
-    /// What the kernel's clock was told, as `kerninfo` asks for it: this daemon steers by frequency and steps alone, so
-    /// that the kernel's own loop is always idle.
-    fn kernel_variables(&self, now: Mono) -> Vec<Variable> {
-        let tracking = self.tracking(now);
-        let bound_s = tracking.error_bound_s().unwrap_or(16.0);
-        let flags = if tracking.leap == Leap::Unsynchronised {
-            "unsync nano"
-        } else {
-            "nano"
-        };
-        let none = [
-            "kppsfreq",
-            "kppsstab",
-            "kppsjitter",
-            "kppscalibdur",
-            "kppscalibs",
-            "kppsjitexc",
-            "kppsstbexc",
-            "kppscaliberrs",
-        ];
-        let mut variables = vec![
-            Variable::unlisted("koffset", Value::Fixed3(0.0)),
-            Variable::unlisted("kfreq", Value::Fixed3(self.timeline.rate() * 1e6)),
-            Variable::unlisted("kmaxerr", Value::Fixed3(bound_s * 1e3)),
-            Variable::unlisted("kesterr", Value::Fixed3(tracking.offset_s.abs() * 1e3)),
-            Variable::unlisted("kstflags", Value::Text(flags.to_owned())),
-            Variable::unlisted("ktimeconst", Value::Unsigned(0)),
-            Variable::unlisted("kprecis", Value::Fixed6(KERNEL_PRECISION_S * 1e3)),
-            Variable::unlisted("kfreqtol", Value::Fixed3(KERNEL_TOLERANCE_PPM)),
-        ];
-        variables.extend(none.map(|name| Variable::unlisted(name, Value::Unsigned(0))));
-        variables
     }
 
     /// What a line of the file `sysstats` counts, since the start and in its order: packets received, processed, of this

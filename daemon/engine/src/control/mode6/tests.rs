@@ -203,6 +203,9 @@ fn nothing_is_changed_and_errors_have_their_numbers() {
 fn what_ntpq_asks_for_in_its_commands_is_there() {
     let mut stage = Stage::new(config(vec![server("192.0.2.1")]), well());
     stage.run_until(10.0);
+    stage.tell(crate::io::Input::KernelClock(Some(
+        crate::io::KernelClock::default(),
+    )));
     for names in [
         "peeradr,peermode,leap,stratum,precision,rootdelay,rootdisp,rootdist,refid,reftime,sys_jitter,clk_jitter,\
          clk_wander,authdelay",
@@ -234,6 +237,46 @@ fn what_ntpq_asks_for_in_its_commands_is_there() {
     )
     .unwrap();
     assert_eq!(Variables::new(&answer.data).count(), 14);
+}
+
+#[test]
+fn the_kernel_is_asked_when_somebody_asks() {
+    let mut config = config(vec![server("192.0.2.1")]);
+    let everybody = conf::config::Subnet::prefix("0.0.0.0".parse().unwrap(), 0).unwrap();
+    config
+        .server
+        .restrictions
+        .get_or_insert_default()
+        .entry(&everybody, false);
+    let mut stage = Stage::new(config, silence());
+    stage.run_until(1.0);
+    let socket = *stage.sockets.keys().next().expect("a socket for clients");
+    let told = |stage: &mut Stage, names: &[u8]| -> Result<String, AssemblyError> {
+        let request = Request::new(Operation::READ_VARIABLES, 1, 0, names);
+        stage.sent_to_clients.clear();
+        stage.receive(socket, client(), &request.encode());
+        let (_, bytes) = stage.sent_to_clients.pop().expect("an answer");
+        let whole = Assembly::new(request.header).push(&Fragment::decode(&bytes).unwrap())?;
+        Ok(text(&whole.expect("an answer comes whole")))
+    };
+    // Where it does not answer nothing is made up.
+    assert_eq!(told(&mut stage, b"kfreq"), Err(AssemblyError::Refused(5)));
+    stage.kernel_clock = Some(crate::io::KernelClock {
+        offset_s: -2.5e-7,
+        frequency_ppm: -12.5,
+        max_error_s: 16.0,
+        status: 0x2041,
+        precision_s: 1e-6,
+        ..crate::io::KernelClock::default()
+    });
+    assert_eq!(
+        told(&mut stage, b"koffset,kfreq,kmaxerr,kstflags,kprecis").as_deref(),
+        Ok("koffset=-0.00000025, kfreq=-12.5, kmaxerr=16,\r\n\
+             kstflags=\"pll unsync nano\", kprecis=0.000001\r\n")
+    );
+    assert_eq!(stage.kernel_readings, 2);
+    told(&mut stage, b"leap").unwrap();
+    assert_eq!(stage.kernel_readings, 2);
 }
 
 #[test]
