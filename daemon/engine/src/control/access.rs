@@ -8,7 +8,7 @@ use units::Mono;
 use crate::Engine;
 use crate::io::{LookupError, LookupId, Output};
 use crate::server::access::{Access, AccessError};
-use crate::sources::names::retry_wait_s;
+use crate::sources::names::{Lack, Retries};
 use crate::timer::Timer;
 
 /// Questions about the names in rules have numbers from here down; those about sources count up from 0.
@@ -38,7 +38,7 @@ pub(super) struct NamedRule {
     /// The addresses that the rule counts for now; one without flags counts for the first of them.
     addresses: Vec<IpAddr>,
     /// How often its name could not be looked up.
-    failures: i32,
+    failures: Retries,
     is_under_way: bool,
 }
 
@@ -109,7 +109,7 @@ impl Engine {
                 name: name.clone(),
                 rule,
                 addresses,
-                failures: 0,
+                failures: Retries::default(),
                 is_under_way: true,
             });
         }
@@ -163,7 +163,7 @@ impl Engine {
         let addresses = answer.as_deref().unwrap_or_default();
         if !addresses.is_empty() {
             let before = std::mem::replace(&mut named.addresses, addresses.to_vec());
-            named.failures = 0;
+            named.failures = Retries::default();
             let names = &mut self.control.addresses_of_names;
             names.insert(name, addresses.to_vec());
             if let Waiting::Access(whom, rule_of_name) = &rule {
@@ -188,13 +188,13 @@ impl Engine {
             self.plan_rules(now.plus_seconds(FOLLOWED_EVERY_S));
             return true;
         }
-        if named.failures == 0 {
+        if named.failures == Retries::default() {
             self.out.warn(format!(
                 "Could not look up {name}: the rule about it has no effect until its name has an address"
             ));
         }
-        let at = now.plus_seconds(retry_wait_s(named.failures));
-        named.failures = named.failures.saturating_add(1);
+        let is_ntpd = self.server.restrictions.is_some();
+        let at = now.plus_seconds(named.failures.count(Lack::after(answer), is_ntpd));
         self.plan_rules(at);
         true
     }

@@ -159,6 +159,8 @@ struct Rules {
     acquisition_port: Option<u16>,
     refresh_s: f64,
     logs: BTreeSet<LogKind>,
+    /// The language is ntpd's.
+    is_ntpd: bool,
 }
 
 impl Sources {
@@ -177,6 +179,7 @@ impl Sources {
                 acquisition_port: config.client.port,
                 refresh_s: f64::from(config.client.refresh_s),
                 logs: config.logs.kinds.clone(),
+                is_ntpd: config.server.restrictions.is_some(),
             },
             next_source: 0,
             next_entry: 0,

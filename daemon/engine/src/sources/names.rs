@@ -15,13 +15,24 @@ use crate::sources::asking::POLLS_TO_SETTLE;
 use crate::sources::{EntryId, Event, Sources, Tools};
 use crate::timer::Timer;
 
-/// The unit of the wait before another try, seconds; it is multiplied by 2^n.
-const RETRY_UNIT_S: f64 = 7.0;
+/// When a name is looked up again that nobody could tell anything about: the network, or the name server, may be there in a
+/// moment.
+const AGAIN_SOON: Schedule = Schedule {
+    first_s: 8.0,
+    doublings: 5,
+};
 
-/// The n of the first wait …
-const RETRY_LOG2_MIN: i32 = 2;
-/// … and of the last ones.
-const RETRY_LOG2_MAX: i32 = 9;
+/// When a name is looked up again that does not exist, by ntpd …
+const AGAIN_AS_NTPD: Schedule = Schedule {
+    first_s: 256.0,
+    doublings: 4,
+};
+
+/// … and by chronyd, which looks as often for more addresses of a pool that has too few.
+const AGAIN_AS_CHRONYD: Schedule = Schedule {
+    first_s: 28.0,
+    doublings: 7,
+};
 
 /// The time between looking up the names of two bad sources, seconds.
 const REPLACEMENT_INTERVAL_S: f64 = 1800.0;
@@ -29,10 +40,61 @@ const REPLACEMENT_INTERVAL_S: f64 = 1800.0;
 /// How many addresses of an answer are looked at.
 const ADDRESSES_MAX: usize = 64;
 
-/// How long to wait before a name is looked up again that could not be so many times, not counting the last, seconds.
-pub(crate) fn retry_wait_s(tries: i32) -> f64 {
-    let log2 = RETRY_LOG2_MIN.saturating_add(tries).min(RETRY_LOG2_MAX);
-    RETRY_UNIT_S * 2_f64.powi(log2)
+/// Waits of which each is twice as long as the one before, up to the last.
+#[derive(Debug, Clone, Copy)]
+struct Schedule {
+    first_s: f64,
+    doublings: i32,
+}
+
+/// What is missing after a name was looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// Nobody has answered.
+    Answer,
+    /// The name does not exist, or has no address.
+    Name,
+    /// It has addresses, but not as many as are wanted.
+    Addresses,
+}
+
+impl Lack {
+    /// What is missing after this answer, which does not suffice.
+    pub(crate) const fn after(answer: &Result<Vec<IpAddr>, LookupError>) -> Self {
+        match answer {
+            Ok(addresses) if addresses.is_empty() => Self::Name,
+            Ok(_) => Self::Addresses,
+            Err(LookupError::TryAgain) => Self::Answer,
+            Err(LookupError::NotFound) => Self::Name,
+        }
+    }
+}
+
+/// How often the same was missing in a row when a name was looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Retries {
+    lack: Option<Lack>,
+    count: i32,
+}
+
+impl Retries {
+    /// Counts one more; returns how long to wait before the next try, seconds.
+    pub(crate) fn count(&mut self, lack: Lack, is_ntpd: bool) -> f64 {
+        if self.lack != Some(lack) {
+            *self = Self {
+                lack: Some(lack),
+                count: 0,
+            };
+        }
+        let schedule = match lack {
+            Lack::Answer => AGAIN_SOON,
+            Lack::Name if is_ntpd => AGAIN_AS_NTPD,
+            Lack::Name | Lack::Addresses => AGAIN_AS_CHRONYD,
+        };
+        let wait_s = schedule.first_s * 2_f64.powi(self.count.min(schedule.doublings));
+        self.count = self.count.saturating_add(1);
+        wait_s
+    }
 }
 
 /// How far the name of an entry is looked up.
@@ -41,7 +103,7 @@ pub(super) struct Naming {
     /// A lookup for addresses is under way.
     is_under_way: bool,
     /// How often it was tried again.
-    tries: i32,
+    retries: Retries,
     /// When it is tried again.
     retry_at: Option<Mono>,
 }
@@ -65,10 +127,11 @@ impl Sources {
         answer: Result<Vec<IpAddr>, LookupError>,
         tools: &mut Tools<'_>,
     ) {
+        let lack = Lack::after(&answer);
         let addresses = answer.unwrap_or_default();
         match self.lookups.remove(&lookup) {
             None => {}
-            Some(Lookup::Addresses(entry)) => self.assign(entry, &addresses, tools),
+            Some(Lookup::Addresses(entry)) => self.assign(entry, &addresses, lack, tools),
             Some(Lookup::Replacement(id)) => self.replace(id, &addresses, tools),
             Some(Lookup::Refreshment(id)) => {
                 let current = self.by_id.get(&id).and_then(|source| source.address);
@@ -233,8 +296,9 @@ impl Sources {
         out.push(Output::Resolve { lookup: id, name });
     }
 
-    /// Gives addresses to the sources of an entry that have none. As long as some are left it is tried again.
-    fn assign(&mut self, entry: EntryId, addresses: &[IpAddr], tools: &mut Tools<'_>) {
+    /// Gives addresses to the sources of an entry that have none. As long as some are left, for which there is this lack,
+    /// it is tried again.
+    fn assign(&mut self, entry: EntryId, addresses: &[IpAddr], lack: Lack, tools: &mut Tools<'_>) {
         let Some(found) = self.entries.get_mut(&entry) else {
             return;
         };
@@ -252,8 +316,7 @@ impl Sources {
         }
         let now = tools.now.mono;
         if let (Some(found), false) = (self.entries.get_mut(&entry), is_complete) {
-            let wait_s = retry_wait_s(found.naming.tries);
-            found.naming.tries = found.naming.tries.saturating_add(1);
+            let wait_s = found.naming.retries.count(lack, self.rules.is_ntpd);
             found.naming.retry_at = Some(now.plus_seconds(wait_s));
         }
         self.set_timer(tools);

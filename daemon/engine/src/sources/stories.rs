@@ -4,7 +4,7 @@ use conf::config::{Family, SourceKind};
 use units::{Leap, NtpDuration, Stratum};
 use wire::ntp::{Header, Packet};
 
-use crate::io::{Input, SocketUse};
+use crate::io::{Input, LookupError, SocketUse};
 use crate::source::poll::Burst;
 use crate::sources::Origin;
 use crate::sources::add::AddError;
@@ -275,6 +275,38 @@ fn a_name_without_an_address_is_tried_again_for_ever() {
             .count(),
         0
     );
+}
+
+#[test]
+fn a_name_is_asked_for_again_soon_while_nobody_answers() {
+    let temporary: &[f64] = &[8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 256.0];
+    let lasting: [&[f64]; 2] = [
+        &[28.0, 56.0, 112.0],
+        &[256.0, 512.0, 1024.0, 2048.0, 4096.0, 4096.0],
+    ];
+    for (is_ntpd, lasting) in [false, true].into_iter().zip(lasting) {
+        let mut config = config(vec![server("time.example.net")]);
+        config.server.restrictions = is_ntpd.then(conf::config::Restrictions::default);
+        let mut stage = Stage::new(config, well());
+        let mut at_s = 0.0;
+        // A name server that was silent once may be silent again.
+        for (error, waits_s) in [
+            (LookupError::TryAgain, temporary),
+            (LookupError::NotFound, lasting),
+            (LookupError::TryAgain, &temporary[..2]),
+        ] {
+            for wait_s in waits_s {
+                let (_, lookup, _) = stage.lookups.pop_front().expect("the name is looked up");
+                let answer = Err(error);
+                stage.tell(Input::Resolved { lookup, answer });
+                stage.run_until(at_s + wait_s - 0.1);
+                assert!(stage.lookups.is_empty(), "{error:?} {wait_s}");
+                at_s += wait_s;
+                stage.run_until(at_s);
+                assert_eq!(stage.lookups.len(), 1, "{error:?} {wait_s}");
+            }
+        }
+    }
 }
 
 #[test]
