@@ -138,6 +138,34 @@ fn values_out_of_range_become_what_chronyd_takes() {
 }
 
 #[test]
+fn options_of_sources_that_stand_for_none_do() {
+    let taken = |option: &str| {
+        let (config, diagnostics) = check(&format!("server a {option}\n"));
+        (config.sources[0].clone(), diagnostics.len())
+    };
+    let none = || SourceConfig::new(SourceKind::Server, SourceName::Name("a".to_owned()));
+    for option in [
+        "maxdelayquant 0",
+        "mindelay 0",
+        "mindelay -0.0",
+        "maxdelayquant 0.2 maxdelayquant 0",
+    ] {
+        assert_eq!(taken(option), (none(), 0), "{option}");
+    }
+    // As many warnings.
+    for option in ["maxdelayquant -1", "mindelay -1", "asymmetry 1", "asymmetry -0.6"] {
+        assert_eq!(taken(option), (none(), 1), "{option}");
+    }
+    let (at_bounds, warnings) = taken("maxdelayquant 0.01 mindelay 1e4 asymmetry -0.5 minstratum 16");
+    assert_eq!(
+        (at_bounds.max_delay_quantile, at_bounds.min_delay_s),
+        (0.05, Some(1e3))
+    );
+    assert_eq!((at_bounds.asymmetry, at_bounds.min_stratum), (Some(-0.5), 15));
+    assert_eq!(warnings, 3);
+}
+
+#[test]
 fn access_rules_keep_their_order() {
     let rules = config(
         "allow\nallow 1.2.3.4\ndeny 1.2.3.0/27\nallow all 10\nallow 2001:db8::/32\nallow 1.2/4\ndeny all\nallow ntp.example",

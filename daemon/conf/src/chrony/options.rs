@@ -232,8 +232,10 @@ pub(super) enum Value {
     Number {
         min: f64,
         max: f64,
+        /// What the daemon makes of it; `None`: as if it was not given.
+        taken: fn(f64) -> Option<f64>,
         get: fn(&SourceOptions) -> Option<f64>,
-        set: fn(&mut SourceOptions, f64),
+        set: fn(&mut SourceOptions, Option<f64>),
     },
     ExtensionField,
 }
@@ -287,6 +289,15 @@ impl SourceOption {
             }),
             Value::Number { min, max, .. } => Some(Range { min, max }),
         }
+    }
+
+    /// Whether it does not take this number as it is. 0 stands for none where that is out of the range.
+    pub(super) fn is_out_of_range(&self, value: f64) -> bool {
+        let Value::Number { min, max, taken, .. } = self.value else {
+            return false;
+        };
+        let is_none = value == 0.0 && taken(value).is_none();
+        !(min..=max).contains(&value) && !is_none
     }
 
     fn is_given(&self, options: &SourceOptions) -> bool {
@@ -351,7 +362,7 @@ macro_rules! integer {
 }
 
 macro_rules! number {
-    ($field:ident, $min:expr, $max:expr, $since:expr) => {
+    ($field:ident, $min:expr, $max:expr, $taken:ident, $since:expr) => {
         SourceOption {
             word: stringify!($field),
             since: $since,
@@ -359,11 +370,27 @@ macro_rules! number {
             value: Value::Number {
                 min: $min,
                 max: $max,
+                taken: |value| $taken(value, $min, $max),
                 get: |options| options.$field,
-                set: |options, value| options.$field = Some(value),
+                set: |options, value| options.$field = value,
             },
         }
     };
+}
+
+/// The nearest number in range.
+fn nearest(value: f64, min: f64, max: f64) -> Option<f64> {
+    (!value.is_nan()).then(|| value.clamp(min, max))
+}
+
+/// The same of a number above 0; any other stands for none.
+fn nearest_above_0(value: f64, min: f64, max: f64) -> Option<f64> {
+    nearest(value, min, max).filter(|_| value > 0.0)
+}
+
+/// A number in range; any other stands for none.
+fn within(value: f64, min: f64, max: f64) -> Option<f64> {
+    (min..=max).contains(&value).then_some(value)
 }
 
 /// Every option of chrony 4.8, in the order in which they are written.
@@ -390,19 +417,19 @@ pub(super) const OPTIONS: &[SourceOption] = &[
     integer!(ntsport, u16, 0, 65_535, Default, Default, None, true),
     integer!(version, u8, 1, 4, Default, Default, None, true),
     integer!(presend, i8, -7, 100, Default, Default, None, false),
-    integer!(minstratum, u8, 0, 15, Default, Default, None, true),
+    integer!(minstratum, u8, 0, 15, Default, Clamped, None, true),
     integer!(polltarget, u32, 1, I32_MAX, Default, Default, None, true),
     integer!(minsamples, u32, 0, I32_MAX, Default, Default, None, true),
     integer!(maxsamples, u32, 0, I32_MAX, Default, Default, None, true),
     integer!(filter, u32, 0, I32_MAX, Default, Default, None, true),
     integer!(maxunreach, u32, 0, I32_MAX, Default, Default, Some((4, 8)), true),
-    number!(maxdelay, 0.0, 1000.0, None),
-    number!(maxdelayratio, 0.0, 1e6, None),
-    number!(maxdelaydevratio, 0.0, 1e6, None),
-    number!(maxdelayquant, 0.05, 0.95, Some((4, 3))),
-    number!(mindelay, 0.0, 1000.0, None),
-    number!(asymmetry, -0.5, 0.5, None),
-    number!(offset, -1e9, 1e9, None),
+    number!(maxdelay, 0.0, 1000.0, nearest, None),
+    number!(maxdelayratio, 0.0, 1e6, nearest, None),
+    number!(maxdelaydevratio, 0.0, 1e6, nearest, None),
+    number!(maxdelayquant, 0.05, 0.95, nearest_above_0, Some((4, 3))),
+    number!(mindelay, 0.0, 1000.0, nearest_above_0, None),
+    number!(asymmetry, -0.5, 0.5, within, None),
+    number!(offset, -1e9, 1e9, nearest, None),
     SourceOption {
         word: "extfield",
         since: None,

@@ -331,16 +331,14 @@ impl Line<'_> {
                 }
                 true
             }
-            Value::Number { min, max, set, .. } => {
+            Value::Number { taken, set, .. } => {
                 let Ok(value) = text.parse::<f64>() else {
                     return false;
                 };
-                if !(min..=max).contains(&value) {
+                if option.is_out_of_range(value) {
                     self.out_of_range(option, Outside::Clamped);
                 }
-                if !value.is_nan() {
-                    set(&mut self.options, value.clamp(min, max));
-                }
+                set(&mut self.options, taken(value));
                 true
             }
             Value::ExtensionField => {

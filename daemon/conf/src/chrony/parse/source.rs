@@ -136,16 +136,14 @@ impl Reading<'_, '_> {
                 }
                 rest
             }
-            Value::Number { min, max, set, .. } => {
+            Value::Number { taken, set, .. } => {
                 let Some((value, rest)) = number_prefix(text) else {
                     return self.invalid_value(format!("it takes a number from {range}"));
                 };
-                if !(*min..=*max).contains(&value) {
+                if option.is_out_of_range(value) {
                     self.out_of_range(option.word, &range);
                 }
-                if !value.is_nan() {
-                    set(&mut self.options, value.clamp(*min, *max));
-                }
+                set(&mut self.options, taken(value));
                 rest
             }
             Value::ExtensionField => {
