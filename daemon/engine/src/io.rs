@@ -311,6 +311,8 @@ pub enum LogFile {
     Selection,
     /// `rtc.log`
     Rtc,
+    /// `refclocks.log`
+    RefClocks,
 }
 
 /// What a socket is opened for.

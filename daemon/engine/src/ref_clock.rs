@@ -3,14 +3,16 @@
 //! A driver is a part of the program; here it is a number and what it says. Several of its samples go through a
 //! median filter, so that what the selection sees is a source like any other, without a path and at stratum 0.
 
-use conf::config::{RefClock, SourceConfig, SourceKind, SourceName};
+use conf::config::{LogKind, RefClock, SourceConfig, SourceKind, SourceName};
 use units::{Leap, Mono, ReferenceId, UnixTime};
 
 use crate::engine::Engine;
 use crate::estimate::Sample;
-use crate::io::{Now, Output, RefClockReading};
+use crate::io::{LogFile, Now, Output, RefClockReading};
 use crate::source::SourceId;
+use crate::source::line::leap_letter;
 use crate::source::median::combine;
+use crate::steer::{exponential, scientific};
 use crate::timeline::SANE_TIMES;
 use crate::timer::Timer;
 
@@ -42,6 +44,33 @@ pub(crate) struct RefClockState {
     /// How often the driver was asked in this poll.
     asked: u32,
     noise: Noise,
+}
+
+impl RefClockState {
+    /// A line of refclocks.log, of what the driver said to a question or, without that, of what a poll made of it; `at`
+    /// on the system clock.
+    fn line(
+        &self,
+        at: UnixTime,
+        leap: Leap,
+        said_s: Option<f64>,
+        offset_s: f64,
+        dispersion_s: f64,
+    ) -> String {
+        let (question, pulse, said) = match said_s {
+            Some(said_s) => (format!("{:3}", self.asked), '0', exponential(said_s, 6)),
+            None => ("  -".to_owned(), '-', "      -      ".to_owned()),
+        };
+        format!(
+            "{}.{:06} {:<5} {question} {} {pulse} {said} {} {}",
+            at.date_time(),
+            at.to_parts().1 / 1_000,
+            ReferenceId(u32::from_be_bytes(self.config.reference_id)).ascii(),
+            leap_letter(leap),
+            exponential(offset_s, 6),
+            scientific(dispersion_s),
+        )
+    }
 }
 
 /// The noise of a driver's samples, from how far each three of them are from a line.
@@ -115,9 +144,23 @@ impl Engine {
     pub(crate) fn ref_clock_read(&mut self, now: Now, index: u32, reading: Option<RefClockReading>) {
         let sample = reading.and_then(|reading| self.ref_clock_sample(now, index, &reading));
         let frequency = self.discipline.frequency();
+        let is_logged = self.config.logs.kinds.contains(&LogKind::RefClocks);
         let Some(state) = place(index).and_then(|place| self.ref_clocks.get_mut(place)) else {
             return;
         };
+        if let (Some(reading), Some((sample, leap))) = (reading, sample)
+            && is_logged
+        {
+            let offset_s = sample.phase_s - self.timeline.correction_at_oscillator_s(sample.at);
+            let line = state.line(
+                reading.at,
+                leap,
+                Some(reading.offset_s),
+                offset_s,
+                sample.dispersion_s,
+            );
+            self.out.line(LogFile::RefClocks, line);
+        }
         if let Some((sample, leap)) = sample
             && state.samples.last().is_none_or(|last| sample.at > last.at)
         {
@@ -143,6 +186,15 @@ impl Engine {
             ..sample
         });
         let (source, leap) = (state.source, state.leap);
+        if let Some(sample) = sample.filter(|_| is_logged) {
+            let correction_s = self.timeline.correction_at_oscillator_s(sample.at);
+            let since_s = self.timeline.oscillator(now.mono).seconds_since(sample.at);
+            let slewed_s = self.timeline.correction_s(now.mono) - correction_s;
+            let at = now.wall.plus_seconds(-since_s - slewed_s);
+            let offset_s = sample.phase_s - correction_s;
+            let line = state.line(at, leap, None, offset_s, sample.dispersion_s);
+            self.out.line(LogFile::RefClocks, line);
+        }
         self.ask(now, |sources, tools| {
             sources.ref_clock_polled(source, sample, leap, tools);
         });
@@ -160,7 +212,7 @@ impl Engine {
 
     /// What a reading says of the oscillator, if it can be used.
     fn ref_clock_sample(&self, now: Now, index: u32, reading: &RefClockReading) -> Option<(Sample, Leap)> {
-        let config = &self.ref_clocks.get(place(index)?)?.config;
+        let RefClockState { config, source, .. } = self.ref_clocks.get(place(index)?)?;
         let age_s = now.wall.seconds_since(reading.at);
         let is_usable = reading.leap != Leap::Unsynchronised
             && reading.offset_s.is_finite()
@@ -175,7 +227,8 @@ impl Engine {
             0.0
         };
         let mono = self.timeline.mono(reading.at);
-        let offset_s = reading.offset_s - tai_s + config.offset_s;
+        // An operator may have changed it since.
+        let offset_s = reading.offset_s - tai_s + self.sources.get(source)?.config.offset_s;
         let sample = Sample {
             at: self.timeline.oscillator(mono),
             phase_s: offset_s + self.timeline.correction_s(mono),
@@ -203,6 +256,7 @@ fn as_source(config: &RefClock, id: ReferenceId) -> SourceConfig {
         min_samples: config.min_samples,
         max_samples: config.max_samples,
         max_unreach: config.max_unreach,
+        offset_s: config.offset_s,
         ..SourceConfig::new(SourceKind::Server, SourceName::Name(id.ascii()))
     }
 }
@@ -216,6 +270,7 @@ mod tests {
     use conf::config::{Config, RefClockDriver};
 
     use super::*;
+    use crate::control::operate::Setting;
     use crate::discipline::leap::LeapTable;
     use crate::io::Input;
     use crate::stage::{Stage, at, silence};
@@ -276,6 +331,48 @@ mod tests {
         );
         assert_eq!((reference.stratum.0, reference.leap), (1, Leap::Insert));
         assert!(stage.requests.is_empty() && stage.lookups.is_empty());
+    }
+
+    #[test]
+    fn what_a_driver_says_and_what_is_made_of_it_is_logged() {
+        let mut config = Config {
+            ref_clocks: vec![clock(|clock| {
+                (clock.poll, clock.offset_s, clock.precision_s) = (1, 0.5, Some(4e-8));
+            })],
+            ..Config::default()
+        };
+        config.logs.kinds.insert(LogKind::RefClocks);
+        let mut stage = Stage::new(config, silence());
+        play(&mut stage, 0..2, |_| Some(-0.25));
+        let lines: Vec<_> = stage
+            .lines
+            .iter()
+            .map(|(file, line)| (*file, line.as_str()))
+            .collect();
+        let expected = [
+            "00.000000 SHM0    0 + 0 -2.500000e-01  2.500000e-01  4.000e-08",
+            "01.000000 SHM0    1 + 0 -2.500000e-01  2.500000e-01  4.000e-08",
+            "00.500000 SHM0    - + -       -        2.500000e-01  4.000e-08",
+        ];
+        let time = at(0).wall.date_time();
+        let minute = time.get(..17).unwrap();
+        let expected: Vec<_> = expected.iter().map(|line| format!("{minute}{line}")).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|line| (LogFile::RefClocks, line.as_str()))
+            .collect();
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn an_offset_given_later_counts_from_the_next_sample_on() {
+        let mut stage = stage(clock(|clock| (clock.poll, clock.offset_s) = (0, 0.5)));
+        play(&mut stage, 0..1, |_| Some(0.0));
+        assert!((stage.source().estimator.last().unwrap().phase_s - 0.5).abs() < 1e-9);
+        let source = stage.engine.ref_clocks[0].source;
+        stage.engine.modify(source, Setting::Offset(-0.25));
+        play(&mut stage, 1..2, |_| Some(0.0));
+        assert!((stage.source().estimator.last().unwrap().phase_s + 0.25).abs() < 1e-9);
     }
 
     #[test]

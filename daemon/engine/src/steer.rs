@@ -501,14 +501,19 @@ impl Engine {
 
 /// C's `%10.3e`.
 pub(crate) fn scientific(value: f64) -> String {
-    let text = format!("{value:.3e}");
+    exponential(value, 3)
+}
+
+/// C's `%*.*e`: with so many digits after the point, and room for a sign before.
+pub(crate) fn exponential(value: f64, digits: usize) -> String {
+    let (text, width) = (format!("{value:.digits$e}"), digits + 7);
     let Some((mantissa, exponent)) = text.split_once('e') else {
-        return format!("{text:>10}");
+        return format!("{text:>width$}");
     };
     let (sign, digits) = exponent
         .strip_prefix('-')
         .map_or(('+', exponent), |digits| ('-', digits));
-    format!("{:>10}", format!("{mantissa}e{sign}{digits:0>2}"))
+    format!("{:>width$}", format!("{mantissa}e{sign}{digits:0>2}"))
 }
 
 #[cfg(test)]

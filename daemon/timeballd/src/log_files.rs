@@ -129,6 +129,11 @@ fn of(log: LogFile) -> (&'static str, &'static str, usize) {
             "   Date (UTC) Time   RTC fast (s) Val   Est fast (s)   Slope (ppm)  Ns  Nr Meas",
             79,
         ),
+        LogFile::RefClocks => (
+            "refclocks.log",
+            "   Date (UTC) Time         Refid  DP L P  Raw offset   Cooked offset      Disp.",
+            79,
+        ),
     }
 }
 

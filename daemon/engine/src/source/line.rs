@@ -96,7 +96,7 @@ impl Source {
 }
 
 /// `N + - ?`
-fn leap_letter(leap: Leap) -> char {
+pub(crate) fn leap_letter(leap: Leap) -> char {
     match leap {
         Leap::Normal => 'N',
         Leap::Insert => '+',

@@ -181,10 +181,10 @@ fn perform(engine: &mut Engine, now: Now, request: Request, reply_type: ReplyTyp
         }
         Request::ModifyOffset {
             address,
-            reference_id: _,
+            reference_id,
             offset_s,
         } => {
-            sources::modify(engine, address, Setting::Offset(offset_s))?;
+            sources::modify_any(engine, address, reference_id, Setting::Offset(offset_s))?;
         }
         Request::ModifySelectOptions(change) => sources::set_options(engine, &change)?,
 

@@ -1,10 +1,13 @@
 //! Commands about sources.
 
-use wire::candm::{AddSource, Address, AddressMask, SelectOptions, SelectOptionsChange, SourceFlags, Status};
+use wire::candm::{
+    AddSource, Address, AddressMask, ReferenceId, SelectOptions, SelectOptionsChange, SourceFlags, Status,
+};
 
 use super::{new_source, reports};
 use crate::Engine;
 use crate::control::operate::Setting;
+use crate::control::report::Place;
 use crate::io::Now;
 use crate::source::SourceId;
 use crate::source::poll::Burst;
@@ -74,7 +77,25 @@ pub(super) fn set_options(engine: &mut Engine, change: &SelectOptionsChange) -> 
         trust: value(SelectOptions::TRUST, SourceFlags::TRUST),
         require: value(SelectOptions::REQUIRE, SourceFlags::REQUIRE),
     };
-    modify(engine, change.address, setting)
+    modify_any(engine, change.address, change.reference_id, setting)
+}
+
+/// The same for a source that may be a reference clock: it has no address.
+pub(super) fn modify_any(
+    engine: &mut Engine,
+    address: Address,
+    reference_id: ReferenceId,
+    setting: Setting,
+) -> Result<(), Status> {
+    let id = match address {
+        Address::Unspecified => {
+            let place = Place::ReferenceClock(units::ReferenceId(reference_id.0));
+            engine.source_in(place).ok_or(Status::NoSuchSource)?
+        }
+        _ => find(engine, address)?,
+    };
+    engine.modify(id, setting);
+    Ok(())
 }
 
 pub(super) fn set_reselect_distance(engine: &mut Engine, distance_s: f64) {

@@ -1,8 +1,9 @@
 //! Sources as reports show them, and what is done to them.
 
+use conf::config::{RefClock, RefClockDriver};
 use wire::candm::{
-    Activity, AddSource, Address, AddressMask, AuthMode, NewSourceKind, SelectOptions, SelectOptionsChange,
-    SelectState, SourceData, SourceFlags, SourceMode, SourceState,
+    Activity, AddSource, Address, AddressMask, AuthMode, NewSourceKind, ReferenceId, SelectOptions,
+    SelectOptionsChange, SelectState, SourceData, SourceFlags, SourceMode, SourceState,
 };
 
 use super::*;
@@ -277,7 +278,7 @@ fn settings_are_changed_as_chronyd_says() {
         (
             Request::ModifyOffset {
                 address,
-                reference_id: wire::candm::ReferenceId(0),
+                reference_id: ReferenceId(0),
                 offset_s: -0.5,
             },
             vec!["new offset -0.500000"],
@@ -322,7 +323,7 @@ fn options_change_by_two_different_sets_of_bits() {
         .for_each(|source| source.config.select.prefer = true);
     let change = SelectOptionsChange {
         address: ip("192.0.2.1").into(),
-        reference_id: wire::candm::ReferenceId(0),
+        reference_id: ReferenceId(0),
         mask: SelectOptions::TRUST.with(SelectOptions::PREFER),
         options: SourceFlags::TRUST,
     };
@@ -343,6 +344,39 @@ fn options_change_by_two_different_sets_of_bits() {
         ..change
     };
     bench.refused(&Request::ModifySelectOptions(refclock), Status::NoSuchSource);
+}
+
+#[test]
+fn reference_clocks_are_named_by_their_identifier() {
+    let driver = RefClockDriver::SharedMemory {
+        unit: 0,
+        permissions: 0o600,
+    };
+    let mut bench = Bench::new(Config {
+        ref_clocks: vec![RefClock::new(driver, *b"SHM0")],
+        ..Config::default()
+    });
+    let select = |reference_id| {
+        Request::ModifySelectOptions(SelectOptionsChange {
+            address: Address::Unspecified,
+            reference_id,
+            mask: SelectOptions::NOSELECT,
+            options: SourceFlags::NOSELECT,
+        })
+    };
+    let offset = |reference_id| Request::ModifyOffset {
+        address: Address::Unspecified,
+        reference_id,
+        offset_s: 0.25,
+    };
+    let (there, other) = (ReferenceId(0x5348_4d30), ReferenceId(0x5348_4d31));
+    bench.refused(&select(other), Status::NoSuchSource);
+    bench.refused(&offset(other), Status::NoSuchSource);
+    bench.done(&select(there));
+    bench.done(&offset(there));
+    let source = bench.engine.sources.values_mut().next().unwrap();
+    assert!(source.config.select.noselect);
+    assert_eq!(source.config.offset_s, 0.25);
 }
 
 #[test]
