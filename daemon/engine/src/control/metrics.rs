@@ -305,7 +305,7 @@ struct Row {
     mode: &'static str,
     poll_s: f64,
     stratum: f64,
-    reach: f64,
+    reach: u8,
     newest: Option<super::report::Newest>,
     statistics: super::report::Statistics,
 }
@@ -313,7 +313,7 @@ struct Row {
 /// The name of a metric about a source, what it is, and its value, if there is one.
 type SourceMetric = (&'static str, &'static str, fn(&Row) -> Option<f64>);
 
-const SOURCE_METRICS: [SourceMetric; 13] = [
+const SOURCE_METRICS: [SourceMetric; 14] = [
     (
         "chrony_sources_last_sample_age_seconds",
         "Age of the newest sample.",
@@ -340,7 +340,12 @@ const SOURCE_METRICS: [SourceMetric; 13] = [
     (
         "chrony_sources_reachability_ratio",
         "Share of the last eight polls that were answered.",
-        |row| Some(row.reach),
+        |row| Some(f64::from(row.reach.count_ones()) / 8.0),
+    ),
+    (
+        "chrony_sources_reachability_success",
+        "Whether the last poll was answered.",
+        |row| Some(f64::from(row.reach & 1)),
     ),
     ("chrony_sourcestats_samples", "Samples held.", |row| {
         Some(f64::from(row.statistics.samples))
@@ -387,11 +392,11 @@ impl Row {
             mode: match source.mode {
                 Mode::Client => "client",
                 Mode::Peer => "peer",
-                Mode::ReferenceClock => "reference_clock",
+                Mode::ReferenceClock => "reference clock",
             },
             poll_s: source.poll.as_seconds(),
             stratum: f64::from(source.stratum.to_byte()),
-            reach: f64::from(source.reach.count_ones()) / 8.0,
+            reach: source.reach,
             newest: source.newest,
             statistics: engine.statistics(id, now)?,
         })
