@@ -41,6 +41,7 @@ pub(crate) enum Query {
     Clients,
     SourceName(IpAddr),
     Smoothing,
+    RtcData,
     ManualList,
 }
 
@@ -95,6 +96,7 @@ impl Action {
             ["clients"] => return Ok(Self::Report(Query::Clients)),
             ["sourcename", of] => return Ok(Self::Report(Query::SourceName(ip(of)?))),
             ["smoothing"] => return Ok(Self::Report(Query::Smoothing)),
+            ["rtcdata"] => return Ok(Self::Report(Query::RtcData)),
             ["manual", "list"] => return Ok(Self::Report(Query::ManualList)),
             ["waitsync", rest @ ..] => return wait_sync(rest).map(Self::WaitSync),
             ["wait", rest @ ..] => return wait(rest).map(Self::Wait),
@@ -152,6 +154,7 @@ fn not_understood(command: &str, line: &str) -> String {
         "serverstats",
         "clients",
         "smoothing",
+        "rtcdata",
         "alive",
         "onoffline",
         "refresh",

@@ -177,6 +177,7 @@ fn run(options: &Options, action: &Action) -> Result<Report, CtlError> {
             Query::ServerStats => report::server_stats(client),
             Query::Clients => report::clients(client),
             Query::Smoothing => report::smoothing(client),
+            Query::RtcData => report::rtc_data(client),
             Query::ManualList => report::manual_list(client),
             Query::Sources => source_reports::sources(client, names, options.all),
             Query::SourceStats => source_reports::source_stats(client, names, options.all),
@@ -221,7 +222,7 @@ Options:
 Reports:
   status  tracking  sources  sourcestats  selectdata  activity  authdata
   ntpdata [ADDRESS]  serverstats  clients  sourcename ADDRESS
-  smoothing  manual list
+  smoothing  manual list  rtcdata
 
 For supervisors (exit status 0 yes, 1 no):
   alive                     It answers within a second

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use units::UnixTime;
 use wire::candm::{
-    Address, AskError, ClientAccess, ClientAccessQuery, ReferenceId, Reply, Request, Tracking,
+    Address, AskError, ClientAccess, ClientAccessQuery, ReferenceId, Reply, Request, Rtc, Tracking,
 };
 use wire::json::Json;
 use wire::object;
@@ -312,6 +312,36 @@ pub(crate) fn smoothing(client: &mut Client) -> Result<Report, AskError> {
     Ok(Report { text, json })
 }
 
+/// `rtcdata`: how far the real-time clock is off.
+pub(crate) fn rtc_data(client: &mut Client) -> Result<Report, AskError> {
+    match client.ask(&Request::RtcReport)? {
+        Reply::Rtc(rtc) => Ok(of_rtc(&rtc)),
+        _ => Err(AskError::Unexpected),
+    }
+}
+
+fn of_rtc(rtc: &Rtc) -> Report {
+    let labelled = |label: &str, value: String| format!("{label:<19}: {value}\n");
+    let text = [
+        labelled("RTC ref time (UTC)", date(rtc.reference_time)),
+        labelled("Number of samples", rtc.samples.to_string()),
+        labelled("Number of runs", rtc.runs.to_string()),
+        labelled("Sample span period", interval(Some(rtc.span_s))),
+        labelled("RTC is fast by", format!("{:12.6} seconds", rtc.fast_s)),
+        labelled("RTC gains time at", format!("{:9.3} ppm", rtc.gain_ppm)),
+    ]
+    .concat();
+    let json = object! {
+        "reference_time": rtc.reference_time.to_json(),
+        "samples": rtc.samples,
+        "runs": rtc.runs,
+        "span_s": rtc.span_s,
+        "fast_s": rtc.fast_s,
+        "gain_ppm": rtc.gain_ppm,
+    };
+    Report { text, json }
+}
+
 /// `manual list`: the times that were typed.
 pub(crate) fn manual_list(client: &mut Client) -> Result<Report, AskError> {
     let Reply::ManualList(samples) = client.ask(&Request::ManualList)? else {
@@ -363,4 +393,28 @@ pub(crate) fn done(client: &mut Client, request: &Request) -> Result<Report, Ask
         text: format!("{text}\n"),
         json: object! { "answer": text },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::candm::Timespec;
+
+    use super::*;
+
+    #[test]
+    fn the_real_time_clock_is_shown_as_chronyc_shows_it() {
+        let rtc = Rtc {
+            reference_time: Timespec::new(1_432_970_756, 0),
+            samples: 10,
+            runs: 5,
+            span_s: 549,
+            fast_s: -1.632_736,
+            gain_ppm: -107.623,
+        };
+        // What chronyc 4.3 prints of an answer with these numbers.
+        let expected = "RTC ref time (UTC) : Sat May 30 07:25:56 2015\nNumber of samples  : 10\nNumber of runs     : 5\n\
+                        Sample span period :  549\nRTC is fast by     :    -1.632736 seconds\n\
+                        RTC gains time at  :  -107.623 ppm\n";
+        assert_eq!(of_rtc(&rtc).text, expected);
+    }
 }
