@@ -93,7 +93,7 @@ impl Identity {
         version: CHRONY_VERSION,
         command_line: CommandLine::Chrony,
         dialect: Some(Dialect::Chrony),
-        config_files: &["/etc/chrony/chrony.conf"],
+        config_files: &["/etc/chrony/chrony.conf", "/etc/chrony.conf"],
         config_file_named: false,
         socket: "/run/chrony/chronyd.sock",
         pid_file: Some("/run/chrony/chronyd.pid"),
