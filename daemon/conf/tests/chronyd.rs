@@ -5,6 +5,11 @@
 //! chrony's development version the texts of errors are compared too: they are the ones we use.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the files of a test, and the program beside it, are its own"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,6 +1,7 @@
 //! ntp.conf: whole files with what is said about them, and each rule of the language by itself.
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot have is a failed test")]
+#![allow(clippy::disallowed_methods, reason = "the files of a test are its own")]
 
 use std::fmt::Write as _;
 use std::fs;

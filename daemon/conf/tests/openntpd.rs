@@ -4,6 +4,11 @@
 //! those that do not match.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the files of a test, and the program beside it, are its own"
+)]
 
 use std::fmt::Write as _;
 use std::fs;

@@ -367,6 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "the committed file is what is tested")]
     fn the_committed_contract_is_the_one_of_the_table() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi/timeball.json");
         let printed = text().unwrap();
