@@ -10,6 +10,7 @@
     reason = "what a test cannot have is a failed test"
 )]
 
+mod drift;
 mod keeper;
 mod ntpd;
 mod openntpd;
