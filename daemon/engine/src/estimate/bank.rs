@@ -16,7 +16,7 @@ use super::noise::PathDelay;
 use super::route::Route;
 use super::sample::Sample;
 use super::state::{Change, State};
-use super::track::{Step, Track, Tracks, smaller};
+use super::track::{Innovations, Step, Track, Tracks, smaller};
 
 /// The wander that the members assume begins here, per root second …
 const WANDER_MIN: f64 = 1e-11;
@@ -421,6 +421,7 @@ impl<const N: usize, const UNEQUAL: bool> Group<N, UNEQUAL> {
     /// Lets every member take in a sample.
     fn take_in(&self, run: &mut Run<N, UNEQUAL>, step: &Step) {
         let mut is_sound = true;
+        let mut innovations = Innovations::new();
         for index in 0..N {
             let variance = step
                 .shape
@@ -430,12 +431,13 @@ impl<const N: usize, const UNEQUAL: bool> Group<N, UNEQUAL> {
             let innovation = track.update(step, variance);
             is_sound &= track.is_sound();
             run.tracks.set(index, &track);
-            run.log_likelihood[index] = FORGETTING * run.log_likelihood[index] + innovation.log_likelihood();
+            innovations.set(index, &innovation);
             // A miss tells of the noise as far as it is noise and not ignorance of the state.
             let share = variance * innovation.weight;
             run.surprise[index] += share * smaller(innovation.surprise, SURPRISE_TO_LEARN_MAX);
             run.weight[index] += share;
         }
+        innovations.add_to(&mut run.log_likelihood, FORGETTING);
         if !is_sound {
             run.tracks.make_sound();
         }

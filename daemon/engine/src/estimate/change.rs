@@ -7,7 +7,7 @@
 
 use super::bank::{FORGETTING, Likeliest, Member};
 use super::state::Change;
-use super::track::{Innovation, Step, Track, Tracks};
+use super::track::{Innovation, Innovations, Step, Track, Tracks};
 use super::{Estimator, SUSPICION};
 
 /// So many newest samples are looked at.
@@ -162,12 +162,14 @@ fn log_likelihoods<const UNEQUAL: bool>(
             tracks.advance(step, wander_power);
         }
         let mut is_sound = true;
-        for (index, sum) in sums.iter_mut().enumerate() {
+        let mut innovations = Innovations::new();
+        for index in 0..CHANGES {
             let mut track = tracks.get(index);
-            *sum = FORGETTING * *sum + track.update(step, *variance).log_likelihood();
+            innovations.set(index, &track.update(step, *variance));
             is_sound &= track.is_sound();
             tracks.set(index, &track);
         }
+        innovations.add_to(&mut sums, FORGETTING);
         if !is_sound {
             tracks.make_sound();
         }

@@ -25,7 +25,6 @@ pub(super) fn ln(value: f64) -> f64 {
     let ratio = (mantissa - 1.0) / (mantissa + 1.0);
     let square = ratio * ratio;
     let series = [
-        1.0 / 15.0,
         1.0 / 13.0,
         1.0 / 11.0,
         1.0 / 9.0,
@@ -35,7 +34,7 @@ pub(super) fn ln(value: f64) -> f64 {
         1.0,
     ]
     .into_iter()
-    .fold(0.0, |sum, coefficient| sum * square + coefficient);
+    .fold(1.0 / 15.0, |sum, coefficient| sum * square + coefficient);
     exponent * std::f64::consts::LN_2 + 2.0 * ratio * series
 }
 

@@ -314,7 +314,46 @@ impl Innovation {
     /// The logarithm of the probability density of the miss, without the constant.
     #[inline(always)]
     pub(super) fn log_likelihood(&self) -> f64 {
-        -0.5 * (ln(self.variance) + self.surprise)
+        log_likelihood(self.variance, self.surprise)
+    }
+}
+
+#[inline(always)]
+fn log_likelihood(variance: f64, surprise: f64) -> f64 {
+    -0.5 * (ln(variance) + surprise)
+}
+
+/// How far one sample was from what several filters expected, each of their numbers side by side.
+///
+/// Their logarithms are taken when all filters have taken the sample in: a processor looks ahead over some 200
+/// instructions, and in two short loops these are more filters at once than in a long one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Innovations<const N: usize> {
+    variance: [f64; N],
+    surprise: [f64; N],
+}
+
+impl<const N: usize> Innovations<N> {
+    /// Returns room for so many.
+    pub(super) fn new() -> Self {
+        Self {
+            variance: [1.0; N],
+            surprise: [0.0; N],
+        }
+    }
+
+    /// Notes that of one filter.
+    #[inline(always)]
+    pub(super) fn set(&mut self, index: usize, innovation: &Innovation) {
+        self.variance[index] = innovation.variance;
+        self.surprise[index] = innovation.surprise;
+    }
+
+    /// Adds the logarithm of each one's probability density to a sum in which older ones count less by this factor.
+    pub(super) fn add_to(&self, sums: &mut [f64; N], forgetting: f64) {
+        for ((sum, variance), surprise) in sums.iter_mut().zip(self.variance).zip(self.surprise) {
+            *sum = forgetting * *sum + log_likelihood(variance, surprise);
+        }
     }
 }
 
