@@ -107,7 +107,7 @@ impl Engine {
         Header {
             leap: served.leap,
             stratum: Stratum(served.stratum.to_byte()),
-            precision: self.precision(),
+            precision: self.precision,
             root_delay: NtpShort::from_seconds(served.root_delay_s),
             root_dispersion: NtpShort::from_seconds(served.root_dispersion_s),
             reference_id: served.reference_id,

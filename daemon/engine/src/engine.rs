@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use conf::config::Config;
+use units::rounding::nearest_i64;
 use units::{Leap, Mono};
 
 use crate::constraint::Constraints;
@@ -111,6 +112,8 @@ pub struct Engine {
     pub(crate) is_hole_told: bool,
     /// Whether the sources of the configuration are asked: the first measurement is over.
     pub(crate) is_begun: bool,
+    /// The precision of our clock, log2 s.
+    pub(crate) precision: i8,
 }
 
 impl Engine {
@@ -151,6 +154,7 @@ impl Engine {
             rtc: None,
             is_hole_told: false,
             is_begun: false,
+            precision: i8::try_from(nearest_i64(options.precision_s.log2())).unwrap_or(0),
             options,
             config,
         };

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 
 use conf::config::{ClientLog as ClientLogRule, Config, Family, LeapMode};
-use units::rounding::nearest_i64;
 use units::{Leap, Mode, Mono, NtpShort, ReferenceId, Stratum, UnixTime};
 use wire::ntp::{DATAGRAM_LENGTH_MAX, Datagram, Packet, Version};
 
@@ -246,7 +245,7 @@ impl Engine {
 
     pub(crate) fn server_state(&self, now: Mono) -> ServerState {
         let served = self.served_to_clients(now);
-        let precision = self.precision();
+        let precision = self.precision;
         let poll_min = self.server.poll_min();
         if served.leap == Leap::Unsynchronised {
             return ServerState::unsynchronised(precision, poll_min);
@@ -261,11 +260,6 @@ impl Engine {
             precision,
             poll_min,
         }
-    }
-
-    /// The precision of our clock, log2 s.
-    pub fn precision(&self) -> i8 {
-        i8::try_from(nearest_i64(self.options.precision_s.log2())).unwrap_or(0)
     }
 }
 

@@ -70,7 +70,7 @@ impl Engine {
         let mut variables = vec![
             Variable::new("leap", Value::Unsigned(tracking.leap.bits().into())),
             Variable::new("stratum", Value::Unsigned(stratum.into())),
-            Variable::new("precision", Value::Signed(self.precision().into())),
+            Variable::new("precision", Value::Signed(self.precision.into())),
             Variable::new("rootdelay", milliseconds(tracking.root_delay_s)),
             Variable::new("rootdisp", milliseconds(root_dispersion_s)),
             Variable::new(
