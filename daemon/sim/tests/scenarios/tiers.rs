@@ -21,11 +21,11 @@ fn file(text: &str) -> Client {
 }
 
 fn boundary() -> Client {
-    file(include_str!("../../conf/tests/ntp/server-filled.conf"))
+    file(include_str!("../../../conf/tests/ntp/server-filled.conf"))
 }
 
 fn pod() -> Client {
-    file(include_str!("../../conf/tests/ntp/client-filled.conf")).starting_at(START_S)
+    file(include_str!("../../../conf/tests/ntp/client-filled.conf")).starting_at(START_S)
 }
 
 /// Two zones have a boundary server; the pod knows seven names.
