@@ -502,15 +502,15 @@ mod tests {
             told()
         );
         host.write("/etc/ntp.conf", "server a\n");
-        host.write("/lib/systemd/system/ntp.service", "");
+        host.write("/lib/systemd/system/ntp.service", "[Service]\n");
         assert!(told().contains("`systemctl status ntp`"), "{}", told());
         // What was removed leaves its configuration behind.
         host.delete("/lib/systemd/system/ntp.service");
         host.write("/etc/ntpsec/ntp.conf", "server a\n");
-        host.write("/usr/lib/systemd/system/ntpsec.service", "");
+        host.write("/usr/lib/systemd/system/ntpsec.service", "[Service]\n");
         assert!(told().contains("`systemctl status ntpsec`"), "{}", told());
         host.delete("/usr/lib/systemd/system/ntpsec.service");
-        host.write("/usr/lib/systemd/system/ntp.service", "");
+        host.write("/usr/lib/systemd/system/ntp.service", "[Service]\n");
         assert!(told().contains("`systemctl status ntp`"), "{}", told());
         assert!(!services.first.is_enabled());
         host.write("/etc/systemd/system/multi-user.target.wants/ntp.service", "");
@@ -535,7 +535,7 @@ mod tests {
             absent.ends_with("there is no unit systemd-timesyncd: is timesyncd installed? (`apt-get install systemd-timesyncd`)"),
             "{absent}"
         );
-        host.write("/usr/lib/systemd/system/systemd-timesyncd.service", "");
+        host.write("/usr/lib/systemd/system/systemd-timesyncd.service", "[Service]\n");
         for service in [Service::Timesyncd, Service::Auto] {
             let stopped = told(service);
             assert!(
@@ -544,6 +544,29 @@ mod tests {
                 "{stopped}"
             );
         }
+    }
+
+    #[test]
+    fn a_service_that_is_masked_is_no_sign_of_it() {
+        let host = host(&[]);
+        host.delete(TIMEBALLD.config);
+        let wanted = "/etc/systemd/system/sysinit.target.wants/systemd-timesyncd.service";
+        host.write("/usr/lib/systemd/system/systemd-timesyncd.service", "[Service]\n");
+        let silent = || get(&host, Service::Auto).unwrap_err().error;
+        assert!(
+            silent().starts_with("this host has chronyd and systemd-timesyncd"),
+            "{}",
+            silent()
+        );
+        host.write(wanted, "[Service]\n");
+        assert!(
+            silent().starts_with("systemd-timesyncd does not answer"),
+            "{}",
+            silent()
+        );
+        // That is what a link to /dev/null reads as.
+        host.write("/etc/systemd/system/systemd-timesyncd.service", "");
+        assert!(silent().starts_with("chronyd does not answer"), "{}", silent());
     }
 
     #[test]

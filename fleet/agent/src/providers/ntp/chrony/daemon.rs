@@ -135,7 +135,7 @@ impl ChronyProvider {
                 observer.program.display(),
                 observer.config().display()
             ),
-            None => format!("is it running? (`systemctl status {}`)", self.common.unit()),
+            None => self.common.is_it_running(),
         }
     }
 

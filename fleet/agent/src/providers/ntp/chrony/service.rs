@@ -14,7 +14,7 @@ pub(crate) struct Service {
     pub(crate) name: &'static str,
     /// Its program.
     pub(crate) daemon: &'static str,
-    /// systemd's name for it.
+    /// systemd's names for it, the usual one first.
     pub(crate) units: &'static [&'static str],
     /// Its configuration file.
     pub(crate) config: &'static str,

@@ -411,15 +411,19 @@ impl Common {
         self.installed_unit().or(usual).unwrap_or(self.identity.name)
     }
 
-    /// The first of the service's units that is there.
+    /// The first of the service's units that is there and that systemd starts.
     pub(super) fn installed_unit(&self) -> Option<&'static str> {
-        let is_there = |unit: &&str| {
-            UNIT_DIRECTORIES.iter().any(|directory| {
-                let file = Path::new(directory).join(format!("{unit}.service"));
-                self.host.kind(&file).is_ok()
-            })
-        };
+        let is_there = |unit: &&str| self.unit_file(unit).is_some_and(|content| !content.is_empty());
         self.identity.units.iter().copied().find(is_there)
+    }
+
+    /// What systemd reads of a unit. One that is empty, as is one with a link to `/dev/null`, is masked: systemd does
+    /// not start it.
+    fn unit_file(&self, unit: &str) -> Option<Vec<u8>> {
+        UNIT_DIRECTORIES.iter().find_map(|directory| {
+            let file = Path::new(directory).join(format!("{unit}.service"));
+            self.host.read(&file).ok()
+        })
     }
 
     /// The command that restarts the daemon.
@@ -429,15 +433,25 @@ impl Common {
     }
 
     /// Whether systemd starts the service with the host. A package that was removed leaves its links behind, which lead
-    /// nowhere then.
+    /// nowhere then; `systemctl mask` leaves them as well.
     pub(super) fn is_enabled(&self) -> bool {
+        let is_masked = |unit: &str| self.unit_file(unit).is_some_and(|content| content.is_empty());
         let is_wanted = |unit: &&str| {
             ["multi-user", "sysinit"].iter().any(|target| {
                 let link = format!("/etc/systemd/system/{target}.target.wants/{unit}.service");
                 self.host.read(Path::new(&link)).is_ok()
             })
         };
-        self.identity.units.iter().any(is_wanted)
+        self.identity
+            .units
+            .iter()
+            .any(|unit| is_wanted(unit) && !is_masked(unit))
+    }
+
+    /// What to do about a daemon that does not answer although it is installed.
+    pub(super) fn is_it_running(&self) -> String {
+        let unit = self.unit();
+        format!("is it running? (`systemctl status {unit}`; `systemctl enable --now {unit}` starts it)")
     }
 
     /// The daemon's program: where ordinary users do not look, or else by its name.
@@ -551,8 +565,7 @@ impl Common {
         } else if error.kind() == io::ErrorKind::PermissionDenied {
             "run the agent as root".to_owned()
         } else {
-            let unit = self.unit();
-            format!("is it running? (`systemctl status {unit}`; `systemctl enable --now {unit}` starts it)")
+            self.is_it_running()
         };
         DaemonError::Unreachable(format!("{daemon} does not answer at {place}: {error}; {remedy}"))
     }
