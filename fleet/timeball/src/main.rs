@@ -12,6 +12,7 @@ mod ending;
 mod man;
 mod paths;
 mod print;
+mod replace;
 mod settings;
 mod start;
 mod text;

@@ -1,7 +1,6 @@
 //! `timeball config convert`: a configuration file in another language.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
@@ -18,6 +17,7 @@ use super::files::{FileArgs, Language};
 use crate::cli::Globals;
 use crate::ending::{Ending, Failure, Verdict};
 use crate::print::Printer;
+use crate::replace::replace;
 use crate::text;
 
 /// Arguments of `timeball config convert`.
@@ -202,7 +202,7 @@ pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Ending {
     let body = serde_json::to_vec(&report).map_err(|error| Failure::new(error.to_string()))?;
     stderr.write_all(remarks(&report).as_bytes())?;
     if let (true, Some(path)) = (is_safe, &args.out) {
-        fs::write(path, &report.text)
+        replace(path, &report.text)
             .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))?;
     }
     let is_to_stdout = args.out.is_none();

@@ -2,8 +2,8 @@
 //! so that the machine's offset can be seen. It has a directory of its own and ends with `up`.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Write as _};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::ending::{Ending, Failure};
 use crate::paths;
+use crate::replace::replace;
 
 /// Name of the program.
 const PROGRAM: &str = "timeballd";
@@ -165,11 +166,7 @@ fn prepare(observer: &agent::Observer) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(_) | Err(_) => {}
     }
-    let fresh = observer.config().with_extension("new");
-    let mut file = File::create(&fresh)?;
-    file.write_all(configuration(observer).as_bytes())?;
-    file.sync_all()?;
-    fs::rename(fresh, observer.config())
+    replace(&observer.config(), &configuration(observer))
 }
 
 fn configuration(observer: &agent::Observer) -> String {
