@@ -46,6 +46,8 @@ struct Report {
     written: bool,
     text: String,
     differences: Vec<Difference>,
+    /// The lines of the text that only timeballd understands: chronyd does not start with them.
+    only_timeballd: Vec<String>,
     /// What was wrong when it was read.
     notes: Vec<String>,
 }
@@ -190,12 +192,15 @@ pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Ending {
     let to = Dialect::from(args.to);
     let (written_text, differences) = convert(&reading, to);
     let is_safe = args.lossy || !differences.iter().any(|difference| difference.protects);
+    let text = if is_safe { written_text } else { String::new() };
+    let of_timeballd = text.lines().filter(|line| line.starts_with("timeball."));
     let report = Report {
         file: args.file.file.clone(),
         dialect: dialect.to_string(),
         to: to.to_string(),
         written: is_safe,
-        text: if is_safe { written_text } else { String::new() },
+        only_timeballd: of_timeballd.map(str::to_owned).collect(),
+        text,
         differences,
         notes,
     };
@@ -432,6 +437,17 @@ fn remarks(report: &Report) -> String {
             ""
         };
         remarks.push_str(&format!("{sign} {}{grave}\n", text::line(&difference.what)));
+    }
+    let lines = match report.only_timeballd.len() {
+        0 => None,
+        1 => Some("a line begins".to_owned()),
+        several => Some(format!("{several} lines begin")),
+    };
+    if let Some(lines) = lines {
+        remarks.push_str(&format!(
+            "timeball: {lines} with \"timeball.\", which only timeballd understands: chronyd starts without them only, and \
+             does not do what they say\n"
+        ));
     }
     if !report.written {
         remarks.push_str(
