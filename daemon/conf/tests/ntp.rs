@@ -9,8 +9,8 @@ use std::path::Path;
 
 use conf::chrony;
 use conf::config::{
-    ClientLog, Config, DriftFormat, InterfaceRule, KeyFormat, RestrictFlags, SourceKind, SourceName,
-    Statistics, StatisticsFile, StatisticsKind, Topic,
+    ClientLog, Config, DriftFormat, InterfaceRule, KeyFormat, MakeStep, RestrictFlags, SourceKind,
+    SourceName, Statistics, StatisticsFile, StatisticsKind, Topic,
 };
 use conf::diagnostic::Severity;
 use conf::dialect::{Dialect, Reading};
@@ -588,7 +588,7 @@ fn sources_have_the_defaults_of_ntpd() {
     assert!(b.select.trust && b.select.noselect && b.interleaved);
     assert_eq!(b.offset_s, 0.5);
     let step = config.clock.make_step.unwrap();
-    assert_eq!((step.threshold_s, step.limit), (0.128, None));
+    assert_eq!(step, MakeStep::both(0.128, None));
     let panic = config.clock.max_change.unwrap();
     assert_eq!((panic.offset_s, panic.start, panic.ignore), (1000.0, 0, Some(0)));
     assert_eq!(config.clock.drift_file.unwrap().format, DriftFormat::Ntpd);
@@ -605,7 +605,7 @@ fn the_clock_is_told_in_the_words_of_ntpd() {
          disable ntp kernel\ndscp 0\nlimit average 0.25 burst 8 kod 0\nmru maxdepth 1000\nrlimit memlock 32\n",
     );
     assert_eq!(tuned.clock.max_change, None);
-    assert_eq!(tuned.clock.make_step.unwrap().threshold_s, 0.5);
+    assert_eq!(tuned.clock.make_step, Some(MakeStep::both(0.5, None)));
     assert_eq!(tuned.clock.initial_frequency_ppm, Some(-12.5));
     let selection = &tuned.selection;
     assert_eq!(
@@ -631,6 +631,33 @@ fn the_clock_is_told_in_the_words_of_ntpd() {
     let config = read("tinker step 0 panik 5 panic 5\n").config;
     assert_eq!(config.clock.make_step, None);
     assert_eq!(config.clock.max_change.unwrap().offset_s, 5.0);
+}
+
+#[test]
+fn a_clock_is_stepped_in_each_direction_by_its_own_threshold() {
+    const NEVER: f64 = f64::INFINITY;
+    for (text, expected) in [
+        ("tinker stepback 0", Some((0.128, NEVER))),
+        ("tinker stepfwd 0", Some((NEVER, 0.128))),
+        ("tinker stepfwd 0 stepback 0", None),
+        ("tinker step 0\ntinker stepfwd 0.5", Some((0.5, NEVER))),
+        ("tinker stepback 2\ntinker step 0.3", Some((0.3, 0.3))),
+        ("tinker stepback 2 stepfwd 0.3", Some((0.3, 2.0))),
+    ] {
+        let step = config(text).clock.make_step;
+        let found = step.map(|step| (step.forward_s, step.back_s));
+        assert_eq!(found, expected, "{text}");
+    }
+    let step = config("tinker stepback 0").clock.make_step.unwrap();
+    assert!(step.is_exceeded(0.2) && !step.is_exceeded(0.1) && !step.is_exceeded(-1000.0));
+    // In the words of chrony it is stepped where both would.
+    for (text, expected) in [
+        ("tinker stepback 0", "makestep 0 0"),
+        ("tinker stepback 2", "makestep 2 -1"),
+    ] {
+        assert_eq!(read(text).lines[1].chrony, [expected], "{text}");
+        assert_eq!(read(text).lines[1].fate, Fate::Adapted, "{text}");
+    }
 }
 
 #[test]

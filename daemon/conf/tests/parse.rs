@@ -53,10 +53,7 @@ fn the_stock_configurations_are_taken_without_a_word() {
         [["/run/chrony-dhcp"], ["/etc/chrony/sources.d"]]
     );
     assert_eq!(rhel.sources, [pool("2.rhel.pool.ntp.org")]);
-    let step = MakeStep {
-        threshold_s: 1.0,
-        limit: Some(3),
-    };
+    let step = MakeStep::both(1.0, Some(3));
     for config in [debian, rhel] {
         assert_eq!(config.clock.make_step, Some(step));
         assert_eq!(config.leap.time_zone.as_deref(), Some("right/UTC"));
@@ -213,13 +210,7 @@ fn directives_of_several_words_are_taken() {
         wait_unsynced_s: 300.0,
     };
     assert_eq!(config.local, Some(local));
-    assert_eq!(
-        config.clock.make_step,
-        Some(MakeStep {
-            threshold_s: 0.1,
-            limit: None
-        })
-    );
+    assert_eq!(config.clock.make_step, Some(MakeStep::both(0.1, None)));
     assert_eq!(
         config.clock.max_change,
         Some(MaxChange {

@@ -66,10 +66,7 @@ impl Rules {
     pub(crate) fn ordered(&mut self, request: &Request) -> Cause {
         match request {
             Request::ModifyMakeStep { limit, threshold_s } => {
-                self.make_step = Some(MakeStep {
-                    threshold_s: *threshold_s,
-                    limit: u32::try_from(*limit).ok(),
-                });
+                self.make_step = Some(MakeStep::both(*threshold_s, u32::try_from(*limit).ok()));
                 self.updates_under_rule = 0;
                 self.steps_under_rule = 0;
             }
@@ -133,11 +130,7 @@ impl Rules {
         let Some(rule) = self.make_step else {
             panic!("stepped by {by_s} without a rule for it")
         };
-        assert!(
-            by_s.abs() > rule.threshold_s,
-            "{by_s} is below {}",
-            rule.threshold_s
-        );
+        assert!(rule.is_exceeded(by_s), "{by_s} is below {rule:?}");
         if let Some(limit) = rule.limit {
             assert!(
                 self.updates_under_rule < limit,

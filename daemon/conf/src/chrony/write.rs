@@ -340,8 +340,11 @@ impl Lines {
         if let Some(drift) = clock.fallback_drift {
             self.words("fallbackdrift", &[&drift.min.to_string(), &drift.max.to_string()]);
         }
-        if let Some(step) = clock.make_step {
-            let threshold = exact(step.threshold_s);
+        // Of two directions that with the larger threshold counts for both: it never steps where it must not.
+        if let Some(step) = clock.make_step
+            && let Some(threshold_s) = step.threshold_s()
+        {
+            let threshold = exact(threshold_s);
             self.words("makestep", &[&threshold, &count(step.limit)]);
         }
         if let Some(change) = clock.max_change {

@@ -151,10 +151,39 @@ pub struct FallbackDrift {
 /// Says when the clock is stepped.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MakeStep {
-    /// The offset above which it is stepped, seconds, either sign.
-    pub threshold_s: f64,
+    /// How far behind it is stepped forward, seconds; infinity is never.
+    pub forward_s: f64,
+    /// How far ahead it is stepped back, seconds; infinity is never.
+    pub back_s: f64,
     /// In which of the first updates that can be; `None` in all.
     pub limit: Option<u32>,
+}
+
+impl MakeStep {
+    /// Makes one with a threshold for both directions.
+    pub const fn both(threshold_s: f64, limit: Option<u32>) -> Self {
+        Self {
+            forward_s: threshold_s,
+            back_s: threshold_s,
+            limit,
+        }
+    }
+
+    /// Returns the threshold above which it steps whatever the direction; `None` where there is a direction in which it
+    /// never does.
+    pub fn threshold_s(&self) -> Option<f64> {
+        let larger_s = self.forward_s.max(self.back_s);
+        larger_s.is_finite().then_some(larger_s)
+    }
+
+    /// Reports whether an offset is above the threshold of its direction. A positive one is that of a clock that is behind.
+    pub fn is_exceeded(&self, offset_s: f64) -> bool {
+        if offset_s > 0.0 {
+            offset_s > self.forward_s
+        } else {
+            -offset_s > self.back_s
+        }
+    }
 }
 
 /// Says which offsets are not believed.

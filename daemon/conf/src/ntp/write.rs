@@ -88,9 +88,18 @@ fn keys(config: &Config, lines: &mut Vec<String>) {
 fn clock(config: &Config, lines: &mut Vec<String>) {
     let (clock, selection) = (&config.clock, &config.selection);
     // Steps and refused offsets are there unless they are switched off.
-    let step_s = clock.make_step.map_or(0.0, |step| step.threshold_s);
+    let threshold = |step_s: f64| if step_s.is_finite() { step_s } else { 0.0 };
+    let step = match clock.make_step {
+        None => "step 0".to_owned(),
+        Some(step) if step.forward_s == step.back_s => format!("step {}", step.forward_s),
+        Some(step) => format!(
+            "stepfwd {} stepback {}",
+            threshold(step.forward_s),
+            threshold(step.back_s)
+        ),
+    };
     let panic_s = clock.max_change.map_or(0.0, |change| change.offset_s);
-    let mut tinker = format!("tinker step {step_s} panic {panic_s}");
+    let mut tinker = format!("tinker {step} panic {panic_s}");
     // Writing to a string cannot fail.
     if clock.max_clock_error_ppm != Clock::default().max_clock_error_ppm {
         let _ = write!(tinker, " dispersion {}", parts(clock.max_clock_error_ppm));
@@ -413,7 +422,7 @@ mod tests {
     }
 
     /// Lines that say all there is, any of which may be there.
-    const LINES: [&str; 44] = [
+    const LINES: [&str; 46] = [
         "server a iburst minpoll 4 maxpoll 5 version 3 prefer",
         "pool b noselect",
         "pool e iburst",
@@ -433,6 +442,8 @@ mod tests {
         "controlkey 9",
         "tinker step 0.5 panic 0",
         "tinker dispersion 0.000003 freq -7.25",
+        "tinker stepback 0",
+        "tinker stepfwd 0.3 stepback 4",
         "tos maxdist 2.5 minsane 3",
         "tos maxclock 41",
         "tos maxclock 3",
@@ -473,7 +484,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
         #[test]
-        fn any_lines_are_written_and_read_again_as_the_same(lines in sample::subsequence(&LINES[..], 0..=44)) {
+        fn any_lines_are_written_and_read_again_as_the_same(lines in sample::subsequence(&LINES[..], 0..=46)) {
             let mut text = lines.join("\n");
             // Of a key that nobody trusts the line is left out, which is another test's matter.
             text.push_str("\nserver z\nkeys /k\ntrustedkey 7 8 9\n");

@@ -607,7 +607,7 @@ impl Discipline {
         is_wanted && !self.observe
     }
 
-    /// Applies `makestep`: whether an offset is above the threshold, and the rule still holds.
+    /// Applies `makestep`: whether an offset is above the threshold of its direction, and the rule still holds.
     fn is_above_threshold(&mut self, offset_s: f64) -> bool {
         let Some(rule) = self.make_step else { return false };
         let allowed = match rule.limit {
@@ -621,7 +621,7 @@ impl Discipline {
                 true
             }
         };
-        allowed && offset_s.abs() > rule.threshold_s
+        allowed && rule.is_exceeded(offset_s)
     }
 
     fn step(&mut self, now: Mono, by_s: f64, timeline: &mut Timeline, timers: &mut Timers, out: &mut Outbox) {

@@ -139,13 +139,18 @@ const PROTECTING_FLAGS: [&str; 5] = ["noselect", "offline", "require", "tai", "t
 
 /// What chrony.conf has no word for: the field, what the language that has it calls it, and whether it protects something.
 /// Of other fields nobody knows, so that they count as protecting.
-const UNSAID: [(&str, &str, bool); 13] = [
+const UNSAID: [(&str, &str, bool); 14] = [
     (
         "clock.drift_file",
         "driftfile (ntpd keeps one number there, chronyd two)",
         false,
     ),
     ("clock.initial_frequency_ppm", "tinker freq", false),
+    (
+        "clock.make_step",
+        "tinker stepfwd, stepback (a threshold for each direction)",
+        true,
+    ),
     ("clock.observe", "disable ntp", true),
     ("control_key", "controlkey", false),
     (
@@ -652,6 +657,8 @@ mod tests {
             "server a\ninterface ignore all\ninterface listen eth0\ninterface listen 192.0.2.0/24\ninterface drop ipv6\n",
             "server a\nstatsdir /s\nstatistics loopstats\nfilegen peerstats file p type none nolink\nlogfile /log\n\
              logconfig =syncstatus +sysall\nsetvar a = \"b c\" default\nsetvar d = e\nmru maxdepth 100\nrlimit memlock 32\n",
+            "server a\ntinker stepfwd 0.5 stepback 3\n",
+            "server a\ntinker stepback 0\n",
         ] {
             let (written, told) = of_ntp_conf(text, Dialect::Ntpd);
             assert_eq!(told, [""; 0], "{text}\n{written}");

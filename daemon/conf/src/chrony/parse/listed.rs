@@ -75,7 +75,7 @@ pub(super) fn read(statement: &mut Statement<'_, '_>, config: &mut Config) -> Re
             let threshold = statement.number(1, 0.0, NUMBER_MAX)?;
             let limit = u32::try_from(integer(statement, 2)?).ok();
             if let Some(threshold_s) = threshold {
-                config.clock.make_step = Some(MakeStep { threshold_s, limit });
+                config.clock.make_step = Some(MakeStep::both(threshold_s, limit));
             }
         }
         "maxchange" => {

@@ -172,10 +172,7 @@ impl Files<'_> {
 impl Parser {
     fn new(path: &str) -> Self {
         let mut config = Config::default();
-        config.clock.make_step = Some(MakeStep {
-            threshold_s: STEP_S,
-            limit: None,
-        });
+        config.clock.make_step = Some(MakeStep::both(STEP_S, None));
         config.clock.max_change = Some(MaxChange {
             offset_s: PANIC_S,
             start: 0,

@@ -188,17 +188,23 @@ fn tinker(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Refu
                 });
             }
             "step" | "stepback" | "stepfwd" => {
-                clock.make_step = (positive > 0.0).then_some(MakeStep {
-                    threshold_s: positive,
-                    limit: None,
-                });
-                statement.amounts_to(match clock.make_step {
-                    Some(_) => format!("makestep {positive} -1"),
+                // With 0 it is never stepped in that direction.
+                let threshold_s = if positive > 0.0 { positive } else { f64::INFINITY };
+                let mut step = clock.make_step.unwrap_or(MakeStep::both(f64::INFINITY, None));
+                if option != "stepback" {
+                    step.forward_s = threshold_s;
+                }
+                if option != "stepfwd" {
+                    step.back_s = threshold_s;
+                }
+                let is_never = step.forward_s.is_infinite() && step.back_s.is_infinite();
+                clock.make_step = (!is_never).then_some(step);
+                statement.amounts_to(match step.threshold_s() {
+                    Some(larger_s) => format!("makestep {larger_s} -1"),
                     None => "makestep 0 0".to_owned(),
                 });
-                if option != "step" {
-                    let message = format!("{option} counts for both directions");
-                    statement.warn(at, message, "use step");
+                if step.forward_s != step.back_s {
+                    statement.adapt("chrony has one threshold for both directions");
                 }
             }
             "stepout" => {

@@ -29,10 +29,7 @@ pub(super) fn make_step(engine: &mut Engine, now: Now) -> Result<(), Status> {
 }
 
 pub(super) fn set_make_step(engine: &mut Engine, limit: i32, threshold_s: f64) {
-    let rule = MakeStep {
-        threshold_s,
-        limit: u32::try_from(limit).ok(),
-    };
+    let rule = MakeStep::both(threshold_s, u32::try_from(limit).ok());
     engine.discipline.set_make_step(Some(rule));
     engine.out.info(format!("New makestep {threshold_s:.6} {limit}"));
 }

@@ -272,10 +272,7 @@ fn times_are_typed_only_when_that_is_allowed() {
 fn typed_times_are_stepped_by_the_rule() {
     let mut config = Config::default();
     config.control.manual = true;
-    config.clock.make_step = Some(conf::config::MakeStep {
-        threshold_s: 0.1,
-        limit: Some(1),
-    });
+    config.clock.make_step = Some(conf::config::MakeStep::both(0.1, Some(1)));
     let mut bench = Bench::new(config);
     assert!(matches!(typed(&mut bench, 1.25), Got::Reply(_)));
     assert_eq!(
@@ -294,12 +291,26 @@ fn typed_times_are_stepped_by_the_rule() {
 }
 
 #[test]
+fn a_clock_that_is_never_stepped_back_is_slewed_back() {
+    let mut config = Config::default();
+    config.control.manual = true;
+    config.clock.make_step = Some(conf::config::MakeStep {
+        forward_s: 0.1,
+        back_s: f64::INFINITY,
+        limit: None,
+    });
+    let mut bench = Bench::new(config);
+    assert!(matches!(typed(&mut bench, 1.25), Got::Reply(_)));
+    near(bench.stepped_s, 0.0, 1e-9);
+    bench.run(3600.0);
+    assert!(matches!(typed(&mut bench, -2.0), Got::Reply(_)));
+    assert!(bench.stepped_s > 0.5, "{}", bench.stepped_s);
+}
+
+#[test]
 fn a_clock_that_may_not_be_touched_has_news_once() {
     let mut config = Config::default();
-    config.clock.make_step = Some(conf::config::MakeStep {
-        threshold_s: 0.1,
-        limit: Some(2),
-    });
+    config.clock.make_step = Some(conf::config::MakeStep::both(0.1, Some(2)));
     let mut bench = Bench::with(config, true);
     for expected_s in [-0.5, 0.0, 0.0] {
         assert_eq!(update(&mut bench, 0.5), Verdict::Slewed);
