@@ -40,6 +40,27 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Returns how a check of the configuration takes what was found. Of ntp.conf the daemon only warns of a line that it
+    /// does not understand; a check does not pass with one.
+    pub fn severity(&self, found: &Diagnostic) -> Severity {
+        let is_refused = |line: &Explanation| {
+            let (at, about) = (&line.span, &found.span);
+            line.fate == Fate::Refused && at.line == about.line && at.file == about.file
+        };
+        if found.span.line > 0 && self.lines.iter().any(is_refused) {
+            found.severity.max(Severity::Skipped)
+        } else {
+            found.severity
+        }
+    }
+
+    /// Reports whether the daemon starts with it, and with every line of it.
+    pub fn is_right(&self) -> bool {
+        let mut found = self.diagnostics.iter();
+        found.all(|found| found.severity <= Severity::Warning)
+            && self.lines.iter().all(|line| line.fate != Fate::Refused)
+    }
+
     /// Adds a warning for each line with a source whose name looks like an address: a daemon does not ask whether it was meant,
     /// and looks it up for ever.
     pub fn suspect_names(&mut self) {
@@ -136,13 +157,7 @@ impl Dialect {
             Self::Ntpd => ntp::explain_with(path, further, &files),
             _ => self.read_as_it_is(path, &files),
         };
-        // Of ntp.conf a directive that is none is only warned about.
-        let is_refused = reading.lines.iter().any(|line| line.fate == Fate::Refused);
-        let has_error = reading
-            .diagnostics
-            .iter()
-            .any(|found| found.severity > Severity::Warning);
-        if (has_error || is_refused)
+        if !reading.is_right()
             && let Ok(text) = &files.text
             && let meant = Self::of_text(text)
             && meant.wrong_lines(text).0 < self.wrong_lines(text).0

@@ -687,6 +687,20 @@ fn reference_clocks_are_shared_memory_and_the_local_clock() {
     assert_eq!(reading.lines[3].chrony, ["local stratum 10"]);
 }
 
+/// A check does not pass with a line that the daemon would start without.
+#[test]
+fn a_line_that_is_refused_is_not_right() {
+    let reading = read("server a\nservr e\npeer b\n");
+    let severities = reading.diagnostics.iter().map(|found| reading.severity(found));
+    assert_eq!(
+        severities.collect::<Vec<_>>(),
+        [Severity::Skipped, Severity::Warning]
+    );
+    assert!(!reading.is_right());
+    assert!(read("server a\npeer b\n").is_right());
+    assert!(!read("server a\nrestrict nomodify\n").is_right());
+}
+
 #[test]
 fn sources_are_taken_away_wherever_they_are_named() {
     let reading = read(

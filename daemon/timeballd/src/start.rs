@@ -8,7 +8,6 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use conf::config::{Config, Conflict, DriftFile, RefClockDriver};
-use conf::diagnostic::{Diagnostic, Severity as Weight};
 use conf::dialect::{Dialect, Reading};
 use engine::control::mode6::{About, LocalAddress};
 use engine::io::Severity;
@@ -403,15 +402,14 @@ fn print_translation(text: &ConfigurationText) -> u8 {
     }
     let _ = io::stdout().write_all(translation.as_bytes());
     for problem in &reading.diagnostics {
-        let weight = weight(problem.severity);
+        let weight = weight(reading.severity(problem));
         let span = &problem.span;
         let shown = problem.to_string();
         let place = format!("{span}: ");
         let shown = shown.strip_prefix(&place).unwrap_or(&shown);
         say(&format!("{span}: {weight}: {shown}"));
     }
-    let is_wrong = |problem: &Diagnostic| problem.severity > Weight::Warning;
-    u8::from(reading.diagnostics.iter().any(is_wrong))
+    u8::from(!reading.is_right())
 }
 
 /// Refuses to go on as somebody who will not be able to.

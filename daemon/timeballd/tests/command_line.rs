@@ -469,6 +469,11 @@ fn an_ntp_conf_is_recognised_and_printed_in_chronys_language() {
         "{path}:2:8: error: missing address after \"server\" (\"iburst\" is an option)\n  server iburst\n         ^^^^^^\n"
     );
     assert!(said.starts_with(&expected), "{said}");
+    // Nor is a file right with a line of which the daemon only warns.
+    fs::write(&file, "server 192.0.2.1\nservr e\nrestrict default ignore\n").unwrap();
+    let (status, _, said) = run("timeballd", &["-p", "--dialect", "ntpd", "-f", path]);
+    let expected = format!("{path}:2:1: error: unknown directive \"servr\" ignored\n");
+    assert!(status == 1 && said.starts_with(&expected), "{said}");
     // What is only skipped keeps nobody from starting, and what is about access does.
     let start = |text: &str| {
         fs::write(&file, text).unwrap();

@@ -64,9 +64,14 @@ pub(crate) fn run(args: &FileArgs, globals: &Globals) -> Ending {
 }
 
 /// Says what was found, also in the files of the directories of sources.
-fn report(args: &FileArgs, dialect: Dialect, reading: Reading) -> Report {
-    let mut diagnostics = reading.diagnostics;
-    diagnostics.extend(read_source_dirs(&reading.config.source_dirs, &RegularFiles).1);
+fn report(args: &FileArgs, dialect: Dialect, mut reading: Reading) -> Report {
+    let of_directories = read_source_dirs(&reading.config.source_dirs, &RegularFiles).1;
+    reading.diagnostics.extend(of_directories);
+    let graded = reading.diagnostics.iter().map(|found| Diagnostic {
+        severity: reading.severity(found),
+        ..found.clone()
+    });
+    let diagnostics = graded.collect::<Vec<_>>();
     let count = |severity| {
         let found = diagnostics
             .iter()

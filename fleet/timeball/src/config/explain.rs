@@ -45,7 +45,7 @@ pub(crate) fn run(args: &FileArgs, globals: &Globals) -> Ending {
     let report = report(args, dialect, &reading);
     let body = serde_json::to_vec(&report).map_err(|error| Failure::new(error.to_string()))?;
     Printer::new(globals.format()).show(&body, page)?;
-    Ok(if report.starts {
+    Ok(if reading.is_right() {
         Verdict::Done
     } else {
         Verdict::SomeFailed

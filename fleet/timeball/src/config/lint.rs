@@ -98,19 +98,7 @@ fn lint(reading: &Reading) -> Vec<Finding> {
         reading,
         found: Vec::new(),
     };
-    let errors = reading
-        .diagnostics
-        .iter()
-        .filter(|found| found.severity > Severity::Warning);
-    let errors = errors.count();
-    if errors > 0 {
-        findings.add(
-            "errors",
-            None,
-            format!("{errors} errors"),
-            "timeball config check says which",
-        );
-    }
+    findings.errors();
     findings.names();
     findings.number();
     findings.smearing();
@@ -166,6 +154,26 @@ impl Findings<'_> {
             .iter()
             .find(|line| line.chrony.iter().any(says))?;
         Some(format!("{}:{}", line.span.file, line.span.line))
+    }
+
+    /// Says which lines do not count.
+    fn errors(&mut self) {
+        let diagnostics = self.reading.diagnostics.iter();
+        let errors = diagnostics.filter(|found| self.reading.severity(found) > Severity::Warning);
+        let findings = errors.map(|found| Finding {
+            rule: "errors".to_owned(),
+            place: Some(match found.span.line {
+                0 => found.span.file.to_string(),
+                line => format!("{}:{line}", found.span.file),
+            }),
+            message: found.message.clone(),
+            help: found
+                .help
+                .clone()
+                .unwrap_or_else(|| "timeball config check shows the line".to_owned()),
+        });
+        let findings = findings.collect::<Vec<_>>();
+        self.found.extend(findings);
     }
 
     /// Looks at what sources are called.
@@ -514,6 +522,8 @@ mod tests {
     fn mistakes_of_ntp_conf_are_found() {
         let closed = "pool a\nrestrict default ignore\n";
         for (text, expected) in [
+            ("server iburst\n", "errors /f:3"),
+            ("servr b\n", "errors /f:3"),
             ("pool a\n", "open-to-everyone"),
             (
                 "pool a\nunrestrict default noquery\n",
@@ -567,7 +577,7 @@ mod tests {
             ("\nserver a\n", "one-source /f:2"),
             ("server a\nserver b.example\n", "two-sources"),
             ("server a\nserver b.example\nrefclock SHM 0\n", ""),
-            ("server a\nsever b\n", "errors, one-source /f:1"),
+            ("server a\nsever b\n", "errors /f:2, one-source /f:1"),
             ("server iburst\npool a\n", "option-as-name /f:1"),
             ("server 10.0.0.256\npool a\n", "address-as-name /f:1"),
             ("server 127.0.0.1\npool a\n", "own-address /f:1"),

@@ -18,7 +18,7 @@ pub(crate) enum ConfigCommand {
     #[command(
         after_long_help = "Reads the file with all that it includes, and says every line that \
                                  timeballd would not start with or take otherwise. Exit codes: 0 it would \
-                                 start, 1 it would not, 2 the file cannot be read.\n\n\
+                                 start with every line, 1 it would not, or without a line, 2 the file cannot be read.\n\n\
                                  Example:\n  timeball config check /etc/chrony/chrony.conf"
     )]
     Check(files::FileArgs),
@@ -26,7 +26,8 @@ pub(crate) enum ConfigCommand {
     #[command(
         after_long_help = "Reads the file with all that it includes, and says of each line whether it is \
                                  used, adapted, ignored or refused, as which lines of chrony.conf, and why. Exit \
-                                 codes: 0 timeballd would start, 1 it would not, 2 the file cannot be read.\n\n\
+                                 codes: 0 timeballd would start with every line, 1 it would not, or without a line, 2 \
+                                 the file cannot be read.\n\n\
                                  Example:\n  timeball config explain /etc/ntpd.conf"
     )]
     Explain(files::FileArgs),
