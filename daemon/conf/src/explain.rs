@@ -14,6 +14,8 @@ pub struct Explanation {
     /// The lines of chrony.conf that it amounts to; none if it has no effect, or if chrony has no word for it, which
     /// `note` says then.
     pub chrony: Vec<String>,
+    /// What of it timeballd leaves out although something is missing then: each time the directive and the words.
+    pub left_out: Vec<String>,
     /// Why, where the fate does not say everything.
     pub note: Option<String>,
 }

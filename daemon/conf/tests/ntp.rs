@@ -687,6 +687,29 @@ fn reference_clocks_are_shared_memory_and_the_local_clock() {
     assert_eq!(reading.lines[3].chrony, ["local stratum 10"]);
 }
 
+#[test]
+fn what_is_left_out_is_told_as_it_is_said() {
+    let left_out = |text: &str| {
+        let lines = read(text).lines;
+        lines
+            .into_iter()
+            .flat_map(|line| line.left_out)
+            .collect::<Vec<_>>()
+    };
+    for (text, expected) in [
+        (
+            "tinker panic 0 stepout 900 huffpuff 7200",
+            &["tinker stepout 900", "tinker huffpuff 7200"][..],
+        ),
+        ("tos mindist 0.01 minsane 2", &["tos mindist 0.01"]),
+        ("leapsmearinterval 86400", &["leapsmearinterval 86400"]),
+        ("statistics loopstats clockstats", &["statistics clockstats"]),
+        ("phone 1 2", &[]),
+    ] {
+        assert_eq!(left_out(text), expected, "{text}");
+    }
+}
+
 /// A check does not pass with a line that the daemon would start without.
 #[test]
 fn a_line_that_is_refused_is_not_right() {

@@ -44,6 +44,7 @@ impl Explainer {
             text: line.text.trim().to_owned(),
             fate: Fate::Used,
             chrony: vec![text.join(" ")],
+            left_out: Vec::new(),
             note: None,
         });
     }
@@ -79,7 +80,10 @@ impl Visit for Explainer {
         if let (Some(note), Some(last)) = (ignored, self.lines.last_mut()) {
             last.fate = Fate::Ignored;
             last.note = Some(note.to_owned());
-            last.chrony.clear();
+            let said = std::mem::take(&mut last.chrony);
+            if directive.support == Support::LeftOut {
+                last.left_out = said;
+            }
         }
         self.parser.directive(line, directive, reports);
     }

@@ -126,6 +126,7 @@ impl Meaning {
                 text,
                 fate: Fate::Used,
                 chrony: Vec::new(),
+                left_out: Vec::new(),
                 note: None,
             },
             meaning: self,
@@ -174,6 +175,8 @@ impl Line<'_> {
                 if let Some(routing_table) = routing_table {
                     let message = "rtable is not used";
                     self.warn(routing_table, message, "Linux has no such routing tables");
+                    let said = self.explanation.text.clone();
+                    self.explanation.left_out.push(said);
                 }
                 self.listen(address, place);
             }
@@ -194,6 +197,8 @@ impl Line<'_> {
                         &message,
                         "a reference clock is configured in chrony.conf, as refclock",
                     );
+                    let said = self.explanation.text.clone();
+                    self.explanation.left_out.push(said);
                 }
             }
             Statement::Constraint {
@@ -304,6 +309,9 @@ impl Line<'_> {
         {
             let help = "timeballd gives servers weight by how exactly it can measure them";
             self.warn(place, "weight is not used", help);
+            let word = if is_pool { "servers" } else { "server" };
+            let said = format!("{word} {name} weight {}", options.weight);
+            self.explanation.left_out.push(said);
         }
         let address = name.parse::<IpAddr>();
         if address.is_err() && HostName::new(name.as_str()).is_err() {

@@ -9,6 +9,7 @@ use conf::chrony;
 use conf::config::{Config, KeyFormat, Restrictions};
 use conf::diagnostic::Severity;
 use conf::dialect::{Dialect, Reading};
+use conf::explain::Fate;
 use conf::include::{ReadError, Reader};
 use conf::{ntp, openntpd};
 use serde::{Deserialize, Serialize};
@@ -59,7 +60,7 @@ struct Difference {
     what: String,
     /// Whether it is there in the other language only, and not in the file only.
     added: bool,
-    /// Whether it protects the clock or its clients.
+    /// Whether it protects the clock or its clients; of a line that is refused nobody knows.
     protects: bool,
 }
 
@@ -239,7 +240,8 @@ fn convert(reading: &Reading, to: Dialect) -> (String, Vec<Difference>) {
         Dialect::OpenNtpd => openntpd::write(config),
     };
     let again = to.read("", &Alone(&text)).config;
-    let mut differences = differences(&plain(config), &plain(&again));
+    let mut differences = not_taken(reading);
+    differences.extend(self::differences(&plain(config), &plain(&again)));
     // By which others may do more, never less.
     let of_sources = |config: &Config| config.server.as_restrictions().of_sources;
     if of_sources(config).is_some() && of_sources(config) != of_sources(&again) {
@@ -250,6 +252,22 @@ fn convert(reading: &Reading, to: Dialect) -> (String, Vec<Difference>) {
         });
     }
     (text, differences)
+}
+
+/// Returns what was not taken from the file, so that no language has it.
+fn not_taken(reading: &Reading) -> Vec<Difference> {
+    let lines = reading.lines.iter();
+    let lost = lines.flat_map(|line| {
+        let is_refused = line.fate == Fate::Refused;
+        let refused = is_refused.then_some(&line.text);
+        let said = refused.into_iter().chain(&line.left_out);
+        said.map(move |said| Difference {
+            what: format!("{said} ({}:{})", line.span.file, line.span.line),
+            added: false,
+            protects: is_refused,
+        })
+    });
+    lost.collect()
 }
 
 /// Returns a configuration with what can be said in several ways said in one: who is told the time, and the keys if no
@@ -663,6 +681,35 @@ mod tests {
             let (written, told) = of_ntp_conf(text, Dialect::Ntpd);
             assert_eq!(told, [""; 0], "{text}\n{written}");
         }
+    }
+
+    #[test]
+    fn what_is_not_taken_is_told_in_every_language() {
+        for to in Dialect::ALL {
+            let told = of_ntp_conf("server a\ntinker stepout 900\nservr b\nserver iburst\n", to).1;
+            let of_file = told.iter().filter(|told| told.contains(" (:"));
+            assert_eq!(
+                of_file.collect::<Vec<_>>(),
+                [
+                    "tinker stepout 900 (:2)",
+                    "! servr b (:3)",
+                    "! server iburst (:4)"
+                ]
+            );
+        }
+        let reading = Dialect::OpenNtpd.read("", &Alone("server a weight 7\n"));
+        let [only] = &convert(&reading, Dialect::OpenNtpd).1[..] else {
+            panic!("{:?}", reading.diagnostics)
+        };
+        assert_eq!(
+            (only.what.as_str(), only.protects),
+            ("server a weight 7 (:1)", false)
+        );
+        let told = of_ntp_conf("server a\ntinker stepback 0\n", Dialect::Chrony).1;
+        assert_eq!(
+            told,
+            ["! tinker stepfwd, stepback (a threshold for each direction)"]
+        );
     }
 
     #[test]

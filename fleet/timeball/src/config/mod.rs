@@ -34,8 +34,8 @@ pub(crate) enum ConfigCommand {
     /// Write a configuration file in another language
     #[command(
         after_long_help = "Writes what timeballd makes of the file and all that it includes, without comments, and \
-                                 on stderr what the other language cannot say: - a line of chrony.conf that is \
-                                 lost, + one that is added because the other language always means it. Exit codes: \
+                                 on stderr what the other language cannot say: - a line of chrony.conf, or one of the \
+                                 file that timeballd leaves out, that is lost, + one that is added because the other language always means it. Exit codes: \
                                  0 it is written, 1 it is not because something would be lost that protects the \
                                  clock or its clients (--lossy writes it all the same), 2 the file cannot be read \
                                  or timeballd would not start with it.\n\n\

@@ -196,6 +196,7 @@ impl Parser {
                 "rtcsync".to_owned(),
                 format!("dscp {DSCP}"),
             ],
+            left_out: Vec::new(),
             note: Some("what ntpd does without being told".to_owned()),
         };
         Self {
@@ -288,6 +289,7 @@ impl Parser {
                     text: text.to_owned(),
                     fate: Fate::Refused,
                     chrony: Vec::new(),
+                    left_out: Vec::new(),
                     note: Some(format!("unknown directive \"{word}\"")),
                 });
             }
@@ -303,6 +305,7 @@ impl Parser {
             idle: &mut idle,
             fate: Fate::Used,
             chrony: Vec::new(),
+            left_out: Vec::new(),
             note: None,
         };
         let read = check_templates(&mut statement)
@@ -311,6 +314,7 @@ impl Parser {
         let Statement {
             mut fate,
             mut chrony,
+            left_out,
             mut note,
             ..
         } = statement;
@@ -343,6 +347,7 @@ impl Parser {
                 text: text.to_owned(),
                 fate,
                 chrony,
+                left_out,
                 note,
             });
         }
@@ -362,7 +367,8 @@ impl Parser {
                 return Ok(());
             }
             Support::LeftOut(why) => {
-                statement.warn(0, format!("{name} directive is not supported"), why);
+                let words = 0..statement.len();
+                statement.leave_out(words, format!("{name} directive is not supported"), why);
                 return Ok(());
             }
             Support::Read => {}

@@ -327,7 +327,8 @@ fn flags(statement: &mut Statement<'_>, from: usize) -> Result<(RestrictFlags, b
             }
             "mssntp" => {
                 let help = "ntpd signs for them only with ntpsigndsocket";
-                statement.warn(at, "answers are not signed for Samba's clients".to_owned(), help);
+                let message = "answers are not signed for Samba's clients".to_owned();
+                statement.leave_out(at..at + 1, message, help);
             }
             _ => {
                 let mut known = FLAGS.to_vec();

@@ -209,7 +209,8 @@ fn tinker(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Refu
             }
             "stepout" => {
                 let help = "it steps as soon as it is sure of the offset";
-                statement.warn(at, "timeballd does not wait before a step".to_owned(), help);
+                let message = "timeballd does not wait before a step".to_owned();
+                statement.leave_out(at..at + 2, message, help);
             }
             "dispersion" => {
                 clock.max_clock_error_ppm = positive * 1e6;
@@ -223,7 +224,7 @@ fn tinker(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Refu
             "allan" => statement.idle(at),
             "huffpuff" => {
                 let help = "timeballd looks for asymmetric delays by itself";
-                statement.warn(at, "huffpuff is left out".to_owned(), help);
+                statement.leave_out(at..at + 2, "huffpuff is left out".to_owned(), help);
             }
             _ => {
                 let known = [
@@ -310,7 +311,7 @@ fn one_of_tos(statement: &mut Statement<'_>, parser: &mut Parser, at: usize) -> 
         "mindist" => {
             statement.number(at + 1, 0.0, 1e9)?;
             let help = "an interval is as wide as the errors of its source say";
-            statement.warn(at, "mindist is left out".to_owned(), help);
+            statement.leave_out(at..at + 2, "mindist is left out".to_owned(), help);
         }
         "maxdisp" | "cohort" | "beacon" | "basedate" | "bcpollbstep" => statement.idle(at),
         _ => {
@@ -382,11 +383,11 @@ fn switches(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Re
             "mode7" | "peer_clear_digest_early" => statement.idle(at),
             "bclient" if is_on => {
                 let help = "time that nobody asked for is easily forged";
-                statement.warn(at, "broadcasts are not listened to".to_owned(), help);
+                statement.leave_out(at..at + 1, "broadcasts are not listened to".to_owned(), help);
             }
             "auth" if !is_on => {
                 let help = "timeballd takes neither peers nor broadcasts that it was not told of, with or without keys";
-                statement.warn(at, "authentication cannot be disabled".to_owned(), help);
+                statement.leave_out(at..at + 1, "authentication cannot be disabled".to_owned(), help);
             }
             "bclient" | "auth" => statement.idle(at),
             _ => {

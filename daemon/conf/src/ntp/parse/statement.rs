@@ -1,5 +1,6 @@
 //! One line while it is read, and what is said about it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
@@ -60,6 +61,7 @@ pub(super) struct Statement<'a> {
     /// What becomes of the line.
     pub(super) fate: Fate,
     pub(super) chrony: Vec<String>,
+    pub(super) left_out: Vec<String>,
     pub(super) note: Option<String>,
 }
 
@@ -155,6 +157,15 @@ impl Statement<'_> {
         self.adapt(&message);
         self.diagnostics
             .push(self.line.diagnostic(Severity::Warning, word, message, help));
+    }
+
+    /// Says that words have no effect although something is missing then.
+    pub(super) fn leave_out(&mut self, words: Range<usize>, message: String, help: &str) {
+        let said = words.clone().filter(|at| *at > 0).map(|at| self.word(at));
+        let said = std::iter::once(self.directive.name).chain(said);
+        let said = said.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        self.left_out.push(said);
+        self.warn(words.start, message, help);
     }
 
     /// Notes that the line does something near to what it says, which nobody has to be told of at the start.

@@ -55,7 +55,7 @@ fn kind(statement: &mut Statement<'_>, at: usize) -> Result<Option<StatisticsKin
     }
     if NOT_WRITTEN.contains(&word.as_str()) {
         let help = "files that are: loopstats, peerstats, protostats, rawstats, sysstats";
-        statement.warn(at, format!("{word} is not written"), help);
+        statement.leave_out(at..at + 1, format!("{word} is not written"), help);
         return Ok(None);
     }
     let known = StatisticsKind::ALL.map(StatisticsKind::word);
