@@ -8,7 +8,7 @@ use std::str::FromStr;
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::explain::{Explanation, Fate};
-use crate::include::{ReadError, Reader, search};
+use crate::include::{BYTE_ORDER_MARK, ReadError, Reader, search};
 use crate::{chrony, ntp, openntpd};
 
 /// The directory with further files of ntp.conf's language, beside the file (NTPsec).
@@ -234,6 +234,7 @@ impl Dialect {
     /// Returns how many lines of a text begin with a word that is none in this language, and how many are wrong, up to
     /// [`WRONG_LINES_MAX`] of each: not all languages are read further.
     fn wrong_lines(self, text: &str) -> (usize, usize) {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         if self == Self::OpenNtpd {
             let words = text.lines().filter_map(|line| line.split_whitespace().next());
             // A word with an equals sign names a macro.
@@ -387,6 +388,22 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_told_where_its_line_is_lost() {
+        for dialect in [Dialect::Chrony, Dialect::OpenNtpd] {
+            let reading = dialect.read("/main", &Files::new(&[("/main", "\u{feff}server a\nserver b\n")]));
+            let [found] = &reading.diagnostics[..] else {
+                panic!("{:?}", reading.diagnostics)
+            };
+            assert_eq!(found.severity, Severity::Error);
+            let help = found.help.as_deref().unwrap_or_default();
+            assert!(
+                help.starts_with("the file begins with a byte order mark"),
+                "{found}"
+            );
+        }
+    }
+
+    #[test]
     fn only_ntp_conf_has_further_files() {
         let files = Files::new(&[
             ("/etc/ntp.d/b.conf", ""),
@@ -415,6 +432,8 @@ mod tests {
                 "server 127.127.1.0\nfudge 127.127.1.0 stratum 10\n",
                 Dialect::Ntpd,
             ),
+            ("\u{feff}server a\n", Dialect::Chrony),
+            ("\u{feff}servers a\n", Dialect::OpenNtpd),
             ("server a weight 5\n", Dialect::OpenNtpd),
             ("servers pool.ntp.org", Dialect::OpenNtpd),
             ("listen on *\nserver a\n", Dialect::OpenNtpd),

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// What some editors put before the first line of a file.
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// The deepest nesting of files, the first one included (chrony.conf, `include`; observed with
 /// chronyd 4.3).
 pub const INCLUDE_DEPTH_MAX: usize = 10;

@@ -688,6 +688,18 @@ fn reference_clocks_are_shared_memory_and_the_local_clock() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_the_first_line() {
+    let files = Files::new([
+        (MAIN, "\u{feff}server 192.0.2.1\nincludefile /more\n"),
+        ("/more", "\u{feff}restrict default ignore\n"),
+    ]);
+    let reading = Dialect::Ntpd.read(MAIN, &files);
+    assert!(reading.diagnostics.is_empty(), "{:?}", reading.diagnostics);
+    assert_eq!(reading.config.sources.len(), 1);
+    assert!(flags(&reading.config, "192.0.2.9", 1000).ignore);
+}
+
+#[test]
 fn what_is_left_out_is_told_as_it_is_said() {
     let left_out = |text: &str| {
         let lines = read(text).lines;

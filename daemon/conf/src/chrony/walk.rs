@@ -8,7 +8,8 @@ use super::source::SourceKind;
 use super::words::{Word, is_comment, words};
 use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::include::{
-    FILE_LENGTH_MAX, FILES_MAX, INCLUDE_DEPTH_MAX, ReadError, Reader, TOTAL_LENGTH_MAX, expand, search,
+    BYTE_ORDER_MARK, FILE_LENGTH_MAX, FILES_MAX, INCLUDE_DEPTH_MAX, ReadError, Reader, TOTAL_LENGTH_MAX,
+    expand, search,
 };
 
 /// The longest line of a configuration file, without its end, in bytes (observed with chronyd 4.3).
@@ -284,8 +285,13 @@ impl<'a> Walk<'a> {
         }
         let Some(directive) = directive else {
             let message = format!("Invalid directive {}", first.text);
-            let help = "directives are listed in chrony.conf(5)".to_owned();
-            self.reports.report(Severity::Error, line, 0, message, Some(help));
+            let help = if first.text.starts_with(BYTE_ORDER_MARK) {
+                "the file begins with a byte order mark; remove it"
+            } else {
+                "directives are listed in chrony.conf(5)"
+            };
+            let help = Some(help.to_owned());
+            self.reports.report(Severity::Error, line, 0, message, help);
             return;
         };
         let reports = &mut self.reports;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::lexer::{KEYWORDS, LexicalError, Place, Token, TokenKind};
+use crate::include::BYTE_ORDER_MARK;
 
 /// The largest correction of a sensor in either direction, microseconds (ntpd.conf(5)).
 const CORRECTION_MAX_US: i64 = 127_000_000;
@@ -398,7 +399,7 @@ fn help_for(character: char) -> Option<&'static str> {
         '/' => Some("what has a slash in it, such as a URL, needs quotes"),
         '[' | ']' => Some("an IPv6 address is written without brackets"),
         '\r' => Some("the lines end as those of other systems do; remove the carriage returns"),
-        '\u{feff}' => Some("the file begins with a byte order mark; remove it"),
+        BYTE_ORDER_MARK => Some("the file begins with a byte order mark; remove it"),
         ';' | '!' | '%' => Some("a comment begins with #"),
         '=' | '{' | '}' | '(' | ')' | '<' | '>' | ',' => Some("such a character needs quotes"),
         _ => None,

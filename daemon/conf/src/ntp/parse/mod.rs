@@ -16,7 +16,9 @@ use crate::config::{Config, MakeStep, MaxChange, RateLimit, Subnet};
 use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::dialect::Reading;
 use crate::explain::{Explanation, Fate};
-use crate::include::{FILE_LENGTH_MAX, FILES_MAX, ReadError, Reader, TOTAL_LENGTH_MAX, search};
+use crate::include::{
+    BYTE_ORDER_MARK, FILE_LENGTH_MAX, FILES_MAX, ReadError, Reader, TOTAL_LENGTH_MAX, search,
+};
 use crate::words::near;
 use restrict::Rules;
 use source::{Fudge, NamedClock, Place};
@@ -224,6 +226,7 @@ impl Parser {
     /// Reads the lines of a file.
     fn file(&mut self, path: &str, text: &str, depth: usize, files: &mut Files<'_>) {
         let file: Arc<str> = path.into();
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         for (number, text) in (1..).zip(text.split('\n')) {
             let words = words(text);
             if words.is_empty() {
