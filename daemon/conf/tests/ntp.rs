@@ -555,8 +555,8 @@ fn warnings_say_what_is_taken() {
         ("filegen loopstats type week", "W 1:24 type week is taken as day"),
         ("controlkey 7", "W 1:12 key 7 cannot be that of control packets"),
         (
-            "mru maxage 5\nphone 1 2\nmru minage 5",
-            "W 1:5 accepted without effect: maxage (line 1), phone (line 2), minage (line 3)",
+            "mru initmem 5\nphone 1 2\nmru incmem 5",
+            "W 1:5 accepted without effect: initmem (line 1), phone (line 2), incmem (line 3)",
         ),
     ] {
         let found = said(&format!("{line}\nserver 192.0.2.1\n"));
@@ -714,6 +714,7 @@ fn what_is_left_out_is_told_as_it_is_said() {
             &["tinker stepout 900", "tinker huffpuff 7200"][..],
         ),
         ("tos mindist 0.01 minsane 2", &["tos mindist 0.01"]),
+        ("mru maxage 60 maxdepth 10", &["mru maxage 60"]),
         ("leapsmearinterval 86400", &["leapsmearinterval 86400"]),
         ("statistics loopstats clockstats", &["statistics clockstats"]),
         ("phone 1 2", &[]),

@@ -75,7 +75,7 @@ pub const DIRECTIVES: &[Directive] = &[
     read("dscp"),
     read("enable"),
     read("end"),
-    idle("extra"),
+    left_out("extra", "clients are answered at port 123"),
     read("filegen"),
     read("fudge"),
     idle("ident"),

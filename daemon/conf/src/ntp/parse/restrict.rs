@@ -516,7 +516,11 @@ pub(super) fn limit(statement: &mut Statement<'_>, parser: &mut Parser) -> Resul
                 let rate = statement.number(at + 1, 0.0, 1e6)?;
                 limit.kod = if rate > 0.0 { super::RATE_LIMIT.kod } else { 0 };
             }
-            ("minimum" | "monitor", true) => statement.idle(at),
+            ("minimum", true) => {
+                let help = "who asks more often than average for long is not answered";
+                statement.leave_out(at..at + 2, "minimum is left out".to_owned(), help);
+            }
+            ("monitor", true) => statement.idle(at),
             _ => return statement.unknown(at, "option", &["average", "burst", "kod", "minimum", "monitor"]),
         }
     }

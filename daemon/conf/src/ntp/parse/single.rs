@@ -567,6 +567,12 @@ fn clients(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Ref
         let clients = match option.as_str() {
             "maxdepth" => value.min(CLIENTS_MAX),
             "maxmem" => (value.saturating_mul(1024) / BYTES_PER_CLIENT).min(CLIENTS_MAX),
+            "mindepth" | "maxage" | "minage" => {
+                let help = "who asked last is remembered, whenever that was: say how many with maxdepth";
+                statement.leave_out(at..at + 2, format!("{option} is left out"), help);
+                continue;
+            }
+            // How the table grows.
             _ => {
                 statement.idle(at);
                 continue;
@@ -590,7 +596,11 @@ fn resources(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), R
                     statement.idle(at);
                 }
             }
-            "stacksize" | "filenum" => statement.idle(at),
+            resource @ ("stacksize" | "filenum") => {
+                let message = format!("{resource} is left out");
+                let help = "the limits are those with which timeballd is started";
+                statement.leave_out(at..at + 2, message, help);
+            }
             _ => return statement.unknown(at, "resource", &["memlock", "stacksize", "filenum"]),
         }
     }
@@ -604,7 +614,12 @@ fn nts(statement: &mut Statement<'_>) -> Result<(), Refused> {
             return statement.refuse(at, "timeballd is no NTS server yet".to_owned(), help);
         }
     }
-    statement.idle(0);
+    if statement.word(1) == "disable" && statement.len() == 2 {
+        statement.idle(0);
+    } else {
+        let help = "timeballd neither asks with NTS nor answers with it yet";
+        statement.leave_out(1..statement.len(), "nts is left out".to_owned(), help);
+    }
     Ok(())
 }
 
