@@ -558,6 +558,14 @@ fn warnings_say_what_is_taken() {
             "mru initmem 5\nphone 1 2\nmru incmem 5",
             "W 1:5 accepted without effect: initmem (line 1), phone (line 2), incmem (line 3)",
         ),
+        ("mru maxage 5", "W 1:5 maxage is left out"),
+        ("nts cert /c", "W 1:5 nts is left out"),
+        ("rlimit filenum 5", "W 1:8 filenum is left out"),
+        ("extra port 1123", "W 1:1 extra directive is not supported"),
+        (
+            "disable monitor",
+            "W 1:9 'monitor' cannot be disabled while 'limited' is enabled",
+        ),
     ] {
         let found = said(&format!("{line}\nserver 192.0.2.1\n"));
         assert_eq!(found, [expected], "{line}");
@@ -664,6 +672,9 @@ fn a_clock_is_stepped_in_each_direction_by_its_own_threshold() {
 fn who_asked_is_forgotten_where_nobody_shall_know() {
     let small = config("disable monitor\n").server.client_log;
     assert!(matches!(small, ClientLog::On { limit_bytes } if limit_bytes < 100_000));
+    // Whoever writes it again says so.
+    assert!(!config("disable monitor\n").server.is_monitored);
+    assert!(config("disable monitor\nenable monitor\n").server.is_monitored);
     let nobody_limited = "disable monitor\nunrestrict default limited\n";
     assert_eq!(config(nobody_limited).server.client_log, ClientLog::Off);
 }

@@ -59,6 +59,8 @@ pub struct Server {
     pub rate_limit: Option<RateLimit>,
     /// What is remembered about clients.
     pub client_log: ClientLog,
+    /// Whether more clients are remembered than rate limits need (`disable monitor` of ntp.conf); default yes.
+    pub is_monitored: bool,
     /// How served time is kept smooth; default off.
     pub smoothing: Option<TimeSmoothing>,
     /// Where packets are sent unasked; default nowhere.
@@ -77,6 +79,7 @@ impl Default for Server {
             interfaces: Vec::new(),
             rate_limit: None,
             client_log: ClientLog::default(),
+            is_monitored: true,
             smoothing: None,
             broadcasts: Vec::new(),
         }

@@ -227,6 +227,7 @@ fn server(server: &Server, lines: &mut Vec<String>) {
     }
     match server.client_log {
         ClientLog::Off => lines.push("disable monitor".to_owned()),
+        ClientLog::On { .. } if !server.is_monitored => lines.push("disable monitor".to_owned()),
         log @ ClientLog::On { limit_bytes } if log != ClientLog::default() => {
             lines.push(format!(
                 "mru maxdepth {}",

@@ -140,7 +140,7 @@ const PROTECTING_FLAGS: [&str; 5] = ["noselect", "offline", "require", "tai", "t
 
 /// What chrony.conf has no word for: the field, what the language that has it calls it, and whether it protects something.
 /// Of other fields nobody knows, so that they count as protecting.
-const UNSAID: [(&str, &str, bool); 14] = [
+const UNSAID: [(&str, &str, bool); 15] = [
     (
         "clock.drift_file",
         "driftfile (ntpd keeps one number there, chronyd two)",
@@ -162,6 +162,7 @@ const UNSAID: [(&str, &str, bool); 14] = [
     ("process.log_file", "logfile", false),
     ("process.log_topics", "logconfig", false),
     ("server.interfaces", "interface", true),
+    ("server.is_monitored", "disable monitor", false),
     (
         "server.restrictions",
         "restrict (flags that the other language has no word for)",
@@ -675,8 +676,8 @@ mod tests {
             "server a\ninterface ignore all\ninterface listen eth0\ninterface listen 192.0.2.0/24\ninterface drop ipv6\n",
             "server a\nstatsdir /s\nstatistics loopstats\nfilegen peerstats file p type none nolink\nlogfile /log\n\
              logconfig =syncstatus +sysall\nsetvar a = \"b c\" default\nsetvar d = e\nmru maxdepth 100\nrlimit memlock 32\n",
+            "server a\ntinker stepback 0\ndisable monitor\n",
             "server a\ntinker stepfwd 0.5 stepback 3\n",
-            "server a\ntinker stepback 0\n",
         ] {
             let (written, told) = of_ntp_conf(text, Dialect::Ntpd);
             assert_eq!(told, [""; 0], "{text}\n{written}");
@@ -705,10 +706,13 @@ mod tests {
             (only.what.as_str(), only.protects),
             ("server a weight 7 (:1)", false)
         );
-        let told = of_ntp_conf("server a\ntinker stepback 0\n", Dialect::Chrony).1;
+        let told = of_ntp_conf("server a\ntinker stepback 0\ndisable monitor\n", Dialect::Chrony).1;
         assert_eq!(
             told,
-            ["! tinker stepfwd, stepback (a threshold for each direction)"]
+            [
+                "disable monitor",
+                "! tinker stepfwd, stepback (a threshold for each direction)"
+            ]
         );
     }
 

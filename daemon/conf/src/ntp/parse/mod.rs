@@ -133,7 +133,8 @@ struct Parser {
     source_places: Vec<Place>,
     max_clock: u32,
     orphan_wait_s: f64,
-    is_monitoring: bool,
+    /// Where clients are not to be remembered.
+    unmonitored: Option<Place>,
     is_keeping_statistics: bool,
     /// Where the key of control packets is named.
     control_key_place: Option<Place>,
@@ -217,7 +218,7 @@ impl Parser {
             source_places: Vec::new(),
             max_clock: MAX_CLOCK,
             orphan_wait_s: ORPHAN_WAIT_S,
-            is_monitoring: true,
+            unmonitored: None,
             is_keeping_statistics: true,
             control_key_place: None,
         }

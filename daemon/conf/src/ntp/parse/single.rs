@@ -360,11 +360,9 @@ fn switches(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Re
                 statement.adapt("it only says whether the kernel sets the real-time clock");
             }
             "monitor" => {
-                parser.is_monitoring = is_on;
+                parser.unmonitored = (!is_on).then(|| Place::of(statement, parser, at));
                 if !is_on {
-                    statement.adapt(
-                        "clients are remembered only as far as `limited` needs it; chrony has noclientlog",
-                    );
+                    statement.adapt("chrony has noclientlog");
                 }
             }
             "stats" => {
@@ -625,15 +623,21 @@ fn nts(statement: &mut Statement<'_>) -> Result<(), Refused> {
 
 /// Takes what `disable monitor` says: a table for rate limits only, and none where nobody is limited.
 pub(super) fn monitor(parser: &mut Parser, is_limited: bool) {
-    if !parser.is_monitoring {
-        parser.config.server.client_log = if is_limited {
-            ClientLog::On {
-                limit_bytes: CLIENT_LOG_SMALL,
-            }
-        } else {
-            ClientLog::Off
-        };
+    let Some(place) = parser.unmonitored.take() else {
+        return;
+    };
+    let server = &mut parser.config.server;
+    if !is_limited {
+        server.client_log = ClientLog::Off;
+        return;
     }
+    server.client_log = ClientLog::On {
+        limit_bytes: CLIENT_LOG_SMALL,
+    };
+    server.is_monitored = false;
+    let message = "'monitor' cannot be disabled while 'limited' is enabled".to_owned();
+    let help = "ntpd goes on remembering clients; timeballd remembers only as many as the rate limit needs";
+    parser.warn_later(place, message, help);
 }
 
 /// Distributes the number of servers that `tos maxclock` allows over the pools, of which each counts as one.
