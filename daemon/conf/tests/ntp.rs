@@ -699,6 +699,30 @@ fn reference_clocks_are_shared_memory_and_the_local_clock() {
 }
 
 #[test]
+fn words_of_the_classic_ntpd_have_no_effect() {
+    for line in [
+        "broadcastdelay 0.008",
+        "pollskewlist 6 12|10",
+        "ttl 7 15 31",
+        "tinker tick 0.01",
+        "server a xmtnonce iburst",
+        "leapfile /l ignorehash",
+        "fudge 127.127.28.0 minjitter 0.1",
+    ] {
+        let reading = read(&format!("{line}\nserver 192.0.2.1\n"));
+        let [found] = &reading.diagnostics[..] else {
+            panic!("{line}: {:?}", reading.diagnostics)
+        };
+        assert!(found.message.starts_with("accepted without effect: "), "{found}");
+        assert!(reading.is_right(), "{line}");
+    }
+    let config = config("server a xmtnonce iburst\nleapfile /l checkhash\n");
+    assert!(config.sources[1].iburst);
+    assert_eq!(config.leap.list_file.as_deref(), Some("/l"));
+    assert_eq!(said("leapfile \"\"\nserver a\n").len(), 1);
+}
+
+#[test]
 fn a_byte_order_mark_is_no_part_of_the_first_line() {
     let files = Files::new([
         (MAIN, "\u{feff}server 192.0.2.1\nincludefile /more\n"),

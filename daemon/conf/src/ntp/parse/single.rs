@@ -33,7 +33,14 @@ pub(super) fn read(statement: &mut Statement<'_>, parser: &mut Parser) -> Result
     match statement.directive.name {
         "driftfile" => drift_file(statement, parser),
         "leapfile" => {
-            let path = statement.only_word("file")?;
+            let has_word = ["checkhash", "ignorehash"].contains(&statement.word(2));
+            let path = if has_word && !statement.word(1).is_empty() {
+                statement.idle(2);
+                statement.no_more(3)?;
+                statement.word(1).to_owned()
+            } else {
+                statement.only_word("file")?
+            };
             statement.amounts_to(format!("leapseclist {path}"));
             parser.config.leap.list_file = Some(path);
             Ok(())
@@ -221,7 +228,7 @@ fn tinker(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Refu
                 clock.initial_frequency_ppm = Some(-value);
                 statement.adapt("chrony has no word for the frequency at the start but its drift file");
             }
-            "allan" => statement.idle(at),
+            "allan" | "tick" => statement.idle(at),
             "huffpuff" => {
                 let help = "timeballd looks for asymmetric delays by itself";
                 statement.leave_out(at..at + 2, "huffpuff is left out".to_owned(), help);
@@ -237,6 +244,7 @@ fn tinker(statement: &mut Statement<'_>, parser: &mut Parser) -> Result<(), Refu
                     "stepback",
                     "stepfwd",
                     "stepout",
+                    "tick",
                 ];
                 result = statement.unknown(at, "option", &known);
             }

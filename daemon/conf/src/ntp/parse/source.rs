@@ -10,10 +10,10 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::explain::Fate;
 
 /// The options of a source.
-pub(super) const OPTIONS: [&str; 26] = [
+pub(super) const OPTIONS: [&str; 27] = [
     "aead", "ask", "autokey", "bias", "burst", "ca", "cert", "iburst", "ident", "key", "maxpoll", "minpoll",
     "mode", "noselect", "noval", "nts", "path", "ppspath", "preempt", "prefer", "require", "subtype", "true",
-    "ttl", "version", "xleave",
+    "ttl", "version", "xleave", "xmtnonce",
 ];
 
 /// The polling intervals that ntpd takes, log2 s.
@@ -167,6 +167,7 @@ fn options(
                 | "prefer"
                 | "true"
                 | "xleave"
+                | "xmtnonce"
         );
         if takes_value && OPTIONS.contains(&option.as_str()) && statement.word(at + 1).is_empty() {
             return statement.wrong_value(at + 1, "");
@@ -213,6 +214,8 @@ fn options(
             "aead" | "ask" | "ca" | "cert" | "noval" | "require" | "preempt" | "ttl" | "ident" => {
                 statement.idle(at);
             }
+            // Requests never tell what time it is here.
+            "xmtnonce" => statement.idle(at),
             _ => return statement.unknown(at, "option", &OPTIONS),
         }
         at += 1 + usize::from(takes_value);
@@ -338,10 +341,18 @@ fn fudge_options(statement: &mut Statement<'_>, from: usize, fudge: &mut Fudge) 
             "time1" => fudge.offset_s = Some(statement.number(at + 1, -1e9, 1e9)?),
             "stratum" => fudge.stratum = u8::try_from(statement.integer(at + 1, 0, 15)?).ok(),
             "refid" => fudge.reference_id = Some(reference_id(statement.word(at + 1))),
-            "time2" | "flag1" | "flag2" | "flag3" | "flag4" | "abbrev" => statement.idle(at),
+            "time2" | "flag1" | "flag2" | "flag3" | "flag4" | "abbrev" | "minjitter" => statement.idle(at),
             _ => {
                 let known = [
-                    "time1", "time2", "stratum", "refid", "flag1", "flag2", "flag3", "flag4",
+                    "time1",
+                    "time2",
+                    "stratum",
+                    "refid",
+                    "flag1",
+                    "flag2",
+                    "flag3",
+                    "flag4",
+                    "minjitter",
                 ];
                 return statement.unknown(at, "option", &known);
             }
