@@ -358,6 +358,8 @@ fn other_errors_cost_the_line_only() {
             "S 1:14 unknown word \"always\" of \"setvar\"",
         ),
         ("setvar a = \"é\"", "S 1:12 \"é\" is no value for a variable"),
+        ("fudge 127.127.28.0 refid", "S 1:26 missing value after \"refid\""),
+        ("refclock shm refid", "S 1:20 missing value after \"refid\""),
         ("controlkey x", "E 1:12 \"x\" is no value for \"controlkey\""),
         ("sever a", "W 1:1 unknown directive \"sever\" ignored"),
     ] {
@@ -696,6 +698,13 @@ fn reference_clocks_are_shared_memory_and_the_local_clock() {
     assert_eq!(other.reference_id, *b"PPS\0");
     assert_eq!(reading.config.local.unwrap().stratum, 10);
     assert_eq!(reading.lines[3].chrony, ["local stratum 10"]);
+}
+
+#[test]
+fn a_refid_stays_where_a_later_line_has_none() {
+    let reading =
+        read("server 127.127.28.0\nfudge 127.127.28.0 refid GPS\nfudge 127.127.28.0 time1 0.5 refid\n");
+    assert_eq!(reading.config.ref_clocks[0].reference_id, *b"GPS\0");
 }
 
 #[test]

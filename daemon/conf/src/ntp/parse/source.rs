@@ -340,7 +340,7 @@ fn fudge_options(statement: &mut Statement<'_>, from: usize, fudge: &mut Fudge) 
         match option.as_str() {
             "time1" => fudge.offset_s = Some(statement.number(at + 1, -1e9, 1e9)?),
             "stratum" => fudge.stratum = u8::try_from(statement.integer(at + 1, 0, 15)?).ok(),
-            "refid" => fudge.reference_id = Some(reference_id(statement.word(at + 1))),
+            "refid" => fudge.reference_id = Some(reference_id(statement, at + 1)?),
             "time2" | "flag1" | "flag2" | "flag3" | "flag4" | "abbrev" | "minjitter" => statement.idle(at),
             _ => {
                 let known = [
@@ -361,13 +361,17 @@ fn fudge_options(statement: &mut Statement<'_>, from: usize, fudge: &mut Fudge) 
     Ok(())
 }
 
-/// Returns the first four bytes of a text, with zeros behind what is shorter.
-fn reference_id(text: &str) -> [u8; 4] {
+/// Reads the first four bytes of a word, with zeros behind what is shorter.
+fn reference_id(statement: &mut Statement<'_>, at: usize) -> Result<[u8; 4], Refused> {
+    let text = statement.word(at);
+    if text.is_empty() {
+        return statement.wrong_value(at, "it has up to four characters");
+    }
     let mut id = [0; 4];
     for (place, byte) in id.iter_mut().zip(text.bytes()) {
         *place = byte;
     }
-    id
+    Ok(id)
 }
 
 /// Reads `refclock TYPE [unit N] …`.
@@ -397,7 +401,7 @@ pub(super) fn refclock(statement: &mut Statement<'_>, parser: &mut Parser) -> Re
             "unit" => unit = u8::try_from(statement.integer(at + 1, 0, 255)?).unwrap_or_default(),
             "time1" => fudge.offset_s = Some(statement.number(at + 1, -1e9, 1e9)?),
             "stratum" => fudge.stratum = u8::try_from(statement.integer(at + 1, 0, 15)?).ok(),
-            "refid" => fudge.reference_id = Some(reference_id(statement.word(at + 1))),
+            "refid" => fudge.reference_id = Some(reference_id(statement, at + 1)?),
             "minpoll" => source.min_poll = poll(statement, at + 1)?,
             "maxpoll" => source.max_poll = poll(statement, at + 1)?,
             "prefer" | "noselect" | "true" => {
