@@ -261,6 +261,10 @@ fn errors_about_who_may_do_what_keep_the_daemon_from_starting() {
             "restrict 1.2.3.4 nopee",
             "E 1:18 unknown flag \"nopee\" of \"restrict\"",
         ),
+        (
+            "restrict 10.0.0.0 nomodify mask 255.0.0.0",
+            "E 1:28 \"mask\" is not behind the address",
+        ),
         ("restrict 1.2.3.4 mask 255.0.255.0", "E 1:23 no mask of a network"),
         (
             "restrict 1.2.3.4 mask ffff::",

@@ -330,6 +330,11 @@ fn flags(statement: &mut Statement<'_>, from: usize) -> Result<(RestrictFlags, b
                 let message = "answers are not signed for Samba's clients".to_owned();
                 statement.leave_out(at..at + 1, message, help);
             }
+            "mask" => {
+                let message = "\"mask\" is not behind the address".to_owned();
+                let help = "ntpd skips the line; it is written ADDRESS mask MASK, and then the flags";
+                return statement.refuse(at, message, help);
+            }
             _ => {
                 let mut known = FLAGS.to_vec();
                 known.extend(["version", "mask"]);
