@@ -736,6 +736,17 @@ fn words_of_the_classic_ntpd_have_no_effect() {
 }
 
 #[test]
+fn the_notice_of_words_without_effect_is_bounded() {
+    let lines = (0..20_000)
+        .map(|number| format!("driftfile /d w{number}\n"))
+        .collect::<String>();
+    let found = said(&format!("server a\n{lines}driftfile /d {}\n", "w".repeat(5000)));
+    let [only] = &found[..] else { panic!("{found:?}") };
+    assert!(only.ends_with(", w19 (line 21), and 19981 more"), "{only}");
+    assert!(only.len() < 1000, "{only}");
+}
+
+#[test]
 fn a_byte_order_mark_is_no_part_of_the_first_line() {
     let files = Files::new([
         (MAIN, "\u{feff}server 192.0.2.1\nincludefile /more\n"),

@@ -68,45 +68,64 @@ pub(super) struct Statement<'a> {
 /// The words without effect of a configuration, for one notice about them all.
 #[derive(Default)]
 pub(super) struct IdleWords {
-    /// Each word with the numbers of its lines, in the order of their first.
+    /// Each word with the numbers of its first lines, in the order of their first.
     words: Vec<(String, Vec<u32>)>,
+    /// How many words were added, and how many of them to none of the words above.
+    count: usize,
+    unnamed: usize,
     /// The first of them.
     first: Option<Diagnostic>,
 }
 
 impl IdleWords {
+    /// More words than these are counted and not named.
+    const WORDS_MAX: usize = 20;
+    /// More characters of a word than these are not shown.
+    const LENGTH_MAX: usize = 40;
+    /// More lines of a word than these are not named.
+    const LINES_MAX: usize = 5;
+
     fn add(&mut self, word: &str, at: Diagnostic) {
         let line = at.span.line;
-        match self.words.iter_mut().find(|(known, _)| known == word) {
-            Some((_, lines)) => lines.push(line),
-            None => self.words.push((word.to_owned(), vec![line])),
+        let shown = word.chars().take(Self::LENGTH_MAX).collect::<String>();
+        self.count += 1;
+        let is_full = self.words.len() >= Self::WORDS_MAX;
+        match self.words.iter_mut().find(|(known, _)| *known == shown) {
+            Some((_, lines)) if lines.len() <= Self::LINES_MAX && lines.last() != Some(&line) => {
+                lines.push(line)
+            }
+            Some(_) => {}
+            None if is_full => self.unnamed += 1,
+            None => self.words.push((shown, vec![line])),
         }
         self.first.get_or_insert(at);
     }
 
     /// The number of words that were added.
-    pub(super) fn count(&self) -> usize {
-        self.words.iter().map(|(_, lines)| lines.len()).sum()
+    pub(super) const fn count(&self) -> usize {
+        self.count
     }
 
     /// Returns the notice, if there are any.
     pub(super) fn into_diagnostic(self) -> Option<Diagnostic> {
-        /// More lines than these are not named.
-        const LINES_MAX: usize = 5;
         let first = self.first?;
         let words = self.words.iter().map(|(word, lines)| {
-            let mut lines = lines.clone();
-            lines.dedup();
-            let more = if lines.len() > LINES_MAX { ", …" } else { "" };
-            let numbers = lines.iter().take(LINES_MAX).map(u32::to_string);
+            let more = if lines.len() > Self::LINES_MAX {
+                ", …"
+            } else {
+                ""
+            };
+            let numbers = lines.iter().take(Self::LINES_MAX).map(u32::to_string);
             let numbers = numbers.collect::<Vec<_>>().join(", ");
             let plural = if lines.len() > 1 { "s" } else { "" };
             format!("{word} (line{plural} {numbers}{more})")
         });
-        let message = format!(
-            "accepted without effect: {}",
-            words.collect::<Vec<_>>().join(", ")
-        );
+        let more = match self.unnamed {
+            0 => String::new(),
+            unnamed => format!(", and {unnamed} more"),
+        };
+        let words = words.collect::<Vec<_>>().join(", ");
+        let message = format!("accepted without effect: {words}{more}");
         Some(Diagnostic {
             severity: Severity::Warning,
             message,
