@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-use conf::config::{SourceConfig, SourceName};
+use conf::config::{RestrictFlags, Restriction, Restrictions, SourceConfig, SourceName, Subnet};
 use engine::discipline::leap::LeapTable;
 use engine::io::{
     ClockCommand, ConstraintId, ControlPeer, Input, KernelClock, LookupError, LookupId, Now, Output,
@@ -14,7 +14,9 @@ use engine::{Engine, Options};
 use units::rounding::nearest_i64;
 use units::{Leap, Mode, Mono, NtpTimestamp, UnixTime};
 use wire::candm::Request;
-use wire::ntp::Packet;
+use wire::mode6::{self, DATA_LENGTH_MAX, FRAGMENTS_MAX, Fragment, Operation, Refusal, Variables};
+use wire::ntp::auth::CODE_LENGTH_MAX;
+use wire::ntp::{Datagram, Packet};
 
 use super::rules::{Cause, Rules};
 use super::servers::{Manner, answer};
@@ -35,6 +37,9 @@ const OUTPUTS_MAX: usize = 50_000;
 /// The most wake-ups a second, and how many there may be besides.
 const WAKES_PER_SECOND: f64 = 5000.0;
 const WAKES_AT_ONCE: f64 = 20_000.0;
+
+/// The most datagrams in an answer to another host that has proved nothing.
+const DATAGRAMS_ELSEWHERE_MAX: usize = 4;
 
 /// The longest dump file that is read again, bytes.
 const DUMP_LENGTH_MAX: usize = 64 * 1024;
@@ -74,8 +79,31 @@ impl Driver {
 /// Somebody who has sent something, and may be answered.
 #[derive(Debug, Clone, Copy)]
 enum Asker {
-    Ntp { from: SocketAddr, length: usize },
-    Control { peer: ControlPeer, length: usize },
+    Ntp {
+        from: SocketAddr,
+        length: usize,
+    },
+    /// By a control message, and so many datagrams have answered it.
+    Query {
+        from: SocketAddr,
+        asked: mode6::Header,
+        told: usize,
+    },
+    Control {
+        peer: ControlPeer,
+        length: usize,
+    },
+}
+
+impl Asker {
+    const fn query(from: SocketAddr, asked: mode6::Header) -> Self {
+        Self::Query { from, asked, told: 0 }
+    }
+}
+
+/// Whether it answers the question for a nonce.
+fn asked_for_nonce(answer: &Fragment<'_>) -> bool {
+    answer.header.operation == Operation::REQUEST_NONCE && !answer.error
 }
 
 pub(crate) struct Host {
@@ -118,6 +146,10 @@ pub(crate) struct Host {
     pub(crate) has_ended: bool,
     /// What was logged, for tests of what is around an engine.
     pub(crate) log: Vec<String>,
+    /// Who may do what, as the configuration says.
+    restrictions: Option<Restrictions>,
+    /// The last one that somebody was given.
+    pub(crate) nonce: String,
 }
 
 impl Host {
@@ -161,6 +193,7 @@ impl Host {
         known.extend(first.filter_map(|name| name.parse::<IpAddr>().ok()));
         let clocks = config.ref_clocks.iter();
         let drivers = clocks.map(|clock| Driver::honest(clock.is_tai)).collect();
+        let restrictions = config.server.restrictions.clone();
         let mut random = u64::from(begin);
         let entropy = Box::new(move || {
             random = random
@@ -197,6 +230,8 @@ impl Host {
             wakes: 0,
             has_ended: false,
             log: Vec::new(),
+            restrictions,
+            nonce: String::new(),
         };
         host.carry_out();
         host.tell(Input::Keys(keys()));
@@ -310,9 +345,13 @@ impl Host {
     ) {
         let is_stranger = !self.known.contains(&from.ip());
         self.cause.is_idle = (is_stranger || again) && !self.is_disturbed;
-        self.asker = Some(Asker::Ntp {
-            from,
-            length: bytes.len(),
+        self.asker = Some(match mode6::Request::decode(bytes) {
+            Ok((request, _)) => Asker::query(from, request.header),
+            Err(Refusal::Error(asked, _)) => Asker::query(from, asked),
+            Err(Refusal::Silent) => Asker::Ntp {
+                from,
+                length: bytes.len(),
+            },
         });
         let to = Some(IpAddr::from([192, 0, 2, 250]));
         self.tell(Input::Datagram {
@@ -543,6 +582,9 @@ impl Host {
         if let SocketUse::Client { remote, .. } = purpose {
             assert_eq!(to, *remote, "the socket is connected");
         }
+        if let Ok(Datagram::Control(bytes)) = Datagram::decode(&bytes) {
+            return self.told(to, bytes);
+        }
         let packet = Packet::decode(&bytes).expect("what is sent is a packet");
         match self.asker {
             Some(Asker::Ntp { from, length }) if from == to && is_answer(packet.header.mode) => {
@@ -559,6 +601,49 @@ impl Host {
             sent,
         };
         remember(&mut self.asked, asked);
+    }
+
+    /// Looks at a datagram that answers a control message.
+    fn told(&mut self, to: SocketAddr, bytes: &[u8]) {
+        let Some(Asker::Query { from, asked, told }) = &mut self.asker else {
+            panic!("{to} is told something, and has not asked");
+        };
+        assert_eq!(to, *from);
+        let answer = Fragment::decode(bytes).expect("an answer");
+        assert_eq!(answer.header, *asked);
+        *told += 1;
+        // These go to those only who have shown that it comes to them, or who they are.
+        let is_proven = [Operation::READ_MRU, Operation::READ_ORDERED_LIST].contains(&asked.operation);
+        let most = if is_proven || from.ip().is_loopback() {
+            FRAGMENTS_MAX
+        } else {
+            DATAGRAMS_ELSEWHERE_MAX
+        };
+        assert!(*told <= most, "{told} datagrams");
+        let length_max = mode6::HEADER_LENGTH + DATA_LENGTH_MAX + 4 + CODE_LENGTH_MAX;
+        assert!(bytes.len() <= length_max, "{} bytes", bytes.len());
+        // Behind the data only a code is not zero.
+        let padding = bytes
+            .get(mode6::HEADER_LENGTH + answer.data.len()..)
+            .unwrap_or_default();
+        let is_signed = asked.operation == Operation::READ_ORDERED_LIST;
+        assert!(is_signed || padding.iter().all(|byte| *byte == 0), "{bytes:?}");
+        if let Some(flags) = self.flags_of(to) {
+            assert!(!flags.ignore && !flags.noquery, "{to} may not ask");
+        }
+        if asked_for_nonce(&answer)
+            && let Some(nonce) = Variables::new(answer.data).get("nonce")
+        {
+            nonce.clone_into(&mut self.nonce);
+        }
+    }
+
+    /// What a rule says of an address, where that can be known from the configuration alone.
+    fn flags_of(&self, address: SocketAddr) -> Option<RestrictFlags> {
+        let restrictions = self.restrictions.as_ref()?;
+        let is_named = |rule: &Restriction| matches!(rule.subnet, Subnet::Name(_));
+        let is_known = restrictions.of_sources.is_none() && !restrictions.rules.iter().any(is_named);
+        is_known.then(|| restrictions.flags(address.ip(), address.port(), false))
     }
 
     fn act(&mut self, command: ClockCommand) {

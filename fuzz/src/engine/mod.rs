@@ -35,3 +35,23 @@ fn check(bytes: &[u8]) {
     story::play(&mut host, &mut bytes);
     host.look_at_reports();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In the setting whose rules are about addresses, who asks for a nonce gets one unless a rule says otherwise.
+    #[test]
+    fn who_may_ask_is_told() {
+        let number = SETTINGS.len() - 2;
+        let is_told = |seed: &Vec<u8>| {
+            let mut host = Host::new(&SETTINGS[number], 0, None);
+            story::play(&mut host, &mut Bytes::new(&seed[2..]));
+            !host.nonce.is_empty()
+        };
+        let seeds = story::seeds();
+        let of_setting = seeds.iter().filter(|seed| usize::from(seed[0]) == number);
+        // Five of eight askers: one is ignored, one may not ask, and one may in version 4 only.
+        assert_eq!(of_setting.filter(|seed| is_told(seed)).count(), 5);
+    }
+}

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use conf::chrony;
-use conf::config::Config;
+use conf::config::{Config, LogKind};
 use conf::diagnostic::Severity;
+use conf::{chrony, ntp};
 use engine::Once;
 use wire::ntp::auth::{Algorithm, Key};
 
@@ -14,6 +14,8 @@ use crate::files::Files;
 pub(crate) struct Setting {
     /// Its configuration; updates of the clock are always logged.
     text: &'static str,
+    /// It is an ntp.conf, not a chrony.conf.
+    is_ntp_conf: bool,
     /// It must not touch the clock.
     pub(crate) observe: bool,
     /// It measures once and ends.
@@ -23,12 +25,21 @@ pub(crate) struct Setting {
 const fn steering(text: &'static str) -> Setting {
     Setting {
         text,
+        is_ntp_conf: false,
         observe: false,
         once: None,
     }
 }
 
-pub(crate) const SETTINGS: [Setting; 21] = [
+/// A host whose rules say who is told what by control messages, and who keeps files of statistics.
+const fn with_rules(text: &'static str) -> Setting {
+    Setting {
+        is_ntp_conf: true,
+        ..steering(text)
+    }
+}
+
+pub(crate) const SETTINGS: [Setting; 23] = [
     steering("server 192.0.2.1\n"),
     steering(
         "server 192.0.2.1 iburst\nserver 192.0.2.2 iburst\nserver 192.0.2.3 iburst\nmakestep 1 3\nmaxslewrate 500\n\
@@ -54,16 +65,19 @@ pub(crate) const SETTINGS: [Setting; 21] = [
     ),
     Setting {
         text: "server 192.0.2.1 iburst\nserver 192.0.2.2\nmakestep 0.1 -1\nallow\nmanual\n",
+        is_ntp_conf: false,
         observe: true,
         once: None,
     },
     Setting {
         text: "server 192.0.2.1 iburst\nserver name.example iburst\n",
+        is_ntp_conf: false,
         observe: false,
         once: Some(Once::Set),
     },
     Setting {
         text: "server 192.0.2.1 iburst\n",
+        is_ntp_conf: false,
         observe: true,
         once: Some(Once::Log),
     },
@@ -94,6 +108,7 @@ pub(crate) const SETTINGS: [Setting; 21] = [
     ),
     Setting {
         text: "initstepslew 30 192.0.2.1 pool.example\nrefclock SHM 3 poll 6 dpoll 2 noselect\nserver 192.0.2.2\n",
+        is_ntp_conf: false,
         observe: true,
         once: None,
     },
@@ -102,13 +117,28 @@ pub(crate) const SETTINGS: [Setting; 21] = [
          timeball.constraint 198.51.100.1\ntimeball.constraint https://name.example/ 198.51.100.2 2001:db8::3\n\
          timeball.constraints pool.example\nmakestep 1 -1\n",
     ),
+    with_rules(
+        "server 192.0.2.1 iburst\nserver 192.0.2.2 key 1\nunrestrict default noquery\nrestrict default kod limited nomodify\n\
+         restrict 192.0.2.3 noquery\nrestrict 192.0.2.4 ignore\nrestrict 192.0.2.5 nomrulist\n\
+         restrict 198.51.100.0 mask 255.255.255.128 version flake\nrestrict ::1\nkeys /k\ntrustedkey 1 2 3\ncontrolkey 2\n\
+         setvar site = \"a b\" default\nsetvar rack = r7\nstatsdir /s/\n\
+         statistics loopstats peerstats protostats rawstats sysstats\n",
+    ),
+    with_rules(
+        "server 192.0.2.1\npool pool.example\nrestrict default ignore\nrestrict source nomodify\nrestrict name.example notrust\n\
+         restrict 192.0.2.0 mask 255.255.255.0 ntpport noserve\ndisable monitor\nkeys /k\ntrustedkey 1\ntos orphan 9\n",
+    ),
 ];
 
 impl Setting {
     pub(crate) fn config(&self) -> Config {
-        let text = format!("{}log tracking\n", self.text);
-        let files = Files(BTreeMap::from([("/main".to_owned(), text)]));
-        let (config, problems) = chrony::parse("/main", &files);
+        let files = Files(BTreeMap::from([("/main".to_owned(), self.text.to_owned())]));
+        let (mut config, problems) = if self.is_ntp_conf {
+            ntp::parse("/main", &files)
+        } else {
+            chrony::parse("/main", &files)
+        };
+        config.logs.kinds.insert(LogKind::Tracking);
         let error = problems
             .iter()
             .find(|problem| problem.severity == Severity::Error);

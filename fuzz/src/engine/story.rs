@@ -8,6 +8,8 @@ use units::{Leap, Mode};
 use wire::candm::{
     AddSource, Address, AddressMask, Command, ManualMode, NewSourceKind, Request, SourceName, Timespec,
 };
+use wire::mode6::{self, Operation};
+use wire::ntp::auth::CODE_LENGTH_MAX;
 use wire::ntp::{Header, Version};
 
 use super::host::Host;
@@ -43,7 +45,8 @@ const TICK: u8 = 20;
 const RTC_FAILED: u8 = 21;
 const DRIVER: u8 = 22;
 const CONSTRAINT: u8 = 23;
-const KINDS: u8 = 24;
+const QUERY: u8 = 24;
+const KINDS: u8 = 25;
 
 /// Plays until the bytes are used up or the engine ends.
 pub(crate) fn play(host: &mut Host, bytes: &mut Bytes<'_>) {
@@ -115,6 +118,7 @@ pub(crate) fn play(host: &mut Host, bytes: &mut Bytes<'_>) {
             }
             DRIVER => driver(host, bytes),
             CONSTRAINT => constraint(host, bytes),
+            QUERY => query(host, bytes),
             _ => {
                 if bytes.u8() == u8::MAX {
                     host.tell(Input::Terminate);
@@ -220,6 +224,37 @@ fn client(host: &mut Host, bytes: &mut Bytes<'_>) {
     let key_id = Some(u32::from(bytes.u8() % 5)).filter(|id| *id != 0);
     let stamp = host.stamp(0.0);
     host.receive(socket, from, stamp, &sealed(&header, key_id, false), false);
+}
+
+/// Somebody sends a control message, as `ntpq` does; by a key, if it is one of those that there are.
+fn query(host: &mut Host, bytes: &mut Bytes<'_>) {
+    let servers = host
+        .sockets
+        .iter()
+        .filter(|(_, purpose)| matches!(purpose, SocketUse::Server { .. }));
+    let servers: Vec<SocketId> = servers.map(|(socket, _)| *socket).collect();
+    let Some(&socket) = servers.get(bytes.below(servers.len())) else {
+        return;
+    };
+    let from = SocketAddr::new(address(bytes.u8()), if bytes.bool() { 123 } else { 4567 });
+    let operation = Operation(bytes.u8() % 32);
+    let association = bytes.u8().into();
+    let key_id = bytes.u8();
+    let length = usize::from(bytes.u8());
+    let mut data = bytes.take(length).to_vec();
+    if operation == Operation::READ_MRU && key_id & 0x80 == 0 {
+        data = [format!("nonce={}, ", host.nonce).as_bytes(), &data].concat();
+    }
+    let mut datagram = mode6::Request::new(operation, 1, association, &data).encode();
+    let key_id = u32::from(key_id % 0x80);
+    if let Some(key) = keys().into_iter().find(|key| key.id() == key_id) {
+        let mut code = [0; CODE_LENGTH_MAX];
+        let length = key.mac(&datagram, Version::V4, &mut code);
+        datagram.extend(key_id.to_be_bytes());
+        datagram.extend(&code[..length]);
+    }
+    let stamp = host.stamp(0.0);
+    host.receive(socket, from, stamp, &datagram, false);
 }
 
 /// A constraint answers, by a clock of its own, or does not.
@@ -525,6 +560,47 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         seeds.push([&[number, 0], honest.as_slice()].concat());
         for (which, story) in (0_u8..).zip(stories) {
             seeds.push([&[number, which % 8], honest.as_slice(), story].concat());
+        }
+    }
+    let questions: [(Operation, u8, &[u8]); 16] = [
+        (Operation::UNSPECIFIED, 0, b""),
+        (Operation::READ_STATUS, 0, b""),
+        (Operation::READ_STATUS, 0, b"1"),
+        (Operation::READ_VARIABLES, 0, b""),
+        (Operation::READ_VARIABLES, 0, b"sys_var_list,peer,ss_restricted"),
+        (
+            Operation::READ_VARIABLES,
+            0,
+            b"koffset,kstflags,mru_depth,site,rack",
+        ),
+        (Operation::WRITE_VARIABLES, 1, b"leap=0"),
+        (Operation::READ_CLOCK, 0, b""),
+        (Operation::CONFIGURE, 2, b"logconfig =all"),
+        (Operation::REQUEST_NONCE, 0, b""),
+        (Operation::READ_MRU, 0, b"frags=32"),
+        (
+            Operation::READ_MRU,
+            0,
+            b"limit=2, resall=0x20, mincount=1, recent=3",
+        ),
+        (Operation::READ_MRU, 0x80, b"frags=1"),
+        (Operation::READ_ORDERED_LIST, 2, b"ifstats"),
+        (Operation::READ_ORDERED_LIST, 2, b"addr_restrictions"),
+        (Operation(31), 0, b"\xff"),
+    ];
+    for number in [21, 22] {
+        for from in [1, 2, 3, 4, 5, 8, 12, 99] {
+            let mut story = [&[number, 0], honest.as_slice()].concat();
+            story.extend([RESOLVE, 0x83, 1, 2, 3, CLIENT, 0, from, 0, 15, 30, 0, 0]);
+            for (operation, key_id, data) in questions {
+                let length = u8::try_from(data.len()).expect("a short question");
+                for association in [0, 1] {
+                    story.extend([QUERY, 0, from, 0, operation.0, association, key_id, length]);
+                    story.extend(data);
+                }
+                story.extend([LIVE, 2, 0x60, 0x60]);
+            }
+            seeds.push(story);
         }
     }
     let commands = [Request::TrimRtc, Request::WriteRtc, Request::RtcReport];

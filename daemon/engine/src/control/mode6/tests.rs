@@ -200,6 +200,86 @@ fn nothing_is_changed_and_errors_have_their_numbers() {
 }
 
 #[test]
+fn malformed_and_rare_requests_have_their_answers() {
+    let line = stage::line(conf::config::SourceKind::Server, "192.0.2.1", |config| {
+        config.iburst = true;
+    });
+    let mut stage = Stage::new(config(vec![line]), well());
+    stage.run_until(60.0);
+    // Observed with NTPsec 1.2.2, but for the status of the system.
+    let header_only = |text: &str| (text.to_owned(), 0);
+    for ((request, more), expected) in [
+        (
+            header_only("160012340000000000000000"),
+            Some("168012340615000000000000"),
+        ),
+        (
+            header_only("260012340000000000000000"),
+            Some("268012340615000000000000"),
+        ),
+        (header_only("2e0112340000000000000000"), None),
+        (
+            header_only("160212340000000900000000"),
+            Some("16c212340400000900000000"),
+        ),
+        (
+            header_only("160012340000000900000000"),
+            Some("16c012340400000900000000"),
+        ),
+        (
+            header_only("160912340000000000000000"),
+            Some("16c912340300000000000000"),
+        ),
+        (
+            header_only("161f12340000000000000000"),
+            Some("16df12340300000000000000"),
+        ),
+        (
+            header_only("160412340000000000000000"),
+            Some("16c412340400000000000000"),
+        ),
+        (header_only("160a1234000000000000000766726167733d3100"), None),
+        // More data than there is, and more than there may be.
+        (
+            header_only("1602123400000000000001906c656170"),
+            Some("16c212340200000000000000"),
+        ),
+        (
+            ("1602123400000000000001d5".to_owned(), 472),
+            Some("16c212340200000000000000"),
+        ),
+        (
+            ("16021234000000000000ffff".to_owned(), 468),
+            Some("16c212340200000000000000"),
+        ),
+        // A length that is none, and one that is too short.
+        (
+            header_only("16011234000000000000000000"),
+            Some("16c112340200000000000000"),
+        ),
+        (header_only("1601123400000000000000"), None),
+        // Answers, fragments, errors, and what does not begin at the beginning.
+        (header_only("168212340000000000000000"), None),
+        (header_only("162212340000000000000000"), None),
+        (header_only("164212340000000000000000"), None),
+        (header_only("160212340000000000040000"), None),
+    ] {
+        let digits = request.as_bytes().chunks(2);
+        let mut bytes: Vec<u8> = digits
+            .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        bytes.resize(bytes.len() + more, b'a');
+        let answers = answer(&mut stage.engine, at(60_000_000_000), client(), ALL, &bytes);
+        let answers: Vec<String> = answers
+            .iter()
+            .map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+            .collect();
+        let expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
+        assert_eq!(answers, expected, "{request}");
+    }
+}
+
+#[test]
 fn what_ntpq_asks_for_in_its_commands_is_there() {
     let mut stage = Stage::new(config(vec![server("192.0.2.1")]), well());
     stage.run_until(10.0);
