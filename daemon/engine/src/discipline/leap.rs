@@ -89,6 +89,11 @@ impl Leaps {
         self.table.as_ref()?.tai_offset_s(now)
     }
 
+    /// The table, if there is one.
+    pub fn table(&self) -> Option<&LeapTable> {
+        self.table.as_ref()
+    }
+
     /// Goes on with another table.
     pub fn set_table(&mut self, table: LeapTable) {
         self.table = Some(table);

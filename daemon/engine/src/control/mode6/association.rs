@@ -194,12 +194,13 @@ impl Engine {
         variables
     }
 
-    /// Whether nothing was heard of a source since the clock was stepped: what it said is of before.
-    fn is_from_before_step(&self, source: &Source) -> bool {
+    /// Whether nothing was heard of a source since the clock was stepped: what it said is of before, as is the answer that
+    /// made it step.
+    pub(super) fn is_from_before_step(&self, source: &Source) -> bool {
         let stepped_at = self.mode6.events.stepped_at;
         stepped_at
             .zip(source.heard_at)
-            .is_some_and(|(stepped_at, heard_at)| heard_at < stepped_at)
+            .is_some_and(|(stepped_at, heard_at)| heard_at <= stepped_at)
     }
 
     /// The newest samples as ntpd would have them in its filter.

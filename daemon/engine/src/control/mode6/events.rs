@@ -38,7 +38,7 @@ const COUNT_MAX: u8 = 15;
 pub(super) struct Events {
     /// What happened to the daemon.
     pub system: Event<SystemEvent>,
-    /// When the clock was stepped last, on the oscillator.
+    /// When the clock was stepped last.
     pub stepped_at: Option<Mono>,
     following: Option<Following>,
     leap: Leap,
@@ -151,12 +151,11 @@ impl Engine {
         let (steps, updates) = (self.discipline.steps(), self.discipline.updates());
         let is_stepped = steps != events.steps;
         let is_updated = updates != events.updates;
-        let at = self.timeline.oscillator(now.mono);
         let events = &mut self.mode6.events;
         (events.steps, events.updates) = (steps, updates);
         (events.following, events.leap) = (Some(tracking.following), tracking.leap);
         if is_stepped {
-            events.stepped_at = Some(at);
+            events.stepped_at = Some(now.mono);
             let by_s = self.discipline.last_step_s();
             self.happened(now, SystemEvent::ClockStep, &format!("clock_step {by_s:+.6} s"));
         }

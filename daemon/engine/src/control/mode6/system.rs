@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use conf::config::SystemVariable;
-use units::{Leap, Mono, ReferenceId};
+use units::{Leap, Mono, ReferenceId, UnixTime};
 use wire::mode6::{SystemSource, SystemStatus, Value, Variable};
 
 use super::number;
@@ -77,7 +77,14 @@ impl Engine {
                 "rootdist",
                 milliseconds(tracking.root_delay_s / 2.0 + root_dispersion_s),
             ),
-            Variable::new("refid", reference_of_system(stratum, tracking.reference_id)),
+            Variable::new(
+                "refid",
+                if self.is_unheard_since_step() {
+                    Value::Word("STEP".to_owned())
+                } else {
+                    reference_of_system(stratum, tracking.reference_id)
+                },
+            ),
             Variable::new("reftime", Value::Timestamp(tracking.reference_time.to_ntp())),
             Variable::new("tc", exponent(poll)),
             Variable::new(
@@ -96,6 +103,12 @@ impl Engine {
         ];
         if let Some(tai_offset_s) = self.tai_offset_s {
             variables.push(Variable::new("tai", Value::Signed(tai_offset_s.into())));
+        }
+        if let Some(table) = self.leaps.table() {
+            let day = |second: i64| Value::Word(minute_of(UnixTime::from_seconds(second)));
+            let last = table.entries.last().map(|(from, _)| *from);
+            variables.extend(last.map(|last| Variable::new("leapsec", day(last))));
+            variables.push(Variable::new("expire", day(table.expires)));
         }
         variables.push(Variable::new("mintc", exponent(poll_min.unwrap_or(6))));
         let is_own = |name: &str| variables.iter().any(|own| own.name == name);
@@ -137,6 +150,17 @@ impl Engine {
         let names = names.join(",");
         variables.push(Variable::unlisted("sys_var_list", Value::Text(names)));
         variables
+    }
+
+    /// Whether the clock was stepped by what sources said, and none of them was heard since.
+    fn is_unheard_since_step(&self) -> bool {
+        let is_before = |source: &Source| self.is_from_before_step(source);
+        let is_silent = |source: &Source| source.ref_clock.is_none() && source.heard_at.is_none();
+        self.sources.values().any(is_before)
+            && self
+                .sources
+                .values()
+                .all(|source| is_before(source) || is_silent(source))
     }
 
     /// The interval at which the source that is followed is asked, log2 s, and how much the frequency changes by what it
@@ -243,6 +267,13 @@ impl Engine {
         variables.extend(rest.map(|(name, count)| Variable::unlisted(name, Value::Unsigned(count))));
         variables
     }
+}
+
+/// An instant in ntpd's words for leap seconds: `2017-01-01T00:00Z`.
+fn minute_of(at: UnixTime) -> String {
+    let text = at.to_string();
+    let (minute, _second) = text.rsplit_once(':').unwrap_or((&text, ""));
+    format!("{minute}Z")
 }
 
 /// What the system follows: an address below another server, else letters.

@@ -854,20 +854,62 @@ fn whoever_has_the_key_is_told_of_addresses_and_rules() {
 }
 
 #[test]
-fn a_source_says_step_until_it_is_heard_again() {
+fn all_say_step_until_they_are_heard_again() {
     let line = stage::line(conf::config::SourceKind::Server, "192.0.2.1", |config| {
         config.iburst = true;
     });
-    let mut stage = Stage::new(config(vec![line]), well());
-    stage.run_until(60.0);
-    let number = associations(&mut stage, 60)[0].0;
-    let refid = |stage: &mut Stage| {
-        let answer = ask(stage, 60, Operation::READ_VARIABLES, number, b"").unwrap();
+    let ahead = stage::answering(|_, answer| {
+        let ahead = |at: units::NtpTimestamp| at + units::NtpDuration::from_seconds(0.5);
+        vec![wire::ntp::Header {
+            receive_time: ahead(answer.receive_time),
+            transmit_time: ahead(answer.transmit_time),
+            ..answer
+        }]
+    });
+    let mut stage = Stage::with(config(vec![line]), ahead, |options| {
+        options.observe = false;
+        options.set_at_once = true;
+    });
+    // The oscillator is not the monotonic clock.
+    stage.tell(crate::io::Input::FrequencyApplied { ppm: 400.0 });
+    while stage.steps_s.is_empty() {
+        let next = stage.engine.poll_timeout().unwrap();
+        stage.run_until(next.seconds_since(Mono::ZERO) + 0.1);
+    }
+    let said = |stage: &mut Stage, association: u16| -> Vec<String> {
+        let query = b"refid,stratum";
+        let answer = ask(stage, 60, Operation::READ_VARIABLES, association, query).unwrap();
         let variables = Variables::new(&answer.data);
-        [variables.get("refid"), variables.get("stratum")].map(|value| value.unwrap().to_owned())
+        ["refid", "stratum"]
+            .map(|name| variables.get(name).unwrap().to_owned())
+            .into()
     };
-    assert_eq!(refid(&mut stage), ["192.0.2.1", "2"]);
-    let now = stage.engine.timeline.oscillator(at(60_000_000_000).mono);
-    stage.engine.mode6.events.stepped_at = Some(now);
-    assert_eq!(refid(&mut stage), ["STEP", "16"]);
+    let number = associations(&mut stage, 60)[0].0;
+    let heard = stage.source().counts.valid;
+    assert_eq!(said(&mut stage, 0), ["STEP", "16"]);
+    assert_eq!(said(&mut stage, number), ["STEP", "16"]);
+    while stage.source().counts.valid == heard {
+        let next = stage.engine.poll_timeout().unwrap();
+        stage.run_until(next.seconds_since(Mono::ZERO) + 0.1);
+    }
+    assert_ne!(said(&mut stage, 0)[0], "STEP");
+    assert_eq!(said(&mut stage, number), ["192.0.2.1", "2"]);
+}
+
+#[test]
+fn the_table_of_leap_seconds_is_told() {
+    let mut stage = Stage::new(config(vec![server("192.0.2.1")]), silence());
+    stage.run_until(1.0);
+    let usual = |stage: &mut Stage| text(&ask(stage, 1, Operation::READ_VARIABLES, 0, b"").unwrap());
+    assert!(!usual(&mut stage).contains("leapsec"));
+    stage.tell(crate::io::Input::LeapTable(crate::discipline::leap::LeapTable {
+        entries: vec![(1_435_708_800, 36), (1_483_228_800, 37)],
+        expires: 1_782_604_800,
+    }));
+    let said = usual(&mut stage).replace("\r\n", " ");
+    // As NTPsec 1.2.2 has it, in this place.
+    assert!(
+        said.contains(", leapsec=2017-01-01T00:00Z, expire=2026-06-28T00:00Z, mintc="),
+        "{said}"
+    );
 }
