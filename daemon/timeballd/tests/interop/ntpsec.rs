@@ -455,15 +455,18 @@ fn operators_see_of_timeballd_what_they_see_of_ntpsec() {
     inside(|world| what_operators_see(world, Program::Timeballd));
 }
 
-/// Asks in every way from every address at once; says of each what came back: `A` an answer, `E` an error, `-` nothing.
+/// Asks in every way from every address at once; says of each what came back: `A` an answer, `E` an error, `-` nothing; and of
+/// what would change something, `W` that it was done, `N` that it may not be.
 const MATRIX: &str = r#"
 import hashlib, select, socket, sys, time
-kinds = ["v4", "v3", "mac", "port", "read", "mru", "mode7"]
+kinds = ["v4", "v3", "mac", "port", "read", "mru", "mode7", "peer", "broadcast", "write"]
 key = b"a key for MD5___"
-def time_request(version):
-    return bytes([version << 3 | 3]) + bytes(39) + b"timeball"
-def control(operation, data=b""):
-    return bytes([0x16, operation, 0, 1, 0, 0, 0, 0, 0, 0, 0, len(data)]) + data + bytes(-len(data) % 4)
+def time_request(version, mode=3):
+    return bytes([version << 3 | mode]) + bytes(39) + b"timeball"
+def control(operation, data=b"", step=4):
+    return bytes([0x16, operation, 0, 1, 0, 0, 0, 0, 0, 0, 0, len(data)]) + data + bytes((-12 - len(data)) % step)
+def proven(packet):
+    return packet + (1).to_bytes(4, "big") + hashlib.md5(key + packet).digest()
 def opened(source, port=0):
     asking = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM)
     asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -494,16 +497,18 @@ for source in sources:
                 continue
             asking, nonce = nonces[source]
             request = control(10, nonce + b", frags=1")
-        elif kind == "mac":
-            packet = time_request(4)
-            request = packet + (1).to_bytes(4, "big") + hashlib.md5(key + packet).digest()
         else:
-            request = {"v4": time_request(4), "port": time_request(4), "v3": time_request(3), "read": control(2), "mode7": bytes.fromhex("1700032a") + bytes(4)}[kind]
+            request = {
+                "v4": time_request(4), "port": time_request(4), "v3": time_request(3), "mac": proven(time_request(4)),
+                "read": control(2), "mode7": bytes.fromhex("1700032a") + bytes(4), "peer": time_request(4, 1),
+                "broadcast": time_request(4, 5), "write": proven(control(8, b"logconfig +all", 8)),
+            }[kind]
         asking.sendto(request, (server, 123))
         waiting[asking] = (source, kind)
 for (source, kind), answer in exchange(waiting, 2).items():
-    control_error = answer[0] & 7 == 6 and answer[1] & 0x40
-    results[source, kind] = "E" if control_error else "A"
+    is_error = answer[0] & 7 == 6 and answer[1] & 0x40
+    is_done, is_prohibited = b"Succeeded" in answer, b"prohibited" in answer
+    results[source, kind] = "E" if is_error else "W" if is_done else "N" if is_prohibited else "A"
 for source in sources:
     print(source, "".join(results.get((source, kind), "-") for kind in kinds))
 "#;
@@ -526,9 +531,31 @@ const SEVERAL: [(&str, &str); 8] = [
     ("restrict HOST ntpport ignore\nunrestrict HOST ignore", "AAA-AA-"),
 ];
 
+impl Program {
+    /// What comes back to each kind of packet, by what comes to the first seven. NTPsec does not answer peers that it does not
+    /// know, and timeballd answers them as it does clients; NTPsec can be configured by control messages, and timeballd
+    /// cannot.
+    fn answers(self, of_first: &str, is_nomodify: bool) -> String {
+        let is_answered = |place: usize| of_first.as_bytes()[place] == b'A';
+        let peer = if self == Self::Timeballd && is_answered(0) {
+            'A'
+        } else {
+            '-'
+        };
+        let write = match self {
+            _ if !is_answered(4) => '-',
+            Self::Timeballd => 'E',
+            Self::Ntpsec if is_nomodify => 'N',
+            Self::Ntpsec => 'W',
+        };
+        format!("{of_first}{peer}-{write}")
+    }
+}
+
 /// Each flag, each kind of packet, each family.
 fn who_may_do_what(world: &World, program: Program) {
-    // Kinds: the time in version 4 and 3, with a key, from port 123; variables, the list of clients, and mode 7.
+    // Kinds: the time in version 4 and 3, with a key, from port 123; variables, the list of clients, and mode 7. What comes
+    // to the others follows from that.
     const RULES: [(&str, &str); 9] = [
         ("", "AAAAAA-"),
         ("ignore", "-------"),
@@ -542,7 +569,8 @@ fn who_may_do_what(world: &World, program: Program) {
         ("ntpport ignore", "AAA-AA-"),
     ];
     let mut config =
-        "keys @DIR@/ntp.keys\ntrustedkey 1\nunrestrict default noquery limited\nrestrict default nomodify\n"
+        "keys @DIR@/ntp.keys\ntrustedkey 1\ncontrolkey 1\nunrestrict default noquery limited\nrestrict default nomodify\n\
+         restrict 127.0.0.5 limited\nrestrict 127.0.0.6\n"
             .to_owned();
     let mut set_up = String::new();
     let mut expected = Vec::new();
@@ -566,6 +594,10 @@ fn who_may_do_what(world: &World, program: Program) {
             config.push('\n');
             let nodad = if length == 64 { " nodad" } else { "" };
             set_up.push_str(&format!("ip address add {source}/{length} dev eth0{nodad}\n"));
+            // What holds for everybody holds for the ports that no rule is about.
+            let is_about_ports = |line: &str| line.starts_with("restrict") && !line.contains("ntpport");
+            let is_nomodify = lines.contains("nomodify") || !lines.lines().any(is_about_ports);
+            let answers = answers.map(|answers| program.answers(answers, is_nomodify));
             expected.extend(answers.map(|answers| format!("{source} {answers}")));
         }
     }
@@ -589,6 +621,98 @@ fn who_may_do_what(world: &World, program: Program) {
     let found = world.run(Host::Theirs, "python3", &arguments);
     assert_eq!(found.lines().collect::<Vec<_>>(), expected);
     who_may_ask_how_often(world);
+    // Control messages are limited where a rule says so, on this host too.
+    let found = world.run(Host::Ours, "python3", &["-c", QUERIES, "127.0.0.5", "127.0.0.6"]);
+    let [limited, unlimited] = found
+        .lines()
+        .map(|line| line.parse::<u32>().unwrap())
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{found}")
+    };
+    assert!((8..45).contains(&limited) && unlimited == 100, "{found}");
+}
+
+/// Asks 100 times for all associations from each address of this host; says how often it was answered.
+const QUERIES: &str = r#"
+import select, socket, sys
+for source in sys.argv[1:]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.bind((source, 0))
+        answers = 0
+        for number in range(100):
+            asking.sendto(bytes([0x16, 1]) + number.to_bytes(2, "big") + bytes(8), ("127.0.0.1", 123))
+            while select.select([asking], [], [], 0.5 if number == 99 else 0.002)[0]:
+                asking.recv(500)
+                answers += 1
+    print(answers)
+"#;
+
+/// What holds for everybody is something else than nothing, and a rule is about a name.
+fn who_may_do_what_others_may_not(world: &World, program: Program) {
+    let hosts = world.write("hosts", "127.0.0.1 localhost\n192.0.2.27 friend.example\n");
+    world.run(Host::Ours, "mount", &["--bind", &hosts, "/etc/hosts"]);
+    let secret: String = b"a key for MD5___"
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    world.write("ntp.keys", &format!("1 MD5 {secret}\n"));
+    let config = "
+keys @DIR@/ntp.keys
+trustedkey 1
+controlkey 1
+unrestrict default noquery limited
+restrict default noserve nomodify
+restrict 127.0.0.1
+restrict ::1
+restrict 192.0.2.22
+restrict 192.0.2.23 noquery
+unrestrict 192.0.2.24
+unrestrict 192.0.2.25 noserve
+restrict 192.0.2.26 ignore
+restrict friend.example noquery
+";
+    let rows = [
+        (21, "----AA-", true),
+        (22, "AAAAAA-", false),
+        (23, "AAAA---", false),
+        // There was no rule to take anything from.
+        (24, "----AA-", true),
+        (25, "----AA-", true),
+        (26, "-------", false),
+        (27, "AAAA---", false),
+    ];
+    let addresses = rows.map(|(number, ..)| format!("192.0.2.{number}"));
+    for address in &addresses {
+        let arguments = ["address", "add", &format!("{address}/24"), "dev", "eth0"];
+        world.run(Host::Theirs, "ip", &arguments);
+    }
+    start(world, program, config);
+    world.wait_until("ntpd answers on this host", || {
+        let table = ntpq(world, &["-c", "rv"]);
+        if table.contains("stratum=") {
+            Ok(())
+        } else {
+            Err(table)
+        }
+    });
+    let expected = rows.map(|(number, of_first, is_nomodify)| {
+        format!("192.0.2.{number} {}", program.answers(of_first, is_nomodify))
+    });
+    let arguments = ["-c", MATRIX].into_iter();
+    let arguments = arguments.chain(addresses.iter().map(String::as_str));
+    let found = world.run(Host::Theirs, "python3", &arguments.collect::<Vec<_>>());
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn ntpsec_lets_some_do_what_others_may_not() {
+    inside(|world| who_may_do_what_others_may_not(world, Program::Ntpsec));
+}
+
+#[test]
+fn timeballd_lets_the_same() {
+    inside(|world| who_may_do_what_others_may_not(world, Program::Timeballd));
 }
 
 /// Asks for the time so many times without a pause, from each address; says of each how many of the first 20 requests were
