@@ -22,6 +22,20 @@ pub fn parse(text: &str, format: DriftFormat) -> Option<(f64, f64)> {
     is_drift.then_some((frequency_ppm, skew_ppm))
 }
 
+/// Reports whether a file with this text is something else than a drift file, such as a configuration: what it begins with is
+/// meant for people. One that is empty, or that a crash has damaged, is none of that, and may be written anew.
+pub fn is_something_else(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}');
+    let Some(word) = text.split_whitespace().next() else {
+        return false;
+    };
+    let is_of_people = |first: char| {
+        let is_of_number = first.is_ascii_digit() || matches!(first, '+' | '-' | '.');
+        (first.is_ascii_graphic() || first.is_alphabetic()) && !is_of_number
+    };
+    word.parse::<f64>().is_err() && word.starts_with(is_of_people)
+}
+
 /// Returns the text of a drift file, with the digits that the original writes.
 pub fn print(frequency_ppm: f64, skew_ppm: f64, format: DriftFormat) -> String {
     match format {
@@ -48,6 +62,34 @@ mod tests {
         assert_eq!(print(-10.053_497, 1.0, DriftFormat::OpenNtpd), "10.053\n");
         assert_eq!(parse(&text, DriftFormat::Ntpd), Some((-10.053_497, SKEW_PPM)));
         assert_eq!(parse(&text, DriftFormat::Chrony), None);
+    }
+
+    #[test]
+    fn what_people_have_written_is_something_else() {
+        for text in [
+            "server a\n",
+            "# nothing yet\n",
+            "\n  ! old\n",
+            "\u{feff}servers b\n",
+            "name=\"x\"\n",
+            "_a=\"x\"\n",
+        ] {
+            assert!(is_something_else(text), "{text:?}");
+        }
+        for text in [
+            "",
+            " \n",
+            "12.345\n",
+            "-0.5",
+            "nan\n",
+            "1 2 of old",
+            "1.0 x",
+            "12.3\0",
+            "\0\0\0\0",
+            "\u{fffd}\u{fffd}",
+        ] {
+            assert!(!is_something_else(text), "{text:?}");
+        }
     }
 
     #[test]

@@ -33,11 +33,12 @@ pub(crate) struct ConfigurationText {
 
 impl ConfigurationText {
     /// Finds the configuration that is meant, and its language: that which was said, or else that of the name, or else
-    /// that of the text.
+    /// that of the text. What the environment names may be in any language: there that of the name counts unless the text
+    /// fits another one better.
     pub(crate) fn find(identity: &Identity, arguments: &Arguments) -> Self {
-        let said = arguments.dialect.or(identity.dialect);
         let directives = arguments.directives.join("\n");
         if !arguments.directives.is_empty() && identity.command_line == CommandLine::Chrony {
+            let said = arguments.dialect.or(identity.dialect);
             return Self {
                 dialect: said.unwrap_or(Dialect::Chrony),
                 path: String::new(),
@@ -62,17 +63,22 @@ impl ConfigurationText {
             missing = Some(format!("failed to open '{path}': {}", ReadError::NotFound));
             content = Ok(String::new());
         }
-        // What the environment names may be in any language, whatever the name.
         let text = content.as_deref().unwrap_or_default();
-        let said = said.filter(|dialect| named.is_none() || dialect.fits(text));
-        let told = || Dialect::of_text(content.as_deref().unwrap_or_default());
+        let (dialect, is_guessed) = match (arguments.dialect, identity.dialect) {
+            (Some(said), _) => (said, false),
+            (None, Some(of_name)) if named.is_none() => (of_name, false),
+            (None, of_name) => {
+                let told = of_name.unwrap_or(Dialect::Chrony).or_of_text(text);
+                (told, of_name != Some(told))
+            }
+        };
         Self {
-            dialect: said.unwrap_or_else(told),
+            dialect,
             path: path.to_owned(),
             content,
             directives,
             missing,
-            is_guessed: said.is_none(),
+            is_guessed,
         }
     }
 
@@ -93,9 +99,8 @@ impl ConfigurationText {
             path => (SourceFiles.read_file(path), directives),
         };
         let text = content.as_deref().unwrap_or_default();
-        let looks = Dialect::of_text(text);
-        let is_another = is_guessed && looks != dialect && looks.fits(text) && !dialect.fits(text);
-        let same = if is_another {
+        let looks = dialect.or_of_text(text);
+        let same = if is_guessed && looks != dialect {
             Err(format!(
                 "it looks like the language {looks}, and was in {dialect} at the start (a restart takes it as it is, \
                  --dialect says which it is)"

@@ -106,13 +106,32 @@ pub(crate) fn read_drift(path: &Path, format: DriftFormat) -> io::Result<(f64, f
         .ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
-/// Replaces the drift file.
+/// Replaces the drift file. One that is something else, such as a configuration that was named by mistake, stays as it is.
 ///
 /// # Errors
-/// What the system says.
+/// What the system says, or that it is no drift file.
 pub(crate) fn write_drift(drift: &DriftFile, frequency_ppm: f64, skew_ppm: f64) -> io::Result<()> {
+    let path = Path::new(&drift.path);
+    if is_no_drift_file(path)? {
+        return Err(io::Error::new(
+            ErrorKind::InvalidData,
+            "It is no drift file, and stays as it is",
+        ));
+    }
     let text = conf::drift::print(frequency_ppm, skew_ppm, drift.format);
-    replace(Path::new(&drift.path), text.as_bytes(), FILE_MODE)
+    replace(path, text.as_bytes(), FILE_MODE)
+}
+
+/// Reports whether there is something in the place of a drift file that nobody has written as one.
+///
+/// # Errors
+/// It may not be read, so that nobody knows.
+pub(crate) fn is_no_drift_file(path: &Path) -> io::Result<bool> {
+    match read_regular(path, DRIFT_LENGTH_MAX) {
+        Ok(bytes) => Ok(conf::drift::is_something_else(&String::from_utf8_lossy(&bytes))),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(error),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Replaces the file of what is known about the real-time clock.
@@ -189,6 +208,29 @@ mod tests {
             };
             write_drift(&drift, -10.053_497, 0.052_646).unwrap();
             assert_eq!(read_drift(&path, format).unwrap(), (-10.053_497, skew));
+        }
+    }
+
+    #[test]
+    fn a_drift_never_replaces_what_is_no_drift_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ntp.conf");
+        let drift = DriftFile {
+            path: path.to_str().unwrap().to_owned(),
+            interval_s: 3600.0,
+            format: DriftFormat::Ntpd,
+        };
+        let long = format!("# {}\nserver a\n", "=".repeat(10_000));
+        for text in ["server a\n", "# nothing yet\n", &long] {
+            fs::write(&path, text).unwrap();
+            let error = write_drift(&drift, 1.0, 1.0).unwrap_err();
+            assert_eq!(error.to_string(), "It is no drift file, and stays as it is");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        for text in ["", "\0\0\0", "12.5 x"] {
+            fs::write(&path, text).unwrap();
+            write_drift(&drift, 1.0, 1.0).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), "-1.000000\n");
         }
     }
 

@@ -160,34 +160,39 @@ impl Identity {
         }
     }
 
-    /// Says which of the daemons called `ntpd` is meant: OpenNTPD's if its file is named by `-f`, which to the other is
-    /// the drift file, or if only it has such arguments; otherwise the one whose configuration is there, and if both are
-    /// or none, not OpenNTPD's.
+    /// Says which of the daemons called `ntpd` is meant: the only one that has such arguments, or, of both, the one that has
+    /// such a file.
     fn of_ntpd(arguments: &[String], named: Option<&str>, files: &dyn Reader) -> Self {
-        let file_of = |identity: &Self| {
-            let file = match Invocation::parse(arguments.iter().cloned(), identity).ok()? {
-                Invocation::Run(Arguments { config_file, .. }) => config_file,
-                Invocation::Help | Invocation::Version => None,
-            };
-            Some(file.or(named.map(str::to_owned)))
+        let parse = |identity: &Self| Invocation::parse(arguments.iter().cloned(), identity);
+        let is_open = match (parse(&Self::NTPD), parse(&Self::OPENNTPD)) {
+            (Ok(_), Ok(Invocation::Run(Arguments { config_file, .. }))) => {
+                Self::is_openntpds(config_file.as_deref(), named, files)
+            }
+            (Ok(_), _) => false,
+            (Err(_), open) => open.is_ok(),
         };
-        let (ntpd, open) = (file_of(&Self::NTPD), file_of(&Self::OPENNTPD));
-        if let Some(Some(path)) = &open
-            && let Ok(text) = files.read_file(path)
-            && Dialect::OpenNtpd.fits(&text)
-        {
-            return Self::OPENNTPD;
-        }
+        if is_open { Self::OPENNTPD } else { Self::NTPD }
+    }
+
+    /// Says whether a file is OpenNTPD's. What `-f` names is its configuration, unless it can be the drift file that it names
+    /// to the other. If that tells nothing, or if nothing is named, the configurations that are there decide: nobody starts
+    /// ntpd with a drift file and without any.
+    fn is_openntpds(option: Option<&str>, named: Option<&str>, files: &dyn Reader) -> bool {
         let exists = |identity: &Self| {
             let mut files_of = identity.config_files.iter();
             files_of.any(|path| files.read_file(path).is_ok())
         };
-        let is_open = match ntpd {
-            None => open.is_some(),
-            Some(Some(_)) => false,
-            Some(None) => exists(&Self::OPENNTPD) && !exists(&Self::NTPD),
+        let Some(path) = option.or(named) else {
+            return exists(&Self::OPENNTPD) && !exists(&Self::NTPD);
         };
-        if is_open { Self::OPENNTPD } else { Self::NTPD }
+        let text = files.read_file(path).unwrap_or_default();
+        if text.trim().is_empty() {
+            return !exists(&Self::NTPD);
+        }
+        match option {
+            Some(_) => conf::drift::is_something_else(&text),
+            None => Dialect::OpenNtpd.or_of_text(&text) == Dialect::OpenNtpd,
+        }
     }
 
     /// The configuration file that the environment names.
@@ -267,9 +272,17 @@ mod tests {
             ("-f /server", &[], Identity::OPENNTPD),
             // With a mistake in it, it is still one.
             ("-n -f /mistake", &[], Identity::OPENNTPD),
+            ("-n -f /weight", &[CLASSIC], Identity::OPENNTPD),
+            ("-n -f /comment", &[CLASSIC], Identity::OPENNTPD),
+            ("-n -f /empty", &[], Identity::OPENNTPD),
+            ("-n -f /nowhere", &[], Identity::OPENNTPD),
+            // Another's, which it refuses.
+            ("-n -f /restrict", &[], Identity::OPENNTPD),
             ("-f /drift", &[CLASSIC], Identity::NTPD),
             ("-f /drift", &[], Identity::NTPD),
+            ("-f /damaged", &[], Identity::NTPD),
             ("-f /empty -p /pid", &[CLASSIC], Identity::NTPD),
+            ("-n -f /nowhere", &[CLASSIC, OPEN], Identity::NTPD),
             ("-c /servers", &[OPEN], Identity::NTPD),
             ("-g -f /servers", &[], Identity::NTPD),
             ("-f /nowhere", &[ORIGINAL], Identity::OPENNTPD),
@@ -285,7 +298,11 @@ mod tests {
                     "/mistake",
                     "servers pool.ntp.org\nserver a wieght 5\nlisten on *\n",
                 ),
+                ("/weight", "server a weight 11\n"),
+                ("/comment", "# nothing yet\n"),
+                ("/restrict", "restrict default ignore\nserver a iburst\n"),
                 ("/drift", "-12.345\n"),
+                ("/damaged", "\0\0\0\0\n"),
                 ("/empty", ""),
             ]);
             files.extend(also.iter().map(|path| (*path, "")));
@@ -295,6 +312,7 @@ mod tests {
         }
         for (text, identity) in [
             ("servers a\n", Identity::OPENNTPD),
+            ("server a wieght 3\n", Identity::OPENNTPD),
             ("restrict default ignore\n", Identity::NTPD),
         ] {
             let files = Files(BTreeMap::from([("/named", text), (OPEN, "")]));

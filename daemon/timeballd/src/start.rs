@@ -26,7 +26,7 @@ use crate::confinement;
 use crate::conflict::{self, ConflictFinder};
 use crate::constraint::{Authorities, ConstraintClient};
 use crate::control::ControlSockets;
-use crate::files::{make_directory, read_drift};
+use crate::files::{is_no_drift_file, make_directory, read_drift};
 use crate::identity::{CommandLine, FEATURES, Identity};
 use crate::interfaces::Interfaces;
 use crate::keys;
@@ -181,6 +181,7 @@ fn prepare(
     log: &mut Log,
 ) -> Result<Prepared, Fatal> {
     adapt(&mut config, arguments);
+    check_drift_option(identity, arguments, &config)?;
     let fixed = fixed_lines(&config);
     // As long as files can be read.
     let about = about(identity);
@@ -423,6 +424,27 @@ fn check_user(identity: &Identity, arguments: &Arguments) -> Result<(), Fatal> {
         CommandLine::Ntpd => format!("must be run as root, not uid {}", privileges::user()),
         CommandLine::OpenNtpd => "ntpd: need root privileges".to_owned(),
     }))
+}
+
+/// Refuses an option `-f` of ntpd that names something else than a drift file: to OpenNTPD's it is the configuration.
+fn check_drift_option(identity: &Identity, arguments: &Arguments, config: &Config) -> Result<(), Fatal> {
+    let has_option = arguments
+        .directives
+        .iter()
+        .any(|line| line.starts_with("driftfile "));
+    match &config.clock.drift_file {
+        Some(DriftFile { path, .. })
+            if identity.command_line == CommandLine::Ntpd
+                && has_option
+                && is_no_drift_file(Path::new(path)).unwrap_or_default() =>
+        {
+            Err(Fatal(format!(
+                "Option -f : {path} is no drift file, and would be lost as one (-c names the configuration; OpenNTPD's -f does, \
+                 under the name openntpd)"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Opens the log that is asked for.
@@ -671,6 +693,12 @@ fn known_drift(drift: &DriftFile, log: &mut Log) -> Option<(f64, f64)> {
             log.warn(&format!(
                 "Could not read valid frequency and skew from driftfile {path}"
             ));
+            if is_no_drift_file(Path::new(path)).unwrap_or_default() {
+                log.write(
+                    Severity::Error,
+                    &format!("{path} is no drift file : it stays as it is, and the frequency is not kept"),
+                );
+            }
             None
         }
     }

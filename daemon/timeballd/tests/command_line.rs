@@ -12,12 +12,17 @@ use std::process::{Command, Stdio};
 /// Somebody who owns nothing.
 const NOBODY: u32 = 65534;
 
-/// Runs the program under a name; returns its status, and what it prints where, without the time before a line.
+/// Runs the program under a name; returns its status, and what it prints where, without the time before a line. It cannot touch
+/// the clock, whatever it takes its arguments for.
 fn run(name: &str, arguments: &[&str]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join(name);
     symlink(env!("CARGO_BIN_EXE_timeballd"), &program).unwrap();
-    let output = Command::new(&program).args(arguments).output().unwrap();
+    let mut command = Command::new("setpriv");
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time"]);
+    }
+    let output = command.arg(&program).args(arguments).output().unwrap();
     let text = |bytes: &[u8]| {
         let text = String::from_utf8(bytes.to_vec())
             .unwrap()
@@ -489,6 +494,72 @@ fn an_ntp_conf_is_recognised_and_printed_in_chronys_language() {
     assert_eq!(status, 1);
     let end = "Fatal error : Not started : 1 of these errors would let others do what they shall not\n";
     assert!(said.ends_with(end), "{said}");
+}
+
+#[test]
+fn a_mistake_in_openntpds_file_does_not_make_it_another_daemons() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ntpd.conf");
+    let path = file.to_str().unwrap();
+    for (text, status, said) in [
+        (
+            "server a weight 11\n",
+            1,
+            "FILE:1: weight must be between 1 and 10\n",
+        ),
+        ("servres pool.ntp.org\n", 1, "FILE:1: syntax error\n"),
+        ("server x iburst\n", 1, "FILE:1: syntax error\n"),
+        ("", 0, "configuration OK\n"),
+        ("# nothing yet\n", 0, "configuration OK\n"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let (ended, _, error) = run("ntpd", &["-n", "-f", path]);
+        assert_eq!(
+            (ended, error.replace(path, "FILE").as_str()),
+            (status, said),
+            "{text:?}"
+        );
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    }
+    let (status, _, error) = run("ntpd", &["-n", "-f", "/nowhere/ntpd.conf"]);
+    let said = "/nowhere/ntpd.conf: No such file or directory\n";
+    assert_eq!((status, error.as_str()), (1, said));
+    // Another daemon's file is none of its, and it says whose it is.
+    fs::write(&file, "driftfile /d\nserver a iburst\nmakestep 1 3\nrtcsync\n").unwrap();
+    let (status, _, error) = run("ntpd", &["-n", "-f", path]);
+    assert_eq!(status, 1, "{error}");
+    assert!(error.contains("this looks like a chrony.conf"), "{error}");
+}
+
+#[test]
+fn the_file_that_the_environment_names_is_read_in_the_language_of_the_arguments() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ntpd.conf");
+    fs::write(&file, "server a wieght 3\n").unwrap();
+    let program = folder.path().join("ntpd");
+    symlink(env!("CARGO_BIN_EXE_timeballd"), &program).unwrap();
+    let output = Command::new(&program)
+        .args(["-v", "-d", "-s", "-n"])
+        .env("NTP_CONF_FILE", &file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, format!("{}:1: syntax error\n", file.display()));
+}
+
+#[test]
+fn a_configuration_is_not_taken_for_a_drift_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ntp.conf");
+    let path = file.to_str().unwrap();
+    let text = "disable ntp\nserver 127.0.0.1 iburst\n";
+    fs::write(&file, text).unwrap();
+    // -g is none of OpenNTPD's options.
+    let (status, _, error) = run("ntpd", &["-n", "-g", "-q", "-c", path, "-f", path]);
+    let expected = format!("ERR: Option -f : {path} is no drift file, and would be lost as one (-c names");
+    assert!(error.contains(&expected), "{error}");
+    assert_eq!(status, 1);
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
 }
 
 #[test]
