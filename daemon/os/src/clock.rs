@@ -209,6 +209,21 @@ impl Clock {
         Ok(adjust(&mut state)?)
     }
 
+    /// Likewise, where somebody else may steer it too, without writing anything: by asking for a length of the tick that no
+    /// clock has, which is refused for what it is only to those who may.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn may_steer(&self) -> Result<(), ClockError> {
+        look()?;
+        let mut change = no_change();
+        change.modes = libc::ADJ_TICK;
+        match adjust(&mut change) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
     /// Reads the rate at which the kernel runs the clock, ppm; positive is faster than the oscillator by itself.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ fn main() {
             refuse(&[libc::SYS_clock_adjtime, libc::SYS_adjtimex]);
             assert!(matches!(Clock::new().trace(), Err(ClockError::Blocked)));
             assert!(matches!(Clock::new().can_steer(), Err(ClockError::Blocked)));
+            assert!(matches!(Clock::new().may_steer(), Err(ClockError::Blocked)));
         }
         _ => {
             let folder = tempfile::tempdir().unwrap();

@@ -191,17 +191,23 @@ fn prepare(
         None => None,
     };
     let clock = Clock::new();
-    let (conflict, condition) = find_conflict(identity, arguments, &config, &clock, log).map_err(Fatal)?;
+    let policy = conflict::policy(identity, &config).map_err(Fatal)?;
     if arguments.observe {
         log.info("Disabled control of system clock");
-    } else if condition.steers {
-        clock.can_steer().map_err(|error| {
+    } else {
+        // A daemon that may not is told so whoever else keeps the clock: it could not take it over either.
+        let allowed = match policy {
+            Conflict::Ignore => clock.can_steer(),
+            Conflict::Observe | Conflict::Fail => clock.may_steer(),
+        };
+        allowed.map_err(|error| {
             if text.dialect == Dialect::OpenNtpd {
                 openntpd::cannot_steer(identity, &error, log);
             }
             Fatal(error.to_string())
         })?;
     }
+    let (conflict, condition) = find_conflict(identity, arguments, policy, &config, &clock, log);
     let (voice, remembered) = (text.dialect == Dialect::OpenNtpd)
         .then(|| openntpd::begin(identity, !condition.steers, &mut config, log))
         .unzip();
@@ -586,18 +592,18 @@ fn open_ref_clocks(config: &Config) -> Result<Vec<SharedMemory>, Fatal> {
 fn find_conflict(
     identity: &Identity,
     arguments: &Arguments,
+    policy: Conflict,
     config: &Config,
     clock: &Clock,
     log: &mut Log,
-) -> Result<(Option<ConflictFinder>, Condition), String> {
-    let policy = conflict::policy(identity, config)?;
+) -> (Option<ConflictFinder>, Condition) {
     let mut condition = Condition {
         steers: !arguments.observe,
         conflict_fails: policy == Conflict::Fail,
         ..Condition::default()
     };
     if arguments.observe || arguments.once.is_some() || policy == Conflict::Ignore {
-        return Ok((None, condition));
+        return (None, condition);
     }
     let drift = config.clock.drift_file.as_ref();
     let state = drift.map_or(Some(Path::new(identity.state_dir)), |drift| {
@@ -609,7 +615,7 @@ fn find_conflict(
         condition.steers = false;
         condition.conflict = Some(reason.to_owned());
     }
-    Ok((Some(finder), condition))
+    (Some(finder), condition)
 }
 
 /// Opens the real-time clock, sets the system clock at the start where that is asked for, and finds out what the engine

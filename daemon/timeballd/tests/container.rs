@@ -442,12 +442,7 @@ fn no_capability_is_enough_to_observe_and_none_to_steer() {
         );
         drop(container);
 
-        let container = Container::start(
-            "timeballd-refused",
-            &format!("{source}timeball.conflict ignore\n"),
-            &[],
-            &["-d"],
-        );
+        let container = Container::start("timeballd-refused", &source, &[], &["-d"]);
         run(podman().args(["wait", &container.name]));
         assert_eq!(container.inspect("ExitCode"), "1");
         let log = container.log();
@@ -487,7 +482,6 @@ fn the_name_ntpd_takes_the_seeds_arguments_and_file() {
                     "--env",
                     "NTP_CONF_FILE=/etc/timeball/timeballd.conf",
                 ])
-                .args(["--env", "container="])
                 .arg("--volume")
                 .arg(format!("{}:/etc/timeball:ro", folder.path().display()))
                 .arg(IMAGE)

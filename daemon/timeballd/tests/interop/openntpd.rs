@@ -327,18 +327,26 @@ fn without_the_right_to_set_the_clock_the_remedy_is_said() {
         prepare_for_openntpd(world);
         let side = Side::ours(world, "ntpd");
         let file = world.write("ntpd.conf", "servers pool.ntp.org");
-        let (text, succeeded) = side.run(world, &["-d", "-s", "-f", &file]);
-        assert!(!succeeded, "{text}");
-        let lines = text.lines().collect::<Vec<_>>();
-        let openntpds = [
-            "reset adjtime failed: Operation not permitted",
-            "creating new /var/lib/openntpd/db/ntpd.drift",
-            "adjtimex failed: Operation not permitted",
-        ];
-        assert_eq!(lines[..3], openntpds, "{text}");
-        assert_eq!(lines.len(), 4, "{text}");
-        for remedy in ["--cap-add SYS_TIME", "-x"] {
-            assert!(lines[3].contains(remedy), "{text}");
+        // In a container with another keeper of the clock too, whom it could not follow either.
+        let another = "mkdir /run/chrony; touch /run/chrony/chronyd.pid; rm /var/lib/openntpd/db/ntpd.drift";
+        for environment in [&[][..], &[("container", "oci")]] {
+            if !environment.is_empty() {
+                world.run(Host::Ours, "sh", &["-euc", another]);
+            }
+            let arguments = ["-d", "-s", "-f", &file];
+            let (text, succeeded) = world.attempt(Host::Ours, &side.ntpd, &arguments, environment);
+            assert!(!succeeded, "{text}");
+            let lines = text.lines().collect::<Vec<_>>();
+            let openntpds = [
+                "reset adjtime failed: Operation not permitted",
+                "creating new /var/lib/openntpd/db/ntpd.drift",
+                "adjtimex failed: Operation not permitted",
+            ];
+            assert_eq!(lines[..3], openntpds, "{text}");
+            assert_eq!(lines.len(), 4, "{text}");
+            for remedy in ["--cap-add SYS_TIME", "-x"] {
+                assert!(lines[3].contains(remedy), "{text}");
+            }
         }
         // Told to observe, it goes on.
         world.start(Host::Ours, "ntpd", &side.ntpd, &["-d", "-s", "-x", "-f", &file]);

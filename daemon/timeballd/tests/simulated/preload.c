@@ -189,6 +189,11 @@ static void keep(void)
 int clock_adjtime(clockid_t clock, struct timex *change)
 {
 	must(clock == CLOCK_REALTIME, "another clock is adjusted");
+	/* What no clock has: whoever may adjust it is told so. */
+	if (change->modes == ADJ_TICK && change->tick == 0) {
+		errno = EINVAL;
+		return -1;
+	}
 	rebase();
 	keep();
 	if (change->modes & ADJ_FREQUENCY)
