@@ -159,19 +159,25 @@ impl Dialect {
         };
         if !reading.is_right()
             && let Ok(text) = &files.text
-            && let meant = Self::of_text(text)
-            && meant.wrong_lines(text).0 < self.wrong_lines(text).0
         {
-            reading.diagnostics.push(Diagnostic {
-                severity: Severity::Warning,
-                span: Span::of_file(path.into()),
-                line_text: String::new(),
-                message: format!("this looks like {}", meant.file()),
-                help: Some(format!("say --dialect {meant} to timeballd or timeball config")),
-                placed: Placed::Nowhere,
-            });
+            reading.diagnostics.extend(self.looks_like_another(path, text));
         }
         reading
+    }
+
+    /// Says of a file with a mistake that it looks like one of another language, if it does: fewer of its lines begin with a
+    /// word that the other does not have.
+    pub fn looks_like_another(self, path: &str, text: &str) -> Option<Diagnostic> {
+        let meant = Self::of_text(text);
+        let is_another = meant.wrong_lines(text).0 < self.wrong_lines(text).0;
+        is_another.then(|| Diagnostic {
+            severity: Severity::Warning,
+            span: Span::of_file(path.into()),
+            line_text: String::new(),
+            message: format!("this looks like {}", meant.file()),
+            help: Some(format!("say --dialect {meant} to timeballd or timeball config")),
+            placed: Placed::Nowhere,
+        })
     }
 
     fn read_as_it_is(self, path: &str, reader: &dyn Reader) -> Reading {

@@ -121,17 +121,29 @@ impl ConfigurationText {
 
     /// Reads it, from the arguments or from the file. What becomes of each line is told of other languages than chrony's.
     pub(crate) fn parse(&self, arguments: &Arguments) -> Reading {
-        let (config, diagnostics) = match self.dialect {
+        let (config, mut diagnostics) = match self.dialect {
             Dialect::Chrony if self.path.is_empty() => {
                 conf::chrony::parse_arguments(&arguments.directives, self)
             }
             Dialect::Chrony => conf::chrony::parse(&self.path, self),
             Dialect::Ntpd | Dialect::OpenNtpd => return self.read(),
         };
+        self.name_another(&mut diagnostics);
         Reading {
             config,
             diagnostics,
             lines: Vec::new(),
+        }
+    }
+
+    /// Adds to the mistakes of a file in chrony's language that it looks like one of another, if it does. With the others that
+    /// is part of reading them.
+    pub(crate) fn name_another(&self, problems: &mut Vec<Diagnostic>) {
+        if let Ok(text) = &self.content
+            && !self.path.is_empty()
+            && first_error(problems).is_some()
+        {
+            problems.extend(self.dialect.looks_like_another(&self.path, text));
         }
     }
 
@@ -272,9 +284,22 @@ fn report_all(problems: &[Diagnostic], tolerant: bool, log: &mut Log) -> Result<
 }
 
 /// The line with which a daemon does not start; it says nothing of errors after the first.
-pub(crate) fn first_error(problems: &[Diagnostic]) -> Option<&Diagnostic> {
+fn first_error(problems: &[Diagnostic]) -> Option<&Diagnostic> {
     let first = problems.iter().find(|problem| problem.severity == Weight::Error);
     first.filter(|problem| problem.span.line > 0)
+}
+
+/// How it is shown: the line with a caret below what is wrong, and what is said of the file as a whole.
+pub(crate) fn shown_error(problems: &[Diagnostic]) -> Option<String> {
+    let error = first_error(problems)?;
+    let of_file = problems.iter().skip_while(|problem| *problem != error);
+    let of_file = of_file.filter(|problem| problem.severity == Weight::Warning && problem.span.line == 0);
+    let shown: Vec<String> = [error]
+        .into_iter()
+        .chain(of_file)
+        .map(ToString::to_string)
+        .collect();
+    Some(shown.join("\n"))
 }
 
 /// How a problem is called in messages.

@@ -21,7 +21,7 @@ use wire::condition::Condition;
 use wire::ntp::auth::Key;
 
 use crate::args::{Arguments, Once};
-use crate::configuration::{ConfigurationText, adapt, first_error, report, weight, with_settings};
+use crate::configuration::{ConfigurationText, adapt, report, shown_error, weight, with_settings};
 use crate::confinement;
 use crate::conflict::{self, ConflictFinder};
 use crate::constraint::{Authorities, ConstraintClient};
@@ -121,9 +121,9 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
         Ok(prepared) => prepared.run(log, announcements, identity.name),
         Err(fatal) => {
             // What ended it stands last, where people and programs look. Of an ntp.conf everything has been said.
-            let shown = first_error(&problems).filter(|_| text.dialect != Dialect::Ntpd);
-            if let Some(error) = shown.filter(|_| arguments.foreground) {
-                say(&error.to_string());
+            let shown = shown_error(&problems).filter(|_| text.dialect != Dialect::Ntpd);
+            if let Some(error) = shown.as_deref().filter(|_| arguments.foreground) {
+                say(error);
             }
             log.write(Severity::Fatal, &fatal.0);
             announcements.failed(&match shown {
@@ -377,19 +377,20 @@ fn print_configuration(identity: &Identity, arguments: &Arguments) -> u8 {
     if text.dialect != Dialect::Chrony {
         return print_translation(&text);
     }
-    let (text, problems) = if arguments.directives.is_empty() {
+    let (printed, mut problems) = if arguments.directives.is_empty() {
         conf::chrony::print(&text.path, &text)
     } else {
         conf::chrony::print_arguments(&arguments.directives, &text)
     };
+    text.name_another(&mut problems);
     // Whoever stops reading has seen enough.
-    let _ = io::stdout().write_all(text.as_bytes());
+    let _ = io::stdout().write_all(printed.as_bytes());
     let mut log = Log::to_stderr(threshold(arguments.log_level));
     match report(&problems, Dialect::Chrony, arguments, &mut log) {
         Ok(()) => 0,
         Err(reason) => {
-            if let Some(error) = first_error(&problems) {
-                say(&error.to_string());
+            if let Some(error) = shown_error(&problems) {
+                say(&error);
             }
             refuse(identity, arguments, &Fatal(reason))
         }

@@ -497,6 +497,51 @@ fn an_ntp_conf_is_recognised_and_printed_in_chronys_language() {
 }
 
 #[test]
+fn another_daemons_file_is_named_in_chronys_place_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file.conf");
+    let path = file.to_str().unwrap();
+    for (text, looks_like, dialect) in [
+        (
+            "server a\nrestrict default ignore\ntinker step 1\n",
+            "an ntp.conf",
+            "ntpd",
+        ),
+        (
+            "server a\nservers b\nlisten on *\n",
+            "an ntpd.conf of OpenNTPD",
+            "openntpd",
+        ),
+    ] {
+        fs::write(&file, text).unwrap();
+        let hint = format!(
+            "\n{path}: this looks like {looks_like}\n  help: say --dialect {dialect} to timeballd or timeball config\n"
+        );
+        for (name, arguments) in [
+            ("chronyd", &["-p", "-f", path][..]),
+            ("chronyd", &["-d", "-x", "-U", "-f", path]),
+            ("timeballd", &["-p", "--dialect", "chrony", "-f", path]),
+            (
+                "timeballd",
+                &["-d", "-x", "-U", "--dialect", "chrony", "-f", path],
+            ),
+        ] {
+            let (status, _, error) = run(name, arguments);
+            assert_eq!(status, 1, "{error}");
+            // chronyd's own words stand last.
+            let (_, last) = error.split_once(&hint).unwrap_or_else(|| panic!("{error}"));
+            assert!(
+                last.starts_with("Fatal error : Invalid directive ") && last.lines().count() == 1,
+                "{error}"
+            );
+        }
+    }
+    fs::write(&file, "server a\nmakstep 1 3\n").unwrap();
+    let (_, _, error) = run("chronyd", &["-p", "-f", path]);
+    assert!(!error.contains("looks like"), "{error}");
+}
+
+#[test]
 fn a_mistake_in_openntpds_file_does_not_make_it_another_daemons() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ntpd.conf");
