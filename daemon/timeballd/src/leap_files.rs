@@ -16,9 +16,16 @@ use crate::log::Log;
 /// Where the system has its time zones.
 const ZONES: &str = "/usr/share/zoneinfo";
 
-/// How often the files are read again, seconds. A time zone is to be updated 12 hours before a leap second at the
-/// latest (chrony.conf(5), `leapsectz`).
-const READ_AGAIN_S: f64 = 6.0 * 3600.0;
+/// How often the files are read again, seconds, as ntpd does. A time zone is to be updated 12 hours before a leap second
+/// at the latest (chrony.conf(5), `leapsectz`).
+const READ_AGAIN_S: f64 = 3600.0;
+
+/// A list that holds for no more than so many days is warned about, as ntpd does …
+const WARN_DAYS: i64 = 28;
+/// … once in so many seconds.
+const WARN_AGAIN_S: f64 = 24.0 * 3600.0;
+
+const DAY_S: i64 = 86_400;
 
 /// The largest file that is read, bytes: a list has 10,000, a time zone a third of that.
 const LENGTH_MAX: u64 = 1 << 20;
@@ -30,6 +37,8 @@ pub(crate) struct LeapFiles {
     table: Option<LeapTable>,
     /// What was wrong the last time, one line each.
     warnings: Vec<String>,
+    /// When it is warned again that the list holds no longer; `None` before the first time.
+    warn_next: Option<Mono>,
     /// When they are read again, and how long the host had slept when that was decided, nanoseconds; `None` when there
     /// are none.
     next: Option<(Mono, i64)>,
@@ -42,11 +51,13 @@ impl LeapFiles {
             config: config.clone(),
             table: None,
             warnings: Vec::new(),
+            warn_next: None,
             next: None,
         };
         if config.list_file.is_some() || config.time_zone.is_some() {
             files.next = Some((now.mono.plus_seconds(READ_AGAIN_S), now.slept_ns));
             files.take_in(log);
+            files.warn_of_end(now, log);
         }
         files
     }
@@ -71,7 +82,36 @@ impl LeapFiles {
         }
         self.next = Some((now.mono.plus_seconds(READ_AGAIN_S), now.slept_ns));
         let is_new = self.take_in(log);
+        if is_new {
+            self.warn_next = None;
+        }
+        self.warn_of_end(now, log);
         self.table.as_ref().filter(|_| is_new)
+    }
+
+    /// Warns of a list that has expired or does so soon, once a day. Nobody knows of a leap second after its end.
+    fn warn_of_end(&mut self, now: Now, log: &mut Log) {
+        let (Some(path), Some(table)) = (&self.config.list_file, &self.table) else {
+            return;
+        };
+        let left_s = table.expires.saturating_sub(now.wall.to_parts().0);
+        let days = left_s.div_euclid(DAY_S);
+        if days >= WARN_DAYS || self.warn_next.is_some_and(|next| now.mono < next) {
+            return;
+        }
+        self.warn_next = Some(now.mono.plus_seconds(WARN_AGAIN_S));
+        let count = |days: i64| match days {
+            1 => "1 day".to_owned(),
+            days => format!("{days} days"),
+        };
+        let state = match days {
+            ..=-1 => format!("expired {} ago", count(-days)),
+            0 => "will expire in less than one day".to_owned(),
+            _ => format!("will expire in {}", count(days)),
+        };
+        log.warn(&format!(
+            "leapsecond file ('{path}'): {state} (put a new one in its place)"
+        ));
     }
 
     /// Takes the list, or the time zone where there is no list or it cannot be used. Says in the log which one it is
@@ -216,8 +256,8 @@ mod tests {
         let mut again = |now| files.read_again(now, &mut log).map(|table| table.entries.len());
 
         fs::write(&list, "#@\t9960057600\n2272060800\t10\n2287785600 11\n").unwrap();
-        assert_eq!(again(hours(5, 0)), None, "it is not time yet");
-        assert_eq!(again(hours(6, 5)), Some(2), "hours that the host slept count");
+        assert_eq!(again(hours(0, 0)), None, "it is not time yet");
+        assert_eq!(again(hours(1, 1)), Some(2), "hours that the host slept count");
         assert!(said().contains("Using leap second list"));
         assert_eq!(again(hours(13, 5)), None, "nothing is new");
         assert_eq!(said(), "");
@@ -232,6 +272,54 @@ mod tests {
             2,
             "what is known stays known"
         );
+    }
+
+    #[test]
+    fn a_list_that_ends_is_warned_about_once_a_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let (list, path) = (folder.path().join("list"), folder.path().join("log"));
+        let mut log = Log::to_file(&path.display().to_string(), threshold(1)).unwrap();
+        let config = Leap {
+            list_file: Some(list.display().to_string()),
+            ..Leap::default()
+        };
+        // It holds for 28 days and an hour from the start.
+        let write = |days: i64| {
+            let end = 1_700_000_000 + 2_208_988_800 + days * DAY_S + 3600;
+            fs::write(&list, format!("#@\t{end}\n2272060800\t10\n")).unwrap();
+        };
+        let said = || {
+            let said = fs::read_to_string(&path).unwrap();
+            fs::write(&path, "").unwrap();
+            let said = said
+                .lines()
+                .map(|line| line.split_once("'): ").unwrap().1.to_owned());
+            said.collect::<Vec<_>>()
+        };
+        let at = |hours_on: i64| Now {
+            wall: UnixTime::from_seconds(1_700_000_000 + hours_on * 3600),
+            ..hours(hours_on, 0)
+        };
+        write(28);
+        let mut files = LeapFiles::read(&config, at(0), &mut log);
+        let mut again = |hours_on| {
+            files.read_again(at(hours_on), &mut log);
+            said()
+        };
+        let remedy = "(put a new one in its place)";
+        assert_eq!(again(1), [""; 0]);
+        assert_eq!(again(2), [format!("will expire in 27 days {remedy}")]);
+        assert_eq!(again(3), [""; 0], "once a day");
+        assert_eq!(again(26), [format!("will expire in 26 days {remedy}")]);
+        assert_eq!(
+            again(27 * 24 + 2),
+            [format!("will expire in less than one day {remedy}")]
+        );
+        assert_eq!(again(28 * 24 + 2), [format!("expired 1 day ago {remedy}")]);
+        assert_eq!(again(30 * 24 + 2), [format!("expired 3 days ago {remedy}")]);
+        // A new one in its place.
+        write(300);
+        assert_eq!(again(30 * 24 + 3), [""; 0]);
     }
 
     #[test]

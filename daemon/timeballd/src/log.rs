@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use conf::config::{LogTopics, Topic};
 use engine::io::Severity;
-use os::Clock;
 use os::files::append;
 use os::syslog::{self, Priority};
+use os::{Clock, reason};
 use units::UnixTime;
 
 use crate::identity::CommandLine;
@@ -20,7 +20,7 @@ const FILE_MODE: u32 = 0o640;
 #[derive(Debug)]
 enum Target {
     Stderr,
-    File(File),
+    File(PathBuf, File),
     System,
 }
 
@@ -48,7 +48,22 @@ impl Log {
     /// What the system says of the file.
     pub(crate) fn to_file(path: &str, threshold: Severity) -> io::Result<Self> {
         let file = append(Path::new(path), FILE_MODE)?;
-        Ok(Self::to(Target::File(file), threshold))
+        Ok(Self::to(Target::File(path.into(), file), threshold))
+    }
+
+    /// Goes on in a new file where the old one has been moved, as those do who keep logs from growing. If none can be opened
+    /// the old one goes on.
+    pub(crate) fn reopen(&mut self) {
+        let Target::File(path, file) = &mut self.target else {
+            return;
+        };
+        match append(path, FILE_MODE) {
+            Ok(new) => *file = new,
+            Err(error) => {
+                let line = format!("Could not open log file {} : {}", path.display(), reason(&error));
+                self.warn(&line);
+            }
+        }
     }
 
     /// The system's log, where the daemon has this name.
@@ -125,7 +140,7 @@ impl Log {
         };
         // A log that cannot be written has nowhere to say so.
         let _ = match &mut self.target {
-            Target::File(file) => file.write_all(line.as_bytes()),
+            Target::File(_, file) => file.write_all(line.as_bytes()),
             Target::Stderr | Target::System => io::stderr().write_all(line.as_bytes()),
         };
     }
@@ -190,6 +205,36 @@ mod tests {
             ["warning", "information", "warning", "Fatal error : the end"]
         );
         assert_eq!(text.find('Z'), Some("2026-01-01T00:00:00".len()));
+    }
+
+    #[test]
+    fn a_file_that_was_moved_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let mut log = Log::to_file(path("log").to_str().unwrap(), Severity::Info).unwrap();
+        log.info("one");
+        std::fs::rename(path("log"), path("log.1")).unwrap();
+        log.info("two");
+        log.reopen();
+        log.info("three");
+        // Where none can be made the old one goes on, and says so.
+        std::fs::rename(path("log"), path("log.2")).unwrap();
+        std::fs::create_dir(path("log")).unwrap();
+        log.reopen();
+        log.info("four");
+        let lines = |name: &str| {
+            let text = std::fs::read_to_string(path(name)).unwrap();
+            let lines = text
+                .lines()
+                .map(|line| line.split_once("Z ").unwrap().1.to_owned());
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(lines("log.1"), ["one", "two"]);
+        let fails = format!(
+            "Could not open log file {} : Is a directory",
+            path("log").display()
+        );
+        assert_eq!(lines("log.2"), ["three", &fails, "four"]);
     }
 
     #[test]

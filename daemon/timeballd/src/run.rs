@@ -226,9 +226,13 @@ impl Daemon {
         .min()
     }
 
-    /// The daemon was hung up: it reads its configuration again, or ends.
+    /// The daemon was hung up: it opens its logs again, which may have been moved, and reads its configuration again; or it
+    /// ends.
     fn hang_up(&mut self) {
         if self.hands.reloading.is_on_hangup() {
+            self.hands.log.reopen();
+            self.hands.log_files.close();
+            self.hands.statistics_files.close();
             let now = now(&self.hands.clock).mono;
             self.reload(now);
         } else {

@@ -486,6 +486,22 @@ fn an_ntp_conf_that_is_wrong_or_another_language_or_a_pipe_changes_nothing() {
 }
 
 #[test]
+fn a_log_that_was_moved_goes_on_in_a_new_file_after_a_hang_up() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let log = path("log");
+    let daemon = Daemon::start("server 127.0.0.1 port 9\n", &["-x", "-l", log.to_str().unwrap()]);
+    let has = |name: &str, text: &str| fs::read_to_string(path(name)).is_ok_and(|log| log.contains(text));
+    daemon.until("it has begun", || has("log", "Disabled control"));
+    daemon.until("alive", || daemon.ctl("alive").0 == 0);
+    fs::rename(&log, path("log.1")).unwrap();
+    daemon.signal("-HUP");
+    daemon.until("it goes on", || has("log", "read again"));
+    assert!(!has("log.1", "read again"));
+}
+
+#[test]
 fn a_clock_with_another_keeper_is_measured_and_not_steered() {
     let (_server, line) = server();
     let holder = tempfile::tempdir().unwrap();
