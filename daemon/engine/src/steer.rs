@@ -235,6 +235,10 @@ impl Engine {
 
     /// A daemon that measures once has its measurement.
     fn finish_once(&mut self, now: Mono, once: Once, offset_s: f64) {
+        if once == Once::Set && self.discipline.refuses_once(offset_s, &mut self.out) {
+            self.out.push(Output::Exit { status: 1 });
+            return;
+        }
         let done = match once {
             Once::Set => "step",
             Once::Log => "ignored",

@@ -421,6 +421,11 @@ impl Discipline {
         self.make_step = rule;
     }
 
+    /// Says whether `maxchange` forbids to set the clock once and for all by so much.
+    pub fn refuses_once(&mut self, offset_s: f64, out: &mut Outbox) -> bool {
+        self.refuse(offset_s, out).is_some()
+    }
+
     /// Sets the clock once and for all: by a step, whatever the rule for steps says.
     pub fn set_once(
         &mut self,

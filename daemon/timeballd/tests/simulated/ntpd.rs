@@ -6,6 +6,13 @@ use crate::{Clock, Outcome, RIGHT, ended, new_world, outcome, server, start_alon
 
 /// What becomes in a quarter of an hour of a clock that is off by so much, under some options.
 fn after(options: &str, error_s: f64) -> Outcome {
+    let (outcome, has_succeeded) = run(options, error_s);
+    assert!(has_succeeded, "{}", outcome.log);
+    outcome
+}
+
+/// Likewise, of a daemon that may fail; returns also whether it has succeeded.
+fn run(options: &str, error_s: f64) -> (Outcome, bool) {
     let folder = new_world(900);
     let server = server(1, 2, folder.path(), &[]);
     let file = folder.path().join("ntp.conf");
@@ -13,11 +20,34 @@ fn after(options: &str, error_s: f64) -> Outcome {
     let clock = Clock { error_s, ..RIGHT };
     let arguments = ["-n", options, "-u", "root:root", "-c", file.to_str().unwrap()];
     let client = start_alone(2, &clock, folder.path(), "", ("ntpd", &arguments), &[]);
-    for (node, child) in [(2, client), (1, server)] {
-        let (log, has_succeeded) = ended(node, child, folder.path());
-        assert!(has_succeeded, "node {node} has failed: {log}");
+    let (_, has_succeeded) = ended(2, client, folder.path());
+    let (log, server_has) = ended(1, server, folder.path());
+    assert!(server_has, "the server has failed: {log}");
+    (outcome(folder.path()), has_succeeded)
+}
+
+#[test]
+fn asked_to_quit_it_sets_the_clock_and_ends() {
+    for (options, error_s) in [("-q", 0.3), ("-gq", 0.3), ("-q", 0.02), ("-gq", -5000.0)] {
+        let (outcome, has_succeeded) = run(options, error_s);
+        let left_s = outcome.errors_s.last().unwrap();
+        assert!(has_succeeded, "{options}: {}", outcome.log);
+        assert_eq!(outcome.steps, 1, "{options}: {}", outcome.log);
+        assert!(left_s.abs() < 1e-3, "{options}: {left_s} s: {}", outcome.log);
+        assert!(
+            outcome.errors_s.len() < 60,
+            "{options}: {} s",
+            outcome.errors_s.len()
+        );
     }
-    outcome(folder.path())
+    // More than ntpd believes unless it is told to: it says so, fails, and leaves the clock alone.
+    let (outcome, has_succeeded) = run("-q", -5000.0);
+    assert!(!has_succeeded, "{}", outcome.log);
+    assert_eq!(outcome.steps, 0, "{}", outcome.log);
+    let left_s = outcome.errors_s.last().unwrap();
+    assert!((left_s + 5000.0).abs() < 1e-3, "{left_s}");
+    let said = "Adjustment of -5000.000 seconds exceeds the allowed maximum of 1000.000 seconds (exiting)";
+    assert!(outcome.log.contains(said), "{}", outcome.log);
 }
 
 #[test]

@@ -153,6 +153,11 @@ __attribute__((destructor)) static void end(void)
 	if (!world)
 		return;
 	pthread_mutex_lock(&world->lock);
+	/* How it leaves its clock counts too. */
+	if (node == 1 && world->traced < TRACE) {
+		world->traced += world->traced == 0;
+		world->trace[world->traced++] = error_at(world->now) / SECOND;
+	}
 	world->gone[node] = 1;
 	/* The others may be waiting for this one alone. */
 	move();
