@@ -168,7 +168,7 @@ impl Dialect {
     /// Says of a file with a mistake that it looks like one of another language, if it does: fewer of its lines begin with a
     /// word that the other does not have.
     pub fn looks_like_another(self, path: &str, text: &str) -> Option<Diagnostic> {
-        let meant = Self::of_text(text);
+        let meant = self.or_of_text(text);
         let is_another = meant.wrong_lines(text).0 < self.wrong_lines(text).0;
         is_another.then(|| Diagnostic {
             severity: Severity::Warning,
@@ -189,7 +189,7 @@ impl Dialect {
     }
 
     /// Returns what a file in the language is called, with its article.
-    const fn file(self) -> &'static str {
+    pub const fn file(self) -> &'static str {
         match self {
             Self::Chrony => "a chrony.conf",
             Self::Ntpd => "an ntp.conf",
@@ -220,22 +220,36 @@ impl Dialect {
         }
     }
 
-    /// Returns the language in which the fewest lines of a text begin with a word that it does not have, and in which
-    /// the fewest lines are wrong; of several the first of [`Self::ALL`].
-    pub fn of_text(text: &str) -> Self {
-        Self::Chrony.or_of_text(text)
+    /// Returns the language of the file at `path` with this text: that which the file's name says, which is chrony's unless it
+    /// is `ntp.conf` or `ntpd.conf`, or another one as [`Self::or_of_text`] tells.
+    pub fn of_file(path: &str, text: &str) -> Self {
+        let named = match Path::new(path).file_name().and_then(|name| name.to_str()) {
+            Some("ntp.conf") => Self::Ntpd,
+            Some("ntpd.conf") => Self::OpenNtpd,
+            _ => Self::Chrony,
+        };
+        named.or_of_text(text)
     }
 
-    /// Returns the language itself unless a text fits another one better, as [`Self::of_text`] counts, and then that one: what
-    /// a mistake does not tell apart is what it was meant to be.
+    /// Returns the language itself, or that in which fewer lines of a text begin with a word that it does not have; of several
+    /// of those the first of [`Self::ALL`].
+    ///
+    /// Lines that are wrong otherwise make no other language of it, least of all one in which everybody is answered unless a
+    /// rule says otherwise: ntpd takes much that chronyd refuses. Only to chrony's language, which takes nothing that is wrong
+    /// and answers nobody unasked, a text goes that is right there and wrong in this one.
     #[must_use]
     pub fn or_of_text(self, text: &str) -> Self {
-        let others = Self::ALL.into_iter().filter(|other| *other != self);
-        let fewest = [self]
-            .into_iter()
-            .chain(others)
-            .min_by_key(|dialect| dialect.wrong_lines(text));
-        fewest.unwrap_or(self)
+        let counted = Self::ALL.map(|dialect| (dialect, dialect.wrong_lines(text)));
+        let fewest = counted.iter().map(|(_, (foreign, _))| *foreign).min();
+        let mut fitting = counted
+            .iter()
+            .filter(|(_, (foreign, _))| Some(*foreign) == fewest);
+        let first = fitting.clone().next();
+        match (fitting.find(|(dialect, _)| *dialect == self), first) {
+            (Some((_, (_, 1..))), Some((Self::Chrony, (_, 0)))) => Self::Chrony,
+            (Some(_), _) => self,
+            (None, first) => first.map_or(self, |(dialect, _)| *dialect),
+        }
     }
 
     /// Returns how many lines of a text begin with a word that is none in this language, and how many are wrong, up to
@@ -347,6 +361,19 @@ mod tests {
             ("server a wieght 3\n", all),
             ("server a weight 11\n", all),
             ("servr a\n", all),
+            // Mistakes of chrony.conf that are none in ntp.conf.
+            ("server a iburst # backup\n", all),
+            ("driftfile /d # x\n", &[Dialect::Chrony, Dialect::Ntpd]),
+            ("server a maxpoll 33\n", all),
+            ("server a true\n", all),
+            ("server -4 a\n", all),
+            ("server a trusted\n", all),
+            ("broadcast 192.0.2.255\n", &[Dialect::Chrony, Dialect::Ntpd]),
+            // Those take the whole away from OpenNTPD, and then it is chrony's.
+            (
+                "driftfile /d\nserver a iburst # backup\n",
+                &[Dialect::Chrony, Dialect::Ntpd],
+            ),
         ] {
             let fits = |meant: &Dialect| meant.or_of_text(text) == *meant;
             let found = Dialect::ALL.into_iter().filter(fits);
@@ -447,6 +474,25 @@ mod tests {
     }
 
     #[test]
+    fn what_no_word_tells_apart_is_what_the_name_of_the_file_says() {
+        for (path, text, expected) in [
+            ("/etc/ntp.conf", "server a iburst\ndriftfile /d\n", Dialect::Ntpd),
+            (
+                "/etc/chrony.conf",
+                "server a iburst\ndriftfile /d # x\n",
+                Dialect::Chrony,
+            ),
+            ("timeballd.conf", "server a trusted\n", Dialect::Chrony),
+            ("/etc/ntpd.conf", "server a trusted\n", Dialect::OpenNtpd),
+            ("/etc/ntpd.conf", "server a iburst\n", Dialect::Chrony),
+            ("/etc/ntp.conf", "server a\nmakestep 1 3\n", Dialect::Chrony),
+            ("", "server a true\n", Dialect::Chrony),
+        ] {
+            assert_eq!(Dialect::of_file(path, text), expected, "{path} {text}");
+        }
+    }
+
+    #[test]
     fn a_text_tells_its_language() {
         for (text, expected) in [
             ("", Dialect::Chrony),
@@ -457,19 +503,19 @@ mod tests {
             ("server a mipoll 3\nmakestep 1 3\n", Dialect::Chrony),
             ("server iburst\nrestrict nomodify notrap\n", Dialect::Ntpd),
             ("server a iburst\nrestrict default ignore\n", Dialect::Ntpd),
-            ("server a preempt\n", Dialect::Ntpd),
+            ("server a preempt\n", Dialect::Chrony),
             (
                 "server 127.127.1.0\nfudge 127.127.1.0 stratum 10\n",
                 Dialect::Ntpd,
             ),
             ("\u{feff}server a\n", Dialect::Chrony),
             ("\u{feff}servers a\n", Dialect::OpenNtpd),
-            ("server a weight 5\n", Dialect::OpenNtpd),
+            ("server a weight 5\n", Dialect::Chrony),
             ("servers pool.ntp.org", Dialect::OpenNtpd),
             ("listen on *\nserver a\n", Dialect::OpenNtpd),
             ("tinker panic 0\nkeys /k\nincludefile /x\n", Dialect::Ntpd),
         ] {
-            assert_eq!(Dialect::of_text(text), expected, "{text}");
+            assert_eq!(Dialect::Chrony.or_of_text(text), expected, "{text}");
         }
     }
 

@@ -84,7 +84,7 @@ fn whole_files_and_what_is_said_about_them() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ntp");
     for name in ["server", "server-filled", "client", "client-filled", "debian"] {
         let text = fs::read_to_string(directory.join(format!("{name}.conf"))).unwrap();
-        assert_eq!(Dialect::of_text(&text), Dialect::Ntpd, "{name}");
+        assert_eq!(Dialect::Chrony.or_of_text(&text), Dialect::Ntpd, "{name}");
         let golden = directory.join(format!("{name}.said"));
         let page = page(&text);
         if std::env::var_os("UPDATE").is_some() {

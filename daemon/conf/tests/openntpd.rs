@@ -205,7 +205,7 @@ fn the_language_is_known_by_its_words() {
         ("server a iburst\n", Dialect::Chrony),
         ("server a\n", Dialect::Chrony),
     ] {
-        assert_eq!(Dialect::of_text(text), dialect, "{text}");
+        assert_eq!(Dialect::Chrony.or_of_text(text), dialect, "{text}");
     }
 }
 

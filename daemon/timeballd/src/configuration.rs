@@ -32,9 +32,9 @@ pub(crate) struct ConfigurationText {
 }
 
 impl ConfigurationText {
-    /// Finds the configuration that is meant, and its language: that which was said, or else that of the name, or else
-    /// that of the text. What the environment names may be in any language: there that of the name counts unless the text
-    /// fits another one better.
+    /// Finds the configuration that is meant, and its language: that which was said, or else that of the program's name, or
+    /// else that of the file. What the environment names may be in any language: there that of the program's name counts unless
+    /// the text says that it is another one.
     pub(crate) fn find(identity: &Identity, arguments: &Arguments) -> Self {
         let directives = arguments.directives.join("\n");
         if !arguments.directives.is_empty() && identity.command_line == CommandLine::Chrony {
@@ -67,9 +67,10 @@ impl ConfigurationText {
         let (dialect, is_guessed) = match (arguments.dialect, identity.dialect) {
             (Some(said), _) => (said, false),
             (None, Some(of_name)) if named.is_none() => (of_name, false),
-            (None, of_name) => {
-                let told = of_name.unwrap_or(Dialect::Chrony).or_of_text(text);
-                (told, of_name != Some(told))
+            (None, None) => (Dialect::of_file(path, text), true),
+            (None, Some(of_name)) => {
+                let told = of_name.or_of_text(text);
+                (told, of_name != told)
             }
         };
         Self {
@@ -117,6 +118,20 @@ impl ConfigurationText {
             is_guessed,
         };
         (text, same)
+    }
+
+    /// Says in which language it is taken, where that was guessed and is not the program's own.
+    pub(crate) fn guess(&self) -> Option<String> {
+        let Self { dialect, path, .. } = self;
+        let (taken, is_told) = (dialect.file(), "--dialect says if it is another");
+        match dialect {
+            Dialect::Chrony => None,
+            Dialect::Ntpd => Some(format!(
+                "Taking {path} for {taken}, by its words: everybody may ask for the time unless its rules say otherwise ({is_told})"
+            )),
+            Dialect::OpenNtpd => Some(format!("Taking {path} for {taken}, by its words ({is_told})")),
+        }
+        .filter(|_| self.is_guessed)
     }
 
     /// Reads it, from the arguments or from the file. What becomes of each line is told of other languages than chrony's.

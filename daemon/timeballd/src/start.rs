@@ -110,6 +110,9 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
     };
     log.info(&starting(identity));
     log.limit(config.process.log_topics);
+    if let Some(guess) = text.guess() {
+        log.info(&guess);
+    }
     for left_out in arguments.left_out.iter().chain(&text.missing) {
         log.warn(left_out);
     }

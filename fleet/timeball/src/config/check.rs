@@ -138,5 +138,6 @@ fn page(report: &Report) -> String {
         skipped => format!(" {},", counted(skipped, "skipped line")),
     };
     let file = text::line(&report.file);
-    page + &format!("{file}: {verdict}: {errors},{skipped} {warnings}\n")
+    let dialect = text::line(&report.dialect);
+    page + &format!("{file}, read as {dialect}: {verdict}: {errors},{skipped} {warnings}\n")
 }

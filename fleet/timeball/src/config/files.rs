@@ -53,7 +53,7 @@ impl FileArgs {
             .map_err(|error| Failure::new(format!("cannot read {}: {error}", self.file)))?;
         let dialect = self
             .dialect
-            .map_or_else(|| Dialect::of_text(&text), Dialect::from);
+            .map_or_else(|| Dialect::of_file(&self.file, &text), Dialect::from);
         let files = AlreadyRead {
             path: &self.file,
             text,
