@@ -317,6 +317,7 @@ impl Line<'_> {
         if address.is_err() && HostName::new(name.as_str()).is_err() {
             let message = "such a name cannot be looked up";
             self.explanation.fate = Fate::Refused;
+            self.explanation.note = Some(message.to_owned());
             return self.warn(
                 place,
                 message,
