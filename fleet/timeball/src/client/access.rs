@@ -103,7 +103,10 @@ impl Access {
         let url = match (&named, &left) {
             (Some(named), _) => named.clone(),
             (None, Some((file, left))) => Found::new(&left.url, Origin::Left(file.clone())),
-            (None, None) => return Err(no_controller(&data)),
+            (None, None) => {
+                let is_named = globals.data.is_some() || settings.find(table::CLIENT_DATA).is_some();
+                return Err(no_controller(&data, is_named));
+            }
         };
         let (address, uri) = address(&url)?;
         let left = left.filter(|(_, left)| left.url.trim_end_matches('/') == address);
@@ -246,22 +249,26 @@ fn left(data: &Path) -> Result<Option<(PathBuf, Left)>, Failure> {
     }
 }
 
-fn no_controller(data: &Path) -> Failure {
-    let system = Path::new(paths::ROOT_DATA);
-    if data != system && system.join("client.json").exists() {
-        return Failure::new(format!(
-            "no controller is known to this user, but root's is in {}; become root, or name it with --url and \
-             --token-file",
-            system.display()
-        ));
-    }
+/// Says that there is no controller's address. `is_named` says whether somebody named the directory in which one was looked for;
+/// otherwise another user than root is told of the controller that root may have.
+fn no_controller(data: &Path, is_named: bool) -> Failure {
+    let of_root = Path::new(paths::ROOT_DATA);
+    let looked = data.join("client.json");
+    // Whether there is a controller only root can see.
+    let hint = if !is_named && !paths::is_root() && data != of_root && of_root.exists() {
+        format!(
+            "; if it is root's, of which {} may tell, become root",
+            of_root.display()
+        )
+    } else {
+        String::new()
+    };
     Failure::new(format!(
-        "no controller is known ({} is not there); start one with `timeball up`, or name one with --url",
-        data.join("client.json").display()
+        "no controller is known ({} is not there); start one with `timeball up`, or name one with --url{hint}",
+        looked.display()
     ))
 }
 
-/// Checks an address and brings it into the form that paths are put after.
 fn address(url: &Found) -> Result<(String, Uri), Failure> {
     let refuse = |why: &str| url.refuse(&format!("{why}; write http://HOST:PORT or https://HOST:PORT"));
     let address = url.text().trim_end_matches('/');
