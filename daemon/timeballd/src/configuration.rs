@@ -127,9 +127,9 @@ impl ConfigurationText {
         match dialect {
             Dialect::Chrony => None,
             Dialect::Ntpd => Some(format!(
-                "Taking {path} for {taken}, by its words: everybody may ask for the time unless its rules say otherwise ({is_told})"
+                "Taking {path} for {taken}: everybody may ask for the time unless its rules say otherwise ({is_told})"
             )),
-            Dialect::OpenNtpd => Some(format!("Taking {path} for {taken}, by its words ({is_told})")),
+            Dialect::OpenNtpd => Some(format!("Taking {path} for {taken} ({is_told})")),
         }
         .filter(|_| self.is_guessed)
     }

@@ -429,6 +429,7 @@ fn an_ntp_conf_that_is_wrong_or_another_language_or_a_pipe_changes_nothing() {
         assert!(begun.elapsed() < PATIENCE, "{}", log());
         sleep(Duration::from_millis(20));
     }
+    until(" for an ntp.conf: everybody may ask for the time unless its rules say otherwise ");
     let hang_up = || {
         let id = child.id().to_string();
         assert!(
