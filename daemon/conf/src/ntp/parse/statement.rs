@@ -92,7 +92,7 @@ impl IdleWords {
         let is_full = self.words.len() >= Self::WORDS_MAX;
         match self.words.iter_mut().find(|(known, _)| *known == shown) {
             Some((_, lines)) if lines.len() <= Self::LINES_MAX && lines.last() != Some(&line) => {
-                lines.push(line)
+                lines.push(line);
             }
             Some(_) => {}
             None if is_full => self.unnamed += 1,
