@@ -41,8 +41,12 @@ impl Host {
         fs::write(etc.join("machine-id"), format!("{:032x}\n", 0xb0b0_0000 + number))?;
         fs::write(etc.join("enrolment-token"), token)?;
         let log = File::create(work.join(format!("{name}.log")))?;
-        let process = Command::new("unshare")
+        // It ends with this program, however that ends.
+        let process = Command::new("setpriv")
             .args([
+                "--pdeathsig",
+                "KILL",
+                "unshare",
                 "--mount",
                 "--uts",
                 "--pid",
@@ -60,7 +64,7 @@ impl Host {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .map_err(|error| format!("unshare: {error}"))?;
+            .map_err(|error| format!("setpriv: {error}"))?;
         Ok(Host { root, process })
     }
 
