@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use os::{Ready, Token, Waiter, Watch};
 use units::Mono;
 use wire::condition::Condition;
+use wire::http::{Request, RequestReader, RequestTooLong};
 
 /// How the loop calls the listening socket, and the first of the connections.
 const LISTENER: Token = Token(u32::MAX - 4);
@@ -17,9 +18,6 @@ const FIRST_CONNECTION: u32 = u32::MAX - 16;
 /// The largest number of connections at a time. For one more, the one that has kept waiting longest for its request is
 /// closed.
 const CONNECTIONS_MAX: usize = 8;
-
-/// The longest head of a request, bytes.
-const HEAD_LENGTH_MAX: usize = 4096;
 
 /// How long a connection may take, seconds.
 const PATIENCE_S: f64 = 10.0;
@@ -46,7 +44,7 @@ struct Connection {
     token: Token,
     stream: TcpStream,
     /// What came of the request so far.
-    head: Vec<u8>,
+    head: RequestReader,
     /// What is left of the answer, once there is one.
     answer: Vec<u8>,
     /// When it is closed, whatever happens.
@@ -204,7 +202,7 @@ impl MetricsServer {
             self.connections.push(Connection {
                 token,
                 stream,
-                head: Vec::new(),
+                head: RequestReader::default(),
                 answer: Vec::new(),
                 until,
             });
@@ -229,18 +227,16 @@ impl Connection {
     fn go_on(&mut self, page: &mut dyn FnMut() -> String) -> io::Result<Next> {
         if self.answer.is_empty() {
             let mut buffer = [0; 1024];
-            match self.stream.read(&mut buffer) {
+            let length = match self.stream.read(&mut buffer) {
                 Ok(0) => return Ok(Next::Close),
-                Ok(length) => self.head.extend(buffer.get(..length).unwrap_or_default()),
+                Ok(length) => length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Next::Read),
                 Err(error) => return Err(error),
-            }
-            if self.head.windows(4).any(|end| end == b"\r\n\r\n") {
-                self.answer = answer(&self.head, page);
-            } else if self.head.len() > HEAD_LENGTH_MAX {
-                return Ok(Next::Close);
-            } else {
-                return Ok(Next::Read);
+            };
+            match self.head.read(buffer.get(..length).unwrap_or_default()) {
+                Ok(Some(request)) => self.answer = answer(&request, page),
+                Ok(None) => return Ok(Next::Read),
+                Err(RequestTooLong) => return Ok(Next::Close),
             }
         }
         match self.stream.write(&self.answer) {
@@ -259,20 +255,16 @@ impl Connection {
     }
 }
 
-/// The answer to a request, by the first line of its head.
-fn answer(head: &[u8], page: &mut dyn FnMut() -> String) -> Vec<u8> {
-    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let mut words = line.split(|&byte| byte == b' ');
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
-    let (status, kind, body) = match (method, path) {
-        (b"GET", b"/metrics") => ("200 OK", PAGE_TYPE, page()),
-        (b"GET", _) => (
+/// The answer to a request.
+fn answer(request: &Request, page: &mut dyn FnMut() -> String) -> Vec<u8> {
+    let (status, kind, body) = match (request.is_get, request.path.as_slice()) {
+        (true, b"/metrics") => ("200 OK", PAGE_TYPE, page()),
+        (true, _) => (
             "404 Not Found",
             "text/plain",
             "The numbers are at /metrics.\n".to_owned(),
         ),
-        _ => (
+        (false, _) => (
             "405 Method Not Allowed",
             "text/plain",
             "The numbers can be read only.\n".to_owned(),
@@ -402,7 +394,9 @@ mod tests {
     fn a_head_that_does_not_end_is_not_kept() {
         let mut scene = Scene::new("");
         let mut stream = scene.connect();
-        stream.write_all(&[b'x'; 2 * HEAD_LENGTH_MAX]).unwrap();
+        stream
+            .write_all(&[b'x'; 2 * wire::http::REQUEST_LENGTH_MAX])
+            .unwrap();
         scene.run();
         assert!(scene.server.connections.is_empty());
     }

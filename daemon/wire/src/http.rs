@@ -1,5 +1,5 @@
 //! As much of HTTP/1.1 as tells the time: a request for nothing but the header (RFC 9110 §9.3.2), and the field `Date`
-//! of the answer (§6.6.1).
+//! of the answer (§6.6.1). And as much as asks for a page: the first line of a request (RFC 9112 §3).
 
 use units::UnixTime;
 
@@ -69,6 +69,74 @@ impl HeaderReader {
             }
         }
         Ok(None)
+    }
+}
+
+/// The longest head of a request that is read, bytes.
+pub const REQUEST_LENGTH_MAX: usize = 4096;
+
+/// What a request asks for. What stands behind its first line changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// It wants to read, and not to change, what it asks for.
+    pub is_get: bool,
+    /// The path, without the query behind it.
+    pub path: Vec<u8>,
+}
+
+/// A head of a request has more than [`REQUEST_LENGTH_MAX`] bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestTooLong;
+
+/// The head of a request that comes in pieces.
+#[derive(Debug, Default)]
+pub struct RequestReader {
+    /// The line that has begun.
+    line: Vec<u8>,
+    /// How many bytes there were.
+    length: usize,
+    request: Option<Request>,
+}
+
+impl RequestReader {
+    /// Takes the next bytes; returns the request when its head has ended. Nothing is to be read after that.
+    ///
+    /// # Errors
+    /// The head does not end where it has to.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Option<Request>, RequestTooLong> {
+        for byte in bytes {
+            if self.length == REQUEST_LENGTH_MAX {
+                return Err(RequestTooLong);
+            }
+            self.length += 1;
+            if *byte != b'\n' {
+                self.line.push(*byte);
+                continue;
+            }
+            let line = std::mem::take(&mut self.line);
+            let line = line.strip_suffix(b"\r").unwrap_or(&line);
+            match (&self.request, line) {
+                (Some(_), []) => return Ok(self.request.take()),
+                // Empty lines before the first are not looked at (RFC 9112 §2.2).
+                (Some(_), _) | (None, []) => {}
+                (None, _) => self.request = Some(Request::of_line(line)),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Request {
+    fn of_line(line: &[u8]) -> Self {
+        let mut words = line.split(|byte| *byte == b' ');
+        let is_get = words.next() == Some(b"GET");
+        let target = words.next().unwrap_or_default();
+        let path = target
+            .split(|byte| *byte == b'?')
+            .next()
+            .unwrap_or_default()
+            .to_vec();
+        Self { is_get, path }
     }
 }
 
@@ -216,5 +284,44 @@ mod tests {
             let end = pieces.into_iter().find(|read| *read != Ok(None));
             prop_assert_eq!(end, Some(read_all(header.as_bytes()).map(|date| date.map(UnixTime::from_seconds))));
         }
+    }
+
+    fn requested(bytes: &[u8]) -> Result<Option<(bool, String)>, RequestTooLong> {
+        let request = RequestReader::default().read(bytes)?;
+        Ok(request.map(|request| {
+            (
+                request.is_get,
+                String::from_utf8_lossy(&request.path).into_owned(),
+            )
+        }))
+    }
+
+    #[test]
+    fn a_request_is_known_when_its_head_has_ended() {
+        for (head, is_get, path) in [
+            ("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", true, "/metrics"),
+            ("GET /metrics?name[]=x HTTP/1.0\n\n", true, "/metrics"),
+            ("\r\n\nGET / HTTP/1.1\r\n\r\n", true, "/"),
+            ("POST /metrics HTTP/1.1\r\n\r\n", false, "/metrics"),
+            ("get  /\r\n\r\n", false, ""),
+            ("GET\n\n", true, ""),
+        ] {
+            let asked = Ok(Some((is_get, path.to_owned())));
+            assert_eq!(requested(head.as_bytes()), asked, "{head:?}");
+            let cut = head.len() - 1;
+            assert_eq!(requested(&head.as_bytes()[..cut]), Ok(None), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_of_a_request_has_an_end() {
+        let padded = |length: usize| {
+            let mut head = b"GET / HTTP/1.1\r\nX: ".to_vec();
+            head.resize(length - 4, b'x');
+            head.extend(b"\r\n\r\n");
+            head
+        };
+        assert!(requested(&padded(REQUEST_LENGTH_MAX)).is_ok_and(|request| request.is_some()));
+        assert_eq!(requested(&padded(REQUEST_LENGTH_MAX + 1)), Err(RequestTooLong));
     }
 }
