@@ -11,6 +11,13 @@ pub struct RtcError {
     pub gain_ppm: f64,
 }
 
+/// What the readings of a real-time clock can be, and how far one can be off: some centuries, seconds.
+const REFERENCE_MAX: u64 = 100_000_000_000;
+const FAST_MAX_S: f64 = 1e10;
+
+/// What gains more in each of its seconds is no clock, ppm.
+const GAIN_MAX_PPM: f64 = 1e5;
+
 /// The text is not that of an `rtcfile`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAnRtcFile;
@@ -18,21 +25,25 @@ pub struct NotAnRtcFile;
 /// Reads an `rtcfile`: a flag, and if that is 1 what is known about the clock; `None` when it is 0.
 ///
 /// # Errors
-/// The text is something else.
+/// The text is something else, or what it says is true of no clock.
 pub fn parse(text: &str) -> Result<Option<RtcError>, NotAnRtcFile> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let &[flag, reference, fast_s, gain_ppm, ..] = words.as_slice() else {
         return Err(NotAnRtcFile);
     };
-    let number = |word: &str| {
-        let number = word.parse::<f64>().ok().filter(|number| number.is_finite());
+    let number = |word: &str, limit: f64| {
+        let number = word.parse::<f64>().ok().filter(|number| number.abs() <= limit);
         number.ok_or(NotAnRtcFile)
     };
     let flag: i64 = flag.parse().map_err(|_| NotAnRtcFile)?;
+    let reference: i64 = reference.parse().map_err(|_| NotAnRtcFile)?;
+    if reference.unsigned_abs() > REFERENCE_MAX {
+        return Err(NotAnRtcFile);
+    }
     let error = RtcError {
-        reference: reference.parse().map_err(|_| NotAnRtcFile)?,
-        fast_s: number(fast_s)?,
-        gain_ppm: number(gain_ppm)?,
+        reference,
+        fast_s: number(fast_s, FAST_MAX_S)?,
+        gain_ppm: number(gain_ppm, GAIN_MAX_PPM)?,
     };
     Ok((flag == 1).then_some(error))
 }
@@ -85,6 +96,9 @@ mod tests {
             "1 2 nan 3",
             "1 2 3 inf",
             "x 1 2 3",
+            "1 1262313964 -1e11 99.988",
+            "1 1262313964 -9 1e6",
+            "1 -9223372036854775808 -9 100",
         ] {
             assert_eq!(parse(text), Err(NotAnRtcFile), "{text}");
         }

@@ -39,6 +39,10 @@ const SERIES: u8 = 8;
 /// second more (rtc(4): that is how the widespread MC146818 works).
 const AFTER_SETTING_S: f64 = 0.5;
 
+/// A system clock that was set from it is off from it by up to half a second, which is what its readings leave open; one
+/// that is off by more than this was set by somebody else meanwhile, seconds.
+const AFTER_READING_MAX_S: f64 = 1.0;
+
 /// The smallest error for which the clock is set, seconds: setting it makes one of up to half a second.
 const SET_FROM_S: f64 = 1.0;
 
@@ -370,13 +374,17 @@ impl Engine {
         rtc.forget();
         if let (Some(known), Some(line)) = (rtc.known, line) {
             let by_s = self.rtc_fast_s(now.mono, &line) - fast_at_s(&known, second);
+            let slews = by_s.abs() <= AFTER_READING_MAX_S;
+            let act = if slews { "slew" } else { "ignored" };
             self.out.info_about(
                 Topic::ClockEvent,
-                format!("System clock off from RTC by {:.6} seconds (slew)", -by_s),
+                format!("System clock off from RTC by {:.6} seconds ({act})", -by_s),
             );
-            let (timeline, timers) = (&self.timeline, &mut self.timers);
-            self.discipline
-                .add_offset_s(now.mono, by_s, timeline, timers, &mut self.out);
+            if slews {
+                let (timeline, timers) = (&self.timeline, &mut self.timers);
+                self.discipline
+                    .add_offset_s(now.mono, by_s, timeline, timers, &mut self.out);
+            }
         } else {
             self.out.warn("No valid rtcfile coefficients");
         }

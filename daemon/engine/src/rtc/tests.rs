@@ -341,6 +341,37 @@ fn sources_wait_for_a_start_from_it_and_for_nothing_else() {
 }
 
 #[test]
+fn what_no_reading_leaves_open_is_not_slewed() {
+    let nonsense = RtcError {
+        gain_ppm: 1e300,
+        ..KNOWN
+    };
+    // By what is known the system clock is some minutes wrong, or by more than there are seconds.
+    for known in [
+        RtcError {
+            fast_s: 300.0,
+            ..KNOWN
+        },
+        nonsense,
+    ] {
+        let start = RtcStart {
+            has_set_clock: true,
+            known: Some(known),
+        };
+        let mut machine = Machine::new(9.0, Some(start));
+        machine.run_until(9.0);
+        assert!(machine.is_ready);
+        let mut lines = machine.log.iter().map(|(_, text)| text);
+        assert!(lines.any(|text| {
+            text.starts_with("System clock off from RTC by ") && text.ends_with(" seconds (ignored)")
+        }));
+        let (engine, at) = (&machine.engine, now(9.0).mono);
+        assert_eq!(engine.discipline.remaining_s(at, &engine.timeline), 0.0);
+        assert!(!crate::control::metrics::text(engine, at).contains("NaN"));
+    }
+}
+
+#[test]
 fn a_start_without_a_file_goes_on_after_a_warning() {
     let start = Some(RtcStart {
         has_set_clock: true,
