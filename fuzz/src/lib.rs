@@ -13,6 +13,7 @@
 mod bytes;
 mod condition;
 mod config;
+mod dns;
 mod engine;
 mod files;
 #[cfg(feature = "fleet")]
@@ -26,6 +27,8 @@ mod ntp_conf;
 mod openntpd;
 mod reply;
 mod request;
+mod rtc;
+mod scrape;
 mod state;
 #[cfg(feature = "fleet")]
 mod words;
@@ -56,6 +59,8 @@ pub const TARGETS: &[Target] = &[
     ntp::TARGET,
     mode6::TARGET,
     http::TARGET,
+    scrape::TARGET,
+    dns::TARGET,
     condition::TARGET,
     request::TARGET,
     reply::TARGET,
@@ -64,6 +69,7 @@ pub const TARGETS: &[Target] = &[
     openntpd::TARGET,
     keys::TARGET,
     leap::TARGET,
+    rtc::TARGET,
     state::TARGET,
     #[cfg(feature = "fleet")]
     frame::TARGET,
@@ -190,8 +196,8 @@ mod tests {
     }
 
     targets!(
-        ntp, mode6, http, condition, request, reply, config, ntp_conf, openntpd, keys, leap, state, frame,
-        words, engine
+        ntp, mode6, http, scrape, dns, condition, request, reply, config, ntp_conf, openntpd, keys, leap,
+        rtc, state, frame, words, engine
     );
 
     #[test]

@@ -7,7 +7,7 @@ use engine::io::{ControlPeer, Input};
 use wire::candm::Request;
 
 use crate::bytes::Bytes;
-use crate::engine::{Host, Manner, SETTINGS};
+use crate::engine::{Host, Learned, Manner, SETTINGS};
 use crate::{Target, words_of};
 
 pub(crate) const TARGET: Target = Target {
@@ -58,9 +58,13 @@ fn check(bytes: &[u8]) {
         let Some((frequency_ppm, skew_ppm)) = read else {
             return;
         };
-        live(&mut Host::new(setting, 0, Some((frequency_ppm, skew_ppm))));
+        let learned = Learned {
+            drift: Some((frequency_ppm, skew_ppm)),
+            rtc: None,
+        };
+        live(&mut Host::new(setting, 0, learned));
     } else {
-        let mut host = Host::new(setting, 0, None);
+        let mut host = Host::new(setting, 0, Learned::default());
         host.tell(Input::Dump {
             source: SOURCE,
             text: &text,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use conf::config::{RestrictFlags, Restriction, Restrictions, SourceConfig, SourceName, Subnet};
+use conf::rtc::RtcError;
 use engine::discipline::leap::LeapTable;
 use engine::io::{
     ClockCommand, ConstraintId, ControlPeer, Input, KernelClock, LookupError, LookupId, Now, Output,
@@ -152,9 +153,18 @@ pub(crate) struct Host {
     pub(crate) nonce: String,
 }
 
+/// What the files of the daemon that ran before say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Learned {
+    /// Frequency and its error, ppm.
+    pub(crate) drift: Option<(f64, f64)>,
+    /// The error of the real-time clock; the system clock has been set from that.
+    pub(crate) rtc: Option<RtcError>,
+}
+
 impl Host {
-    /// Starts at one of several times, with what a drift file said.
-    pub(crate) fn new(setting: &Setting, begin: u8, drift: Option<(f64, f64)>) -> Self {
+    /// Starts at one of several times.
+    pub(crate) fn new(setting: &Setting, begin: u8, learned: Learned) -> Self {
         let config = setting.config();
         let begin_s = match begin % 8 {
             0 | 1 => 1_770_000_000,
@@ -172,7 +182,7 @@ impl Host {
         };
         let options = Options {
             observe: setting.observe,
-            drift,
+            drift: learned.drift,
             precision_s: 1e-7,
             era_start: 1_262_304_000,
             leap_table: config.leap.list_file.as_ref().map(|_| leap_table()),
@@ -181,8 +191,8 @@ impl Host {
             about: engine::control::mode6::About::default(),
             once: setting.once,
             rtc: config.rtc.file.as_ref().map(|_| RtcStart {
-                has_set_clock: false,
-                known: None,
+                has_set_clock: learned.rtc.is_some(),
+                known: learned.rtc,
             }),
         };
         let mut rules = Rules::new(&config, setting.observe, setting.once);

@@ -9,9 +9,9 @@ mod story;
 use crate::bytes::Bytes;
 use crate::{Target, words_of};
 
-pub(crate) use host::Host;
+pub(crate) use host::{Host, Learned};
 pub(crate) use servers::Manner;
-pub(crate) use settings::SETTINGS;
+pub(crate) use settings::{SETTINGS, TRACKING_RTC};
 
 pub(crate) const TARGET: Target = Target {
     name: "engine",
@@ -31,7 +31,7 @@ pub(crate) const TARGET: Target = Target {
 fn check(bytes: &[u8]) {
     let mut bytes = Bytes::new(bytes);
     let setting = &SETTINGS[bytes.below(SETTINGS.len())];
-    let mut host = Host::new(setting, bytes.u8(), None);
+    let mut host = Host::new(setting, bytes.u8(), Learned::default());
     story::play(&mut host, &mut bytes);
     host.look_at_reports();
 }
@@ -45,7 +45,7 @@ mod tests {
     fn who_may_ask_is_told() {
         let number = SETTINGS.len() - 2;
         let is_told = |seed: &Vec<u8>| {
-            let mut host = Host::new(&SETTINGS[number], 0, None);
+            let mut host = Host::new(&SETTINGS[number], 0, Learned::default());
             story::play(&mut host, &mut Bytes::new(&seed[2..]));
             !host.nonce.is_empty()
         };

@@ -39,6 +39,10 @@ const fn with_rules(text: &'static str) -> Setting {
     }
 }
 
+/// The real-time clock is tracked.
+pub(crate) const TRACKING_RTC: Setting =
+    steering("server 192.0.2.1 iburst\nmakestep 1 3\nrtcfile /r\nrtcautotrim 2\nlog rtc\n");
+
 pub(crate) const SETTINGS: [Setting; 23] = [
     steering("server 192.0.2.1\n"),
     steering(
@@ -93,7 +97,7 @@ pub(crate) const SETTINGS: [Setting; 23] = [
          leapseclist /l\nmaxclockerror 10\nlog measurements statistics selection\nhwclockfile /h\ncorrtimeratio 10\n\
          smoothtime 400 0.01\nbroadcast 60 192.0.2.255\nallow\n",
     ),
-    steering("server 192.0.2.1 iburst\nmakestep 1 3\nrtcfile /r\nrtcautotrim 2\nlog rtc\n"),
+    TRACKING_RTC,
     steering("refclock SHM 0 poll 2\nmakestep 0.1 -1\ndriftfile /d\nallow\n"),
     steering(
         "refclock SHM 0 poll 0 dpoll -4 filter 5 tai refid TAI\nrefclock SHM 1 poll 4 offset 0.1 delay 0.2 precision 1e-3 \
