@@ -114,6 +114,14 @@ fn every_error_has_the_text_of_chronyd_and_its_place() {
             "W 1:8 option iburst has no effect on a peer at line 1 in file /main",
         ),
         (
+            "pool a iburst extfield F323",
+            "W 1:15 extfield option in pool directive is not supported at line 1 in file /main",
+        ),
+        (
+            "log tracking tempcomp",
+            "W 1:14 tempcomp option in log directive is not supported at line 1 in file /main",
+        ),
+        (
             "server a nts",
             "E 1:10 nts option in server directive is not supported at line 1 in file /main",
         ),

@@ -67,7 +67,7 @@ fn every_option_of_a_source_is_taken() {
         "SERVER 192.0.2.1 IBurst burst prefer noselect trust require xleave offline auto_offline copy ipv6 \
          minpoll -1 maxpoll 3 maxsources 2 key 7 port 1123 version 3 presend 9 minstratum 2 polltarget 12 \
          minsamples 4 maxsamples 5 filter 6 maxunreach 10 maxdelay 0.5 maxdelayratio 2 maxdelaydevratio 3 \
-         maxdelayquant 0.9 mindelay 1e-3 asymmetry -0.25 offset 0.1 extfield F323 extfield 10A certset 3 ntsport 4",
+         maxdelayquant 0.9 mindelay 1e-3 asymmetry -0.25 offset 0.1 certset 3 ntsport 4",
     );
     let name = SourceName::Address("192.0.2.1".parse().unwrap());
     let expected = SourceConfig {
@@ -104,8 +104,6 @@ fn every_option_of_a_source_is_taken() {
         min_delay_s: Some(1e-3),
         asymmetry: Some(-0.25),
         offset_s: 0.1,
-        ext_monotonic_root: true,
-        ext_network_correction: true,
         ..SourceConfig::new(SourceKind::Server, name)
     };
     assert_eq!(all.sources, [expected]);

@@ -515,7 +515,7 @@ mod tests {
     fn what_is_read_is_written_and_read_again_as_the_same() {
         for text in [
             "",
-            "server a iburst minpoll 4 key 3 extfield F323 maxdelay 0.1\npool b maxsources 8 trust ipv6\npeer ::1 minpoll 12\n",
+            "server a iburst minpoll 4 key 3 maxdelay 0.1\npool b maxsources 8 trust ipv6\npeer ::1 minpoll 12\n",
             "refclock SHM 0 refid GPS poll 3 offset 0.5\nrefclock SHM 1:perm=0644 tai prefer stratum 2\nleapsectz right/UTC\n",
             "sourcedir /a /b\ninitstepslew 30 a b\nauthselectmode require\nmaxdistance 1.5\nminsources 3\n",
             "driftfile /d interval 60\nmakestep 1 3\nmakestep 0.1 -1\nmaxchange 1000 1 -1\nfallbackdrift 16 19\nrtcsync\n",
@@ -535,6 +535,16 @@ mod tests {
             assert_eq!(again, config, "{written}");
             assert_eq!(written.is_empty(), text.is_empty());
         }
+    }
+
+    #[test]
+    fn options_that_are_left_out_are_written_all_the_same() {
+        let text = "server a extfield F323 extfield 10A\nlog tempcomp\n";
+        let (config, warnings) = parse("/main", &Files::new(&[("/main", text)]));
+        assert_eq!(warnings.len(), 3);
+        let written = write(&config);
+        let (again, warnings) = parse("/main", &Files::new(&[("/main", &written)]));
+        assert_eq!((again, warnings.len()), (config, 3), "{written}");
     }
 
     #[test]

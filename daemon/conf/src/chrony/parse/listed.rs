@@ -313,6 +313,10 @@ fn log(statement: &mut Statement<'_, '_>, config: &mut Config) -> Result<(), Ref
             return statement.error(word, message, &format!("it takes {words}"));
         };
         config.logs.kinds.insert(kind);
+        if kind == LogKind::TempComp {
+            let message = "tempcomp option in log directive is not supported".to_owned();
+            statement.warn(word, message, "timeballd goes on without");
+        }
     }
     Ok(())
 }

@@ -86,11 +86,22 @@ impl Reading<'_, '_> {
             let message = format!("nts option in {} directive is not supported", self.kind.word());
             return self.refuse(self.at, message, Some("authenticate with key instead".to_owned()));
         }
+        let at = self.at;
         self.at += 1;
         let before = (!has_effect).then(|| self.options.clone());
         self.value(option)?;
         if let Some(before) = before {
             self.options = before;
+        }
+        if matches!(option.value, Value::ExtensionField) {
+            let message = format!(
+                "{} option in {} directive is not supported",
+                option.word,
+                self.kind.word()
+            );
+            let help = Some("timeballd goes on without".to_owned());
+            self.reports
+                .report(Severity::Warning, self.line, at, message, help);
         }
         Some(())
     }
