@@ -44,7 +44,12 @@ impl Engine {
         }
         let best = selection.best.and_then(|index| ids.get(index).copied());
         let combined = selection.combined;
-        let verdicts = selection.verdicts.iter().copied();
+        // What is reported is against where the clock is heading, which counts as where it is.
+        let remaining_s = self.discipline.remaining_s(now, &self.timeline);
+        let verdicts = selection
+            .verdicts
+            .iter()
+            .map(|verdict| verdict.after(remaining_s));
         if self.verdicts.keys().eq(&ids) {
             for (old, new) in self.verdicts.values_mut().zip(verdicts) {
                 *old = new;

@@ -29,10 +29,26 @@ pub struct Verdict {
     /// The age of its newest sample, seconds.
     pub last_sample_age_s: f64,
     /// The lower end of where it says the truth is, seconds. Unlike offsets elsewhere this is system clock −
-    /// true time, as `chronyc selectdata` shows it. 0 without samples.
+    /// true time, as `chronyc selectdata` shows it. 0 without samples and of what is never
+    /// selected.
     pub low_s: f64,
     /// The upper end, likewise.
     pub high_s: f64,
+}
+
+impl Verdict {
+    /// The same when the clock counts as corrected by so much, true time − system clock, seconds.
+    #[must_use]
+    pub fn after(self, correction_s: f64) -> Self {
+        if self.low_s == 0.0 && self.high_s == 0.0 {
+            return self;
+        }
+        Self {
+            low_s: self.low_s + correction_s,
+            high_s: self.high_s + correction_s,
+            ..self
+        }
+    }
 }
 
 /// What one run of the selection found.
@@ -364,7 +380,7 @@ impl Selector {
             .zip(options)
             .zip(statuses)
             .map(|((candidate, &options), &status)| {
-                let (low_s, high_s) = if candidate.samples == 0 {
+                let (low_s, high_s) = if candidate.samples == 0 || status == Status::NoSelect {
                     (0.0, 0.0)
                 } else {
                     let (offset_s, distance_s) = (-candidate.offset_s, candidate.root_distance_s);

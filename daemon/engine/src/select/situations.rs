@@ -524,11 +524,22 @@ fn most_sources_or_most_trusted_ones_announce_a_leap_second() {
 
 #[test]
 fn reports_show_limits_with_chronys_sign() {
-    let selection = Selector::new().select(&[wrong(1, 0.1), never_heard(2)], &Rules::default(), &name);
-    let [first, second] = selection.verdicts.as_slice() else {
+    let never_selected = opted(wrong(3, 0.1), "N");
+    let selection = Selector::new().select(
+        &[wrong(1, 0.1), never_heard(2), never_selected],
+        &Rules::default(),
+        &name,
+    );
+    let [first, second, third] = selection.verdicts.as_slice() else {
         panic!("{selection:?}")
     };
     assert!((first.low_s + 0.101).abs() < 1e-9 && (first.high_s + 0.099).abs() < 1e-9);
+    let corrected = first.after(0.1);
+    assert!((corrected.low_s + 0.001).abs() < 1e-9 && (corrected.high_s - 0.001).abs() < 1e-9);
+    assert_eq!(
+        (third.after(0.1).low_s, third.high_s, third.status),
+        (0.0, 0.0, Status::NoSelect)
+    );
     assert_eq!(
         (second.low_s, second.high_s, second.status),
         (0.0, 0.0, Status::MissingSamples)

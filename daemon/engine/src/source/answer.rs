@@ -273,7 +273,7 @@ impl Source {
         }
         if is_good {
             self.counts.good = self.counts.good.saturating_add(1);
-            judgement.sampled = self.take(header, &measurement, local.frequency);
+            judgement.sampled = self.take(header, &measurement, local);
         } else if !pending.ahead {
             self.polling.unusable();
             // With its answer the poll is over, unless there are more requests in it.
@@ -409,14 +409,14 @@ impl Source {
     }
 
     /// Takes a good measurement in; says whether a sample came of it.
-    fn take(&mut self, header: &Header, measurement: &Measurement, frequency: f64) -> bool {
+    fn take(&mut self, header: &Header, measurement: &Measurement, local: &Local) -> bool {
         let excess_s = (measurement.delay_s - self.least_delay_s().unwrap_or(measurement.delay_s)).max(0.0);
         let asymmetry = self.config.asymmetry.unwrap_or(0.0);
         let correction_s = self.config.offset_s + asymmetry * excess_s;
         // What the asymmetry explains of a delay is no reason to doubt the sample.
         let delay_s = measurement.delay_s - 2.0 * asymmetry.abs() * excess_s;
         let outside_burst = !self.polling.answered_well();
-        self.last_offset_s = measurement.offset_s + correction_s;
+        self.last_offset_s = measurement.offset_s + correction_s - local.remaining_s;
         let sample = Sample {
             at: measurement.at,
             phase_s: measurement.phase_s + correction_s,
@@ -430,7 +430,7 @@ impl Source {
             return self.add(sample, outside_burst);
         };
         filter.add(sample);
-        self.end_poll(frequency)
+        self.end_poll(local.frequency)
     }
 
     /// The poll under way is over for the median filter; says whether a sample came of it.

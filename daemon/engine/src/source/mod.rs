@@ -145,7 +145,7 @@ pub struct Source {
     quantile: Option<Quantile>,
     /// What its answers tell about the oscillator.
     pub estimator: Estimator,
-    /// The newest measurement as measured, true time − system clock, seconds.
+    /// The newest measurement as measured, true time − where the system clock was heading then, seconds.
     pub last_offset_s: f64,
     /// How many answers in a row came with a delay that deviates too much.
     deviations: u8,
@@ -264,8 +264,15 @@ impl Source {
             .unwrap_or(ReferenceId::UNSYNCHRONISED)
     }
 
-    /// A poll of a reference clock is over; says whether its sample, if there is one, was taken in.
-    pub(crate) fn poll_ref_clock(&mut self, sample: Option<Sample>, leap: Leap, timeline: &Timeline) -> bool {
+    /// A poll of a reference clock is over; says whether its sample, if there is one, was taken in. `remaining_s` is what is
+    /// left to correct, true time − system clock, seconds.
+    pub(crate) fn poll_ref_clock(
+        &mut self,
+        sample: Option<Sample>,
+        leap: Leap,
+        timeline: &Timeline,
+        remaining_s: f64,
+    ) -> bool {
         self.is_reach_settled = false;
         let Some(sample) = sample else {
             self.missed();
@@ -274,7 +281,8 @@ impl Source {
         };
         self.reached();
         self.leap = leap;
-        self.last_offset_s = sample.phase_s - timeline.correction_at_oscillator_s(sample.at);
+        let offset_s = sample.phase_s - timeline.correction_at_oscillator_s(sample.at);
+        self.last_offset_s = offset_s - remaining_s;
         self.add(sample, false)
     }
 

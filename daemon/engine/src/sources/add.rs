@@ -136,7 +136,7 @@ impl Sources {
         let Some(source) = self.by_id.get_mut(&id) else {
             return;
         };
-        let is_sampled = source.poll_ref_clock(sample, leap, tools.timeline);
+        let is_sampled = source.poll_ref_clock(sample, leap, tools.timeline, tools.local.remaining_s);
         if is_sampled {
             self.events.push_back(Event::Sampled(id));
             self.log_statistics(id, before, tools);

@@ -67,7 +67,7 @@ pub enum Mode {
 pub struct Newest {
     /// How old it is, whole seconds.
     pub age_s: u32,
-    /// The offset as measured, true time − system clock, seconds.
+    /// The offset as measured, true time − where the system clock was heading then, seconds.
     pub measured_offset_s: f64,
     /// The same after all corrections made and commanded since, seconds.
     pub offset_s: f64,
