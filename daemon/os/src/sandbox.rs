@@ -188,6 +188,7 @@ const CALLS: &[i64] = &[
     libc::SYS_mkdirat,
     libc::SYS_renameat,
     libc::SYS_renameat2,
+    libc::SYS_linkat,
     libc::SYS_unlinkat,
     libc::SYS_umask,
     // memory
@@ -197,6 +198,8 @@ const CALLS: &[i64] = &[
     libc::SYS_mremap,
     libc::SYS_mprotect,
     libc::SYS_madvise,
+    // what reference clocks write into is let go at the end
+    libc::SYS_shmdt,
     // threads and signals
     libc::SYS_clone,
     libc::SYS_clone3,
@@ -241,6 +244,7 @@ const OLD_CALLS: &[i64] = &[
     libc::SYS_chmod,
     libc::SYS_mkdir,
     libc::SYS_rename,
+    libc::SYS_link,
     libc::SYS_unlink,
     libc::SYS_pipe,
     libc::SYS_dup2,

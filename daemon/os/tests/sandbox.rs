@@ -14,8 +14,8 @@ use std::process::{Command, ExitStatus};
 use os::privileges::gain_nothing;
 use os::sandbox::{Otherwise, restrict_calls, restrict_files, restrict_tcp};
 use os::{
-    AddressFamily, Clock, ClockError, DATAGRAM_LENGTH_MAX, FREQUENCY_MAX_PPM, Resolver, Token, UdpOptions,
-    UdpSocket, Waiter, Watch, files,
+    AddressFamily, Clock, ClockError, DATAGRAM_LENGTH_MAX, FREQUENCY_MAX_PPM, Resolver, SharedMemory, Token,
+    UdpOptions, UdpSocket, Waiter, Watch, files,
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
@@ -27,6 +27,7 @@ const SIGNAL_OF_A_FORBIDDEN_CALL: i32 = 31;
 fn main() {
     match env::var(ROLE).as_deref() {
         Ok("works") => works(Path::new(&env::args().nth(1).unwrap())),
+        Ok("ends") => ends(Path::new(&env::args().nth(1).unwrap())),
         Ok("killed") => {
             gain_nothing().unwrap();
             restrict_calls(Otherwise::Kill).unwrap();
@@ -44,7 +45,7 @@ fn main() {
         }
         _ => {
             let folder = tempfile::tempdir().unwrap();
-            for role in ["works", "old runtime", "no clock"] {
+            for role in ["works", "ends", "old runtime", "no clock"] {
                 let status = part(role, folder.path());
                 assert!(status.success(), "{role}: {status}");
             }
@@ -71,6 +72,23 @@ fn refuse(calls: &[i64]) {
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, architecture).unwrap();
     gain_nothing().unwrap();
     apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+}
+
+/// Does what a daemon does rarely or at its end, where anything that it may not do kills it.
+fn ends(folder: &Path) {
+    let unit = 0x2000_0000 + i32::try_from(std::process::id()).unwrap();
+    let segment = SharedMemory::attach(unit, 0o600).unwrap();
+    // SAFETY: takes three numbers, and returns one.
+    let id = unsafe { libc::shmget(0x4e54_5030 + unit, 0, 0) };
+    // SAFETY: the segment goes away with its last user; nothing is read or written through the null pointer.
+    let removed = unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
+    assert_eq!(removed, 0);
+    gain_nothing().unwrap();
+    restrict_calls(Otherwise::Kill).unwrap();
+    let [file, link] = ["loopstats.20260102", "loopstats"].map(|name| folder.join(name));
+    fs::write(&file, "").unwrap();
+    fs::hard_link(&file, &link).unwrap();
+    drop(segment);
 }
 
 /// Does all that a daemon does, and some of what it should not be able to.
