@@ -2,8 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use crate::privileges::User;
 
 /// Replaces a file, so that whoever reads it, now or after a crash, sees the old content or the new.
 ///
@@ -55,6 +57,44 @@ pub fn append(path: &Path, mode: u32) -> io::Result<File> {
         .mode(mode)
         .custom_flags(libc::O_NONBLOCK)
         .open(path)
+}
+
+/// Gives a directory to a user. The one above it may be that user's, who can put a link in the place of what was made there
+/// at any moment: what is there is opened once, without following one.
+///
+/// # Errors
+/// What the system says; that it is no directory is one.
+pub fn give_directory(path: &Path, user: User) -> io::Result<()> {
+    let directory = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+        .open(path)?;
+    fchown(directory, Some(user.uid), Some(user.gid))
+}
+
+/// Opens a file of this program's own to read and to write, and makes it where there is none. The directory may be that of a
+/// user who can put anything in its place: a link is not followed, and what is no regular file or has a second name is
+/// refused.
+///
+/// # Errors
+/// What the system says, or `PermissionDenied`.
+pub fn open_own(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)?;
+    let found = file.metadata()?;
+    if found.is_file() && found.nlink() == 1 {
+        Ok(file)
+    } else {
+        Err(io::Error::new(
+            ErrorKind::PermissionDenied,
+            "Somebody put something else there",
+        ))
+    }
 }
 
 /// Reads a regular file of text, as [`read_regular`] does.
@@ -150,6 +190,43 @@ mod tests {
             }
         };
         assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn what_somebody_put_in_the_place_of_a_file_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for text in ["", "12"] {
+            let mut file = open_own(&path("own")).unwrap();
+            assert_eq!(fs::read_to_string(path("own")).unwrap(), text);
+            file.write_all(b"12").unwrap();
+        }
+        fs::write(path("precious"), "as it was").unwrap();
+        std::os::unix::fs::symlink(path("precious"), path("link")).unwrap();
+        fs::hard_link(path("precious"), path("second")).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(path("pipe"))
+            .status()
+            .unwrap();
+        assert!(made.success());
+        for name in ["link", "second", "pipe"] {
+            assert!(open_own(&path(name)).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_given_to_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let [directory, link] = ["directory", "link"].map(|name| folder.path().join(name));
+        fs::create_dir(&directory).unwrap();
+        std::os::unix::fs::symlink(&directory, &link).unwrap();
+        let owner = fs::metadata(&directory).unwrap();
+        let user = User {
+            uid: owner.uid(),
+            gid: owner.gid(),
+        };
+        give_directory(&directory, user).unwrap();
+        assert!(give_directory(&link, user).is_err());
     }
 
     #[test]

@@ -6,12 +6,13 @@
 //! long as there is a sign of another keeper the clock is only measured.
 
 use std::env;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use conf::config::{Config, Conflict};
+use os::files::{open_own, read_text};
 use os::{Clock, Trace};
 use units::Mono;
 
@@ -29,6 +30,9 @@ const PID_FILES: [(&str, &str); 5] = [
     ("openntpd.pid", "openntpd"),
     ("timeballd/timeballd.pid", "timeballd"),
 ];
+
+/// What is read of such a file, bytes.
+const PID_FILE_LENGTH_MAX: u64 = 64;
 
 /// What is there while systemd-timesyncd runs and keeps the clock; systemd removes it.
 const TIMESYNCD_FILE: &str = "systemd/timesync/synchronized";
@@ -268,14 +272,7 @@ impl ConflictFinder {
         }
         let path = self.places.lock.as_ref()?;
         // Where nothing can be written there is no lock, and nobody can hold it.
-        let mut options = OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .ok()?;
+        let file = open_own(path).ok()?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => Some(format!("another timeballd holds {}", path.display())),
             Err(TryLockError::Error(_)) => None,
@@ -307,7 +304,8 @@ impl ConflictFinder {
 
     /// Whether the process in a pid file can be another daemon that runs. What cannot be known here is taken for one.
     fn may_run(&self, file: &Path) -> bool {
-        let text = fs::read_to_string(file).unwrap_or_default();
+        // It is another daemon's, whose user can put a pipe there.
+        let text = read_text(file, PID_FILE_LENGTH_MAX).unwrap_or_default();
         let Ok(id) = text.trim().parse::<u32>() else {
             return true;
         };
@@ -549,6 +547,27 @@ mod tests {
         assert_eq!(host.sign(&kept), None);
         let other = Trace { frequency: 1, ..kept };
         assert!(host.sign(&other).is_some());
+    }
+
+    #[test]
+    fn what_others_put_in_the_place_of_files_is_left_alone() {
+        let host = Host::new();
+        let path = |name: &str| host.0.path().join(name);
+        host.write("precious", "as it was");
+        std::os::unix::fs::symlink(path("precious"), path("state").join(LOCK_FILE)).unwrap();
+        let mut finder = host.finder();
+        assert_eq!(finder.sign(Some(&FREE)), None);
+        finder.written(Some(OURS));
+        assert_eq!(fs::read_to_string(path("precious")).unwrap(), "as it was");
+        // A pipe that nobody writes to holds up nobody who reads it.
+        fs::create_dir(path("run/chrony")).unwrap();
+        let pipe = path("run/chrony/chronyd.pid");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        assert!(
+            host.sign(&FREE)
+                .is_some_and(|sign| sign.starts_with("chronyd runs"))
+        );
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use conf::config::{DriftFile, DriftFormat};
 use conf::include::{FILE_LENGTH_MAX, NAMES_MAX, ReadError, Reader};
 use conf::rtc::RtcError;
-use os::files::{read_regular, read_text, replace};
+use os::files::{give_directory, read_regular, read_text, replace};
 use os::privileges::User;
 use os::reason;
 
@@ -91,10 +91,7 @@ pub(crate) fn make_directory(path: &Path, owner: Option<User>) -> io::Result<()>
         make_directory(above, owner)?;
     }
     DirBuilder::new().mode(DIRECTORY_MODE).create(path)?;
-    match owner {
-        Some(user) => chown(path, Some(user.uid), Some(user.gid)),
-        None => Ok(()),
-    }
+    owner.map_or(Ok(()), |user| give_directory(path, user))
 }
 
 /// Reads the frequency and its error bound, ppm, from a drift file: positive means that the clock gains.
