@@ -55,8 +55,7 @@ impl PidFile {
     /// Why it could not be written.
     pub fn write(path: &Path, name: &str) -> Result<Self, PidFileError> {
         let own = std::process::id();
-        if let Ok(text) = files::read_text(path, LENGTH_MAX)
-            && let Ok(pid) = text.trim().parse::<i32>()
+        if let Some(pid) = pid_in(path)
             && pid > 0
             && u32::try_from(pid) != Ok(own)
             && is_alive(pid)
@@ -78,7 +77,7 @@ impl PidFile {
         })
     }
 
-    /// Removes the file, for whoever wants to know whether that worked.
+    /// Removes the file, for whoever wants to know whether that worked. One that names another process by now is that one's.
     ///
     /// # Errors
     /// What the system says; that somebody else has removed it before is none.
@@ -90,6 +89,9 @@ impl PidFile {
         let Some(path) = self.path.take() else {
             return Ok(());
         };
+        if pid_in(&path).is_some_and(|pid| u32::try_from(pid) != Ok(std::process::id())) {
+            return Ok(());
+        }
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PidFileError::Stays { path, error }),
             _ => Ok(()),
@@ -102,6 +104,11 @@ impl Drop for PidFile {
         // There is nobody to tell.
         let _ = self.take_away();
     }
+}
+
+/// The number in a file.
+fn pid_in(path: &Path) -> Option<i32> {
+    files::read_text(path, LENGTH_MAX).ok()?.trim().parse().ok()
 }
 
 /// Whether there is a process of this number, whoever owns it.
@@ -135,6 +142,16 @@ mod tests {
         fs::create_dir(&path).unwrap();
         let expected = format!("Could not remove {} : Is a directory", path.display());
         assert_eq!(file.remove().unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn a_file_that_names_another_process_by_now_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.pid");
+        let file = PidFile::write(&path, "timeballd").unwrap();
+        fs::write(&path, "1\n").unwrap();
+        file.remove().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n");
     }
 
     #[test]

@@ -23,6 +23,15 @@ const PATH_OFFSET: usize = offset_of!(libc::sockaddr_un, sun_path);
 pub struct UnixSocket {
     fd: OwnedFd,
     path: PathBuf,
+    /// What was found there after it was bound; `None` where it cannot be seen.
+    place: Option<Place>,
+}
+
+/// A file, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    device: u64,
+    inode: u64,
 }
 
 /// Who sent a datagram to a [`UnixSocket`]: the path it is to be answered at.
@@ -54,6 +63,7 @@ impl UnixSocket {
         Ok(Self {
             fd,
             path: path.to_owned(),
+            place: place(path),
         })
     }
 
@@ -156,9 +166,20 @@ impl AsFd for UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // Somebody else may have taken it away before; there is nobody to tell.
-        let _ = fs::remove_file(&self.path);
+        // Somebody else may have taken the place over, or taken it away; there is nobody to tell.
+        if place(&self.path) == self.place {
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+/// What is at a path; `None` when nothing is, or it cannot be seen.
+fn place(path: &Path) -> Option<Place> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some(Place {
+        device: found.dev(),
+        inode: found.ino(),
+    })
 }
 
 /// An address with nothing in it.
@@ -248,6 +269,18 @@ mod tests {
             .send_to(b"request", &path)
             .unwrap();
         assert_eq!(server.receive(&mut [0; 64]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_place_that_another_has_taken_over_stays_that_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.sock");
+        let first = UnixSocket::bind(&path, 0o666).unwrap();
+        let second = UnixSocket::bind(&path, 0o666).unwrap();
+        drop(first);
+        assert!(path.exists());
+        drop(second);
+        assert!(!path.exists());
     }
 
     #[test]
