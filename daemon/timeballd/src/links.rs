@@ -6,6 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv6Addr, SocketAddr};
 
+/// The largest number of warnings: who answers for names decides how many addresses there are.
+const SAID_MAX: usize = 64;
+
 /// The links of the link-local addresses that names have stood for.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
@@ -50,8 +53,13 @@ impl Links {
                 }
             }
         }
-        warnings.retain(|warning| self.said.insert(warning.clone()));
+        warnings.retain(|warning| self.is_new(warning));
         warnings
+    }
+
+    /// Whether something has not been said yet; it counts as said from now on.
+    fn is_new(&mut self, warning: &str) -> bool {
+        self.said.len() < SAID_MAX && self.said.insert(warning.to_owned())
     }
 
     /// What is to be said, once, when nothing can be sent to an address: of a link-local one the link may be missing.
@@ -62,7 +70,7 @@ impl Links {
         let ip = address.ip();
         let is_missing = address.scope_id() == 0 && ip.is_unicast_link_local();
         let text = format!("{ip} is a link-local address : say on which link, as in {ip}%eth0");
-        (is_missing && self.said.insert(text.clone())).then_some(text)
+        (is_missing && self.is_new(&text)).then_some(text)
     }
 
     /// The address with its link, where that is known and not said.
@@ -124,5 +132,15 @@ mod tests {
         assert_eq!(links.explain(unknown), None);
         assert_eq!(links.explain("[fe80::7%3]:123".parse().unwrap()), None);
         assert_eq!(links.explain("[2001:db8::7]:123".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn who_answers_for_names_does_not_decide_how_much_is_said() {
+        let mut links = Links::default();
+        let said = (0..2 * SAID_MAX).filter(|number| {
+            let address = format!("[fe80::{number:x}]:123").parse().unwrap();
+            links.explain(address).is_some()
+        });
+        assert_eq!(said.count(), SAID_MAX);
     }
 }
