@@ -34,8 +34,10 @@ fn main() {
             let _ = symlink("/", Path::new(&env::args().nth(1).unwrap()).join("link"));
         }
         Ok("old runtime") => {
+            let may_steer = Clock::new().may_steer().is_ok();
             refuse(&[libc::SYS_clock_adjtime]);
             assert!(Clock::new().trace().unwrap().rate_ppm.abs() <= FREQUENCY_MAX_PPM);
+            assert_eq!(Clock::new().may_steer().is_ok(), may_steer);
         }
         Ok("no clock") => {
             refuse(&[libc::SYS_clock_adjtime, libc::SYS_adjtimex]);
