@@ -7,6 +7,8 @@
     reason = "what a test cannot have is a failed test"
 )]
 
+mod believes;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -20,47 +22,6 @@ use tempfile::TempDir;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Preloaded into a daemon that may not set the clock, this lets it believe that it may, and ends it when it tries.
-const BELIEVES: &str = r#"
-#define _GNU_SOURCE
-#include <errno.h>
-#include <stdio.h>
-#include <sys/syscall.h>
-#include <sys/timex.h>
-#include <time.h>
-#include <unistd.h>
-
-int clock_adjtime(clockid_t clock, struct timex *change)
-{
-    /* What no clock has: whoever may set it is told so. */
-    if (change->modes == ADJ_TICK && change->tick == 0) {
-        errno = EINVAL;
-        return -1;
-    }
-    if (change->modes != 0) {
-        fputs("the clock is written\n", stderr);
-        _exit(70);
-    }
-    return (int)syscall(SYS_clock_adjtime, clock, change);
-}
-"#;
-
-/// Compiles [`BELIEVES`], and returns where it is.
-fn believes(folder: &TempDir) -> PathBuf {
-    let (source, library) = (
-        folder.path().join("believes.c"),
-        folder.path().join("believes.so"),
-    );
-    fs::write(&source, BELIEVES).unwrap();
-    let status = Command::new("cc")
-        .args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .status()
-        .unwrap();
-    assert!(status.success(), "the C compiler has failed");
-    library
-}
 
 /// A daemon with a folder of its own, whose configuration is in a volume as Kubernetes makes them.
 struct Daemon {
@@ -510,7 +471,7 @@ fn a_clock_with_another_keeper_is_measured_and_not_steered() {
     let file = File::create(&lock).unwrap();
     file.lock().unwrap();
     let drift = format!("driftfile {}\n", holder.path().join("drift").display());
-    let library = believes(&holder);
+    let library = believes::library(holder.path());
     for (policy, is_ready) in [("observe", true), ("fail", false)] {
         let configuration = format!("{line}{drift}timeball.conflict {policy}\n");
         let daemon = Daemon::start_with(&configuration, &[], Some(&library));
@@ -563,7 +524,7 @@ fn who_may_not_set_the_clock_does_not_observe_unasked() {
 fn in_a_container_the_usual_is_to_look() {
     let (_server, line) = server();
     let holder = tempfile::tempdir().unwrap();
-    let library = believes(&holder);
+    let library = believes::library(holder.path());
     let file = File::create(holder.path().join("clock.lock")).unwrap();
     file.lock().unwrap();
     let text = format!(

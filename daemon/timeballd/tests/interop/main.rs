@@ -11,8 +11,11 @@
     reason = "what a test cannot have is a failed test"
 )]
 
+#[path = "../believes/mod.rs"]
+mod believes;
 mod capture;
 mod client;
+mod conflict;
 mod constraint;
 mod converted;
 #[path = "../https/mod.rs"]
