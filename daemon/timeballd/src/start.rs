@@ -101,8 +101,7 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
         }
     }
     let mut log = match open_log(identity, arguments) {
-        Ok(log) if text.dialect == Dialect::OpenNtpd => log.like(CommandLine::OpenNtpd),
-        Ok(log) => log,
+        Ok(log) => log.like(style(identity, text.dialect)),
         Err(fatal) => {
             announcements.failed(&fatal.0);
             return refuse(identity, arguments, &fatal);
@@ -454,6 +453,17 @@ fn check_drift_option(identity: &Identity, arguments: &Arguments, config: &Confi
             )))
         }
         _ => Ok(()),
+    }
+}
+
+/// As whose daemon the log speaks: as that of the language, if one of the two is OpenNTPD's. Of others it would say next to
+/// nothing in its words.
+const fn style(identity: &Identity, dialect: Dialect) -> CommandLine {
+    match (dialect, identity.command_line) {
+        (Dialect::OpenNtpd, _) => CommandLine::OpenNtpd,
+        (Dialect::Chrony, CommandLine::OpenNtpd) => CommandLine::Chrony,
+        (Dialect::Ntpd, CommandLine::OpenNtpd) => CommandLine::Ntpd,
+        (_, style) => style,
     }
 }
 
