@@ -38,6 +38,15 @@ const IMAGE: &str = "localhost/timeballd:test";
 /// Where the servers answer; nothing listens on loopback addresses of a new network.
 const SERVER_PORT: u16 = 10_123;
 
+/// Where the daemon in the container answers, if nothing else is said.
+const SERVED_PORT: u16 = 10_124;
+
+/// Where a server beyond a cable answers.
+const SERVER_ADDRESS: &str = "192.0.2.1";
+
+/// The port that languages mean which name none.
+const NTP_PORT: u16 = 123;
+
 /// What is put before the script that makes the image: it has no network, and is nobody but who it was.
 fn without_network() -> Vec<String> {
     // Whoever is in a network with nothing but a loopback interface says so.
@@ -158,8 +167,14 @@ struct Container {
 }
 
 impl Container {
-    /// Starts the image; `options` are podman's and `arguments` those of the daemon.
+    /// Starts the daemon under its own name; `options` are podman's and `arguments` those of the daemon.
     fn start(name: &str, configuration: &str, options: &[&str], arguments: &[&str]) -> Self {
+        let own_name = ["--entrypoint", "/timeballd"];
+        Self::start_image(name, configuration, &[options, &own_name].concat(), arguments)
+    }
+
+    /// Starts what the image starts by itself, `/ntpd`.
+    fn start_image(name: &str, configuration: &str, options: &[&str], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(folder.path().join("timeballd.conf"), configuration).unwrap();
@@ -188,7 +203,7 @@ impl Container {
             .arg("--volume")
             .arg(format!("{}:/etc/timeball:ro", folder.path().display()))
             .args(["--env", "NTP_CONF_FILE=/etc/timeball/timeballd.conf"])
-            .args(["--entrypoint", "/timeballd", IMAGE])
+            .arg(IMAGE)
             .args(arguments));
         Self {
             name: name.to_owned(),
@@ -206,8 +221,14 @@ impl Container {
     /// Waits until a command in the container succeeds.
     #[track_caller]
     fn until(&self, words: &[&str]) {
-        while self.exec(words).0 != 0 {
-            assert!(self.begun.elapsed() < PATIENCE, "{words:?}: {}", self.log());
+        self.until_is(&words.join(" "), || self.exec(words).0 == 0);
+    }
+
+    /// Waits until something is so.
+    #[track_caller]
+    fn until_is(&self, what: &str, is_so: impl Fn() -> bool) {
+        while !is_so() {
+            assert!(self.begun.elapsed() < PATIENCE, "{what}: {}", self.log());
             sleep(Duration::from_millis(100));
         }
     }
@@ -228,6 +249,11 @@ impl Container {
         let text = fs::read_to_string(format!("/proc/{}/schedstat", self.inspect("Pid"))).unwrap();
         let nanos: f64 = text.split_whitespace().next().unwrap().parse().unwrap();
         nanos / 1e9
+    }
+
+    /// A line of the status of the daemon's process that is a number of KiB.
+    fn kib(&self, name: &str) -> u64 {
+        self.status(name).trim_end_matches(" kB").parse().unwrap()
     }
 
     /// A line of the status of the daemon's process.
@@ -254,8 +280,39 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(&[], SERVER_PORT)
+    }
+
+    /// Starts one on a host of its own at the other end of a cable, where it has [`SERVER_ADDRESS`] and the port of NTP: at
+    /// the own addresses of a daemon that answers at that port there is itself.
+    fn start_beyond() -> Self {
+        let set_up = format!(
+            "until ip link show dev eth0; do sleep 0.1; done >/dev/null 2>&1; ip link set lo up; \
+             ip address add {SERVER_ADDRESS}/24 dev eth0; ip link set eth0 up; exec \"$@\""
+        );
+        let server = Self::start_with(&["unshare", "--net", "sh", "-euc", &set_up, "sh"], NTP_PORT);
+        let network = |process: &str| fs::read_link(format!("/proc/{process}/ns/net")).ok();
+        let id = server.child.id().to_string();
+        let begun = Instant::now();
+        while network(&id) == network("self") {
+            assert!(begun.elapsed() < PATIENCE, "it has no network of its own");
+            sleep(Duration::from_millis(10));
+        }
+        let cable = [
+            "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", &id,
+        ];
+        run(Command::new("ip").args(cable));
+        run(Command::new("ip").args(["address", "add", "192.0.2.2/24", "dev", "eth0"]));
+        run(Command::new("ip").args(["link", "set", "eth0", "up"]));
+        server
+    }
+
+    /// Starts one that answers at a port; `before` becomes the daemon.
+    fn start_with(before: &[&str], port: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_timeballd"))
+        let words = [before, &[env!("CARGO_BIN_EXE_timeballd")]].concat();
+        let child = Command::new(words[0])
+            .args(&words[1..])
             .args([
                 "-d",
                 "-x",
@@ -265,7 +322,7 @@ impl Server {
                 "cmdport 0",
                 "pidfile /",
             ])
-            .arg(format!("port {SERVER_PORT}"))
+            .arg(format!("port {port}"))
             .arg(format!(
                 "bindcmdaddress {}",
                 folder.path().join("socket").display()
@@ -350,16 +407,46 @@ fn the_seeds_limits_are_enough_and_its_requests_are_honest() {
         let (begun, before_s) = (Instant::now(), container.cpu_s());
         sleep(Duration::from_secs(10));
         let share = (container.cpu_s() - before_s) / begun.elapsed().as_secs_f64();
-        let peak: u64 = container
-            .status("VmHWM:")
-            .trim_end_matches(" kB")
-            .parse()
-            .unwrap();
+        let peak = container.kib("VmHWM:");
         println!("ready after {ready_s:.1} s, then {share:.5} of a processor, {peak} KiB at most");
         assert!(share > 0.0 && share < CPU_REQUEST, "{share}");
         assert!(peak < MEMORY_REQUEST_KIB, "{peak} KiB");
         assert_eq!(container.exec(&["/timeballd", "ctl", "alive"]).0, 0);
         assert_eq!(container.inspect("OOMKilled"), "false");
+    });
+}
+
+/// The most that it has resident with four sources, when it has answered clients.
+const RESIDENT_KIB: u64 = 5 * 1024;
+
+#[test]
+#[ignore = "makes containers, as root: `./test` does it"]
+fn with_four_sources_it_is_small_and_soon_tells_others_the_time() {
+    inside(|_| {
+        let _server = Server::start();
+        let mut configuration = format!("cmdport 0\nport {SERVED_PORT}\nallow\n");
+        for number in 1..=4 {
+            configuration += &format!("server 127.0.1.{number} port {SERVER_PORT} iburst\n");
+        }
+        let container = Container::start(
+            "timeballd-four",
+            &configuration,
+            &["--cap-add", "sys_time"],
+            &["-d", "-x"],
+        );
+        let from = Ipv4Addr::new(127, 0, 2, 1);
+        container.until_is("it tells the time", || {
+            ask(from, Ipv4Addr::LOCALHOST, SERVED_PORT).is_some_and(|reply| is_synchronised(&reply))
+        });
+        let served_s = container.begun.elapsed().as_secs_f64();
+        // Until all four have answered their first requests.
+        container.until_is("all four are measured", || {
+            let (_, sources) = container.exec(&["/timeballd", "ctl", "sources"]);
+            sources.lines().filter(|line| line.contains(" 17 ")).count() == 4
+        });
+        let (resident, peak) = (container.kib("VmRSS:"), container.kib("VmHWM:"));
+        println!("served {served_s:.1} s after `podman run`, {resident} KiB resident, {peak} KiB at most");
+        assert!(resident <= RESIDENT_KIB, "{resident} KiB");
     });
 }
 
@@ -457,14 +544,20 @@ fn no_capability_is_enough_to_observe_and_none_to_steer() {
 #[ignore = "makes containers, as root: `./test` does it"]
 fn the_name_ntpd_takes_the_seeds_arguments_and_file() {
     inside(|_| {
-        // No final newline, and no capability.
-        for arguments in [
-            &["-v", "-d", "-s"][..],
-            &["-d", "-f", "/etc/timeball/timeballd.conf"],
+        let of_image = &["-v", "-d", "-s"][..];
+        // The first without a final newline; none with the capability.
+        for (text, arguments) in [
+            ("servers pool.ntp.org", of_image),
+            (
+                "servers pool.ntp.org",
+                &["-d", "-f", "/etc/timeball/timeballd.conf"],
+            ),
+            (CHRONY_CONF, of_image),
+            (NTP_CONF, of_image),
         ] {
             let folder = tempfile::tempdir().unwrap();
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-            fs::write(folder.path().join("timeballd.conf"), "servers pool.ntp.org").unwrap();
+            fs::write(folder.path().join("timeballd.conf"), text).unwrap();
             let output = podman()
                 .args([
                     "run",
@@ -496,12 +589,56 @@ fn the_name_ntpd_takes_the_seeds_arguments_and_file() {
     });
 }
 
+/// A configuration as chronyd has it, …
+const CHRONY_CONF: &str = "server 192.0.2.1 iburst\nmakestep 1 3\nrtcsync\ncmdport 0\n";
+
+/// … as ntpd has it, whose clients are answered, …
+const NTP_CONF: &str = "driftfile /var/lib/ntp/ntp.drift\nserver 192.0.2.1 iburst\n\
+                        restrict default kod limited nomodify noquery\nrestrict 127.0.0.1\n";
+
+/// … and as OpenNTPD has it.
+const NTPD_CONF: &str = "server 192.0.2.1\n";
+
+#[test]
+#[ignore = "makes containers, as root: `./test` does it"]
+fn the_name_ntpd_runs_with_a_file_in_any_of_the_languages() {
+    inside(|_| {
+        let _server = Server::start_beyond();
+        for (name, configuration, line, is_served) in [
+            ("chrony", CHRONY_CONF, "Selected source 192.0.2.1", false),
+            ("ntpd", NTP_CONF, "Selected source 192.0.2.1", true),
+            ("openntpd", NTPD_CONF, "peer 192.0.2.1 now valid", false),
+        ] {
+            // What the image starts by itself, and only looks: the clock here is that of the machine.
+            let container = Container::start_image(
+                &format!("timeballd-{name}"),
+                configuration,
+                &["--cap-add", "net_bind_service"],
+                &["-v", "-d", "-s", "-x"],
+            );
+            container.until(&["/timeballd", "ctl", "ready"]);
+            container.until_is(line, || container.log().contains(line));
+            let asked = || ask(Ipv4Addr::new(127, 0, 2, 1), Ipv4Addr::LOCALHOST, NTP_PORT);
+            if is_served {
+                container.until_is("it tells the time", || {
+                    asked().is_some_and(|reply| is_synchronised(&reply))
+                });
+            } else {
+                assert_eq!(asked(), None, "{name}");
+            }
+            assert_eq!(container.exec(&["/timeballd", "ctl", "alive"]).0, 0);
+            let log = container.log();
+            assert!(!log.contains("rror"), "{log}");
+        }
+    });
+}
+
 #[test]
 #[ignore = "makes containers, as root: `./test` does it"]
 fn twenty_mebibytes_are_enough_for_200_sources_and_10_000_clients() {
     inside(|_| {
         let _server = Server::start();
-        let mut configuration = "cmdport 0\nport 10124\nallow\n".to_owned();
+        let mut configuration = format!("cmdport 0\nport {SERVED_PORT}\nallow\n");
         for number in 1..=200 {
             configuration +=
                 &format!("server 127.0.1.{number} port {SERVER_PORT} iburst minpoll 0 maxpoll 0\n");
@@ -523,7 +660,8 @@ fn twenty_mebibytes_are_enough_for_200_sources_and_10_000_clients() {
         while round == 0 || Instant::now() < end {
             for number in 0..10_000_u16 {
                 let [high, low] = number.to_be_bytes();
-                answered += usize::from(ask(Ipv4Addr::new(127, 2, high, low)));
+                let from = Ipv4Addr::new(127, 2, high, low);
+                answered += usize::from(ask(from, Ipv4Addr::LOCALHOST, SERVED_PORT).is_some());
             }
             round += 1;
             assert_eq!(container.inspect("Running"), "true", "{}", container.log());
@@ -545,14 +683,19 @@ fn twenty_mebibytes_are_enough_for_200_sources_and_10_000_clients() {
     });
 }
 
-/// Asks the daemon in the container from an address; says whether it answered.
-fn ask(from: Ipv4Addr) -> bool {
+/// Asks the daemon in the container for the time; its answer, if there is one.
+fn ask(from: Ipv4Addr, at: Ipv4Addr, port: u16) -> Option<[u8; 48]> {
     let socket = UdpSocket::bind(SocketAddr::new(IpAddr::V4(from), 0)).unwrap();
-    socket.connect(("127.0.0.1", 10_124)).unwrap();
+    socket.connect((at, port)).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let mut packet = [0; 48];
     packet[0] = 0x23;
     packet[47] = 1;
     socket.send(&packet).unwrap();
-    matches!(socket.recv(&mut packet), Ok(48))
+    matches!(socket.recv(&mut packet), Ok(48)).then_some(packet)
+}
+
+/// Whether an answer is the time: it has no alarm and a stratum.
+fn is_synchronised(reply: &[u8; 48]) -> bool {
+    reply[0] >> 6 != 3 && (1..16).contains(&reply[1])
 }
