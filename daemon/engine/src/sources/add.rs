@@ -83,6 +83,8 @@ impl Sources {
         let entry = EntryId(self.next_entry);
         self.next_entry = self.next_entry.wrapping_add(1);
         let is_pool = is_pool(&config);
+        // Before those of its sources, as with ntpd.
+        let pool = is_pool.then(|| self.new_id());
         for _ in 0..count {
             let id = self.add_member(entry, &config, tools);
             if let Some(source) = self.by_id.get(&id).filter(|_| !is_pool) {
@@ -101,6 +103,7 @@ impl Sources {
                 key,
                 origin,
                 naming,
+                pool,
             },
         );
         self.look_up(entry, tools);
@@ -115,8 +118,7 @@ impl Sources {
         stratum: u8,
         tools: &mut Tools<'_>,
     ) -> SourceId {
-        let number = SourceId(self.next_source);
-        self.next_source = self.next_source.wrapping_add(1);
+        let number = self.new_id();
         let source = Source::new(config, tools.prior, self.rules.samples_max);
         self.by_id
             .insert(number, source.into_ref_clock(id, Stratum(stratum)));
@@ -208,8 +210,7 @@ impl Sources {
     }
 
     fn add_member(&mut self, entry: EntryId, config: &SourceConfig, tools: &mut Tools<'_>) -> SourceId {
-        let id = SourceId(self.next_source);
-        self.next_source = self.next_source.wrapping_add(1);
+        let id = self.new_id();
         let mut source = Source::new(config.clone(), tools.prior, self.rules.samples_max);
         match source.address {
             Some(address) => {

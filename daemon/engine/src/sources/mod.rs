@@ -72,6 +72,8 @@ pub struct Entry {
     key: SourceKey,
     origin: Origin,
     naming: Naming,
+    /// The number of a pool as a whole, which no source has: with ntpd a pool is an association beside those that it gives.
+    pool: Option<SourceId>,
 }
 
 /// Something that happened to the sources.
@@ -200,6 +202,18 @@ impl Sources {
         }
     }
 
+    /// The pools: the number of each as a whole, which no source has, and what is said of it.
+    pub fn pools(&self) -> impl Iterator<Item = (SourceId, &SourceConfig)> {
+        let entries = self.entries.values();
+        entries.filter_map(|entry| Some((entry.pool?, &entry.config)))
+    }
+
+    /// Whether a source is one of those of a pool.
+    pub fn is_of_pool(&self, id: SourceId) -> bool {
+        let entry = self.entry_of.get(&id).and_then(|entry| self.entries.get(entry));
+        entry.is_some_and(|entry| entry.pool.is_some())
+    }
+
     /// The next thing that happened.
     pub fn next_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -282,6 +296,13 @@ impl Sources {
         for source in self.by_id.values_mut() {
             source.shift(by_s);
         }
+    }
+
+    /// A number that no source and no pool has.
+    fn new_id(&mut self) -> SourceId {
+        let id = SourceId(self.next_source);
+        self.next_source = self.next_source.wrapping_add(1);
+        id
     }
 
     /// Takes a source out.

@@ -455,6 +455,151 @@ fn operators_see_of_timeballd_what_they_see_of_ntpsec() {
     inside(|world| what_operators_see(world, Program::Timeballd));
 }
 
+/// A name server that knows the servers of a pool once there is a certain file, and says nothing before. It knows no other
+/// name.
+const NAME_SERVER: &str = r#"
+import os, socket, sys
+asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asked.bind(("127.0.0.1", 53))
+while True:
+    question, client = asked.recvfrom(512)
+    if not os.path.exists(sys.argv[1]):
+        continue
+    end = question.index(0, 12) + 1
+    is_pool = question[12:end] == b"\4pool\7example\0" and question[end:end + 2] == b"\0\1"
+    answers = [b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + bytes([192, 0, 2, last]) for last in (11, 12, 13) if is_pool]
+    header = question[:2] + b"\x81\x80\0\1" + len(answers).to_bytes(2, "big") + bytes(4)
+    asked.sendto(header + question[12:end + 4] + b"".join(answers), client)
+"#;
+
+const POOL: &str = "
+pool pool.example iburst minpoll 1 maxpoll 1
+server named.example
+restrict default kod limited nomodify noquery
+restrict 127.0.0.1
+statsdir @DIR@/
+statistics protostats
+filegen protostats type none nolink
+";
+
+/// A pool before its name has addresses, and after.
+fn what_a_pool_is(world: &World, program: Program) {
+    start_chronyd(world, "local stratum 3\nallow\nport 123");
+    let resolver = world.write(
+        "resolv.conf",
+        "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+    );
+    world.run(Host::Ours, "mount", &["--bind", &resolver, "/etc/resolv.conf"]);
+    let known = world.path("known");
+    let known = known.to_str().unwrap();
+    world.start(Host::Ours, "name-server", "python3", &["-c", NAME_SERVER, known]);
+    start(world, program, POOL);
+    // Sign, reference, stratum, kind and when; reach, delay and offset.
+    let row = |table: &str, name: &str| -> Vec<String> {
+        let mut rows = table
+            .lines()
+            .filter(|line| line.get(1..).is_some_and(|line| line.starts_with(name)));
+        let (Some(line), None) = (rows.next(), rows.next()) else {
+            panic!("not one {name}:\n{table}");
+        };
+        let columns: Vec<&str> = line[1..].split_whitespace().collect();
+        [&[&line[..1]], &columns[1..5], &columns[6..9]]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    };
+    let of_pool = [" ", ".POOL.", "16", "p", "-", "0", "0.0000", "0.0000"];
+    let of_name = [" ", ".DNS.", "16", "u", "-", "0", "0.0000", "0.0000"];
+    let table = world.wait_until("it tells its sources", || {
+        let table = ntpq(world, &["-pn"]);
+        if table.contains("named.example") {
+            Ok(table)
+        } else {
+            Err(table)
+        }
+    });
+    assert_eq!(table.lines().count(), 4, "{table}");
+    assert_eq!(row(&table, "pool.example "), of_pool, "{table}");
+    assert_eq!(row(&table, "named.example "), of_name, "{table}");
+    assert_eq!(row(&ntpq(world, &["-p"]), "pool.example "), of_pool);
+
+    let associations = || -> Vec<Vec<String>> {
+        let text = ntpq(world, &["-c", "as"]);
+        let rows = text.lines().filter(|line| {
+            line.trim_start()
+                .starts_with(|first: char| first.is_ascii_digit())
+        });
+        let split = |line: &str| line.split_whitespace().skip(1).map(str::to_owned).collect();
+        rows.map(split).collect()
+    };
+    let before = associations();
+    assert_eq!(before.len(), 2, "{before:?}");
+    assert_eq!(
+        before[0][1..],
+        ["8811", "yes", "none", "none", "reject", "mobilize", "1"]
+    );
+    assert_eq!(
+        before[1][1..],
+        ["8011", "yes", "no", "none", "reject", "mobilize", "1"]
+    );
+    let pool = ntpq(world, &["-c", &format!("rv {}", before[0][0])]);
+    for said in [
+        "status=8811 conf, bcast, sel_reject, 1 event, mobilize",
+        "srcadr=0.0.0.0",
+        "srcport=0",
+        "hmode=3",
+        "stratum=16",
+        "refid=POOL",
+        "reach=000",
+        "srchost=\"pool.example\"",
+    ] {
+        assert!(pool.contains(said), "{said}: {pool}");
+    }
+
+    fs::write(known, "").unwrap();
+    let table = world.wait_until("a server of the pool is followed", || {
+        let table = ntpq(world, &["-pn"]);
+        if table.contains("\n*192.0.2.1") {
+            Ok(table)
+        } else {
+            Err(table)
+        }
+    });
+    // Both stay.
+    assert_eq!(row(&table, "pool.example "), of_pool, "{table}");
+    assert_eq!(row(&table, "named.example "), of_name, "{table}");
+    let is_configured = |row: &Vec<String>| row[2] == "yes";
+    let (configured, given): (Vec<_>, Vec<_>) = associations().into_iter().partition(is_configured);
+    assert_eq!(configured, before);
+    assert_eq!(given.len(), 3, "{given:?}");
+    for given in &given {
+        let server = ntpq(world, &["-c", &format!("rv {}", given[0])]);
+        assert!(
+            server.contains("srcadr=192.0.2.1") && !server.contains("srchost"),
+            "{server}"
+        );
+    }
+    let events = fs::read_to_string(world.path("protostats")).unwrap();
+    for said in [
+        format!(" pool.example 8811 81 mobilize assoc {}\n", before[0][0]),
+        format!(" named.example 8011 81 mobilize assoc {}\n", before[1][0]),
+        format!(" 0011 81 mobilize assoc {}\n", given[0][0]),
+    ] {
+        assert!(events.contains(&said), "{said}: {events}");
+    }
+}
+
+#[test]
+fn a_pool_of_ntpsec_is_a_line_of_its_own() {
+    inside(|world| what_a_pool_is(world, Program::Ntpsec));
+}
+
+#[test]
+fn a_pool_of_timeballd_is_the_same_line() {
+    inside(|world| what_a_pool_is(world, Program::Timeballd));
+}
+
 /// Asks in every way from every address at once; says of each what came back: `A` an answer, `E` an error, `-` nothing; and of
 /// what would change something, `W` that it was done, `N` that it may not be.
 const MATRIX: &str = r#"

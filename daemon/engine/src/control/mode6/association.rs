@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use conf::config::SourceName;
+use conf::config::{SourceConfig, SourceKind, SourceName};
 use units::rounding::nearest_i64;
 use units::{Leap, NtpTimestamp};
 use wire::mode6::{PeerStatus, Selection, Value, Variable};
@@ -23,19 +23,25 @@ const DISPERSION_RATE: f64 = 15e-6;
 const FILTER_LENGTH: usize = 8;
 
 impl Engine {
-    /// The status of a source, with what happened last.
+    /// The status of a source or a pool, with what happened last.
     pub(super) fn association_status(&self, id: SourceId) -> PeerStatus {
         let status = self
             .verdicts
             .get(&id)
             .map_or(Status::default(), |verdict| verdict.status);
         let Some(source) = self.sources.get(&id) else {
-            return PeerStatus::default();
+            let is_pool = self.pool(id).is_some();
+            return PeerStatus {
+                configured: is_pool,
+                broadcast: is_pool,
+                event: self.last_event(id),
+                ..PeerStatus::default()
+            };
         };
         let is_keyed = source.config.key_id.is_some();
         let selection = selection(status);
         PeerStatus {
-            configured: true,
+            configured: !self.sources.is_of_pool(id),
             authentication_enabled: is_keyed,
             authentic: is_keyed
                 && source
@@ -49,12 +55,21 @@ impl Engine {
         }
     }
 
+    /// What is said of the pool with this number.
+    pub(super) fn pool(&self, id: SourceId) -> Option<&SourceConfig> {
+        let mut pools = self.sources.pools();
+        pools.find(|(pool, _)| *pool == id).map(|(_, config)| config)
+    }
+
     /// The variables of a source, in ntpd's order: `ntpq` takes the later of `reftime` and `rec` for the time at which
-    /// the source was heard.
+    /// the source was heard. A pool has those of a source that is never heard.
     pub(super) fn association_variables(&self, id: SourceId, now: Now) -> Vec<Variable> {
-        let Some(source) = self.sources.get(&id) else {
+        let pattern = self.pool(id);
+        let pattern = pattern.map(|config| Source::new(config.clone(), self.prior(), 0));
+        let Some(source) = self.sources.get(&id).or(pattern.as_ref()) else {
             return Vec::new();
         };
+        let is_given = self.sources.is_of_pool(id);
         let answer = source.last_answer.as_ref();
         let header = answer.map(|answer| &answer.header);
         let newest = source.estimator.last();
@@ -91,9 +106,12 @@ impl Engine {
 
         let mut variables = vec![
             Variable::new("srcadr", Value::Address(source.address.unwrap_or(nowhere))),
-            Variable::new("srcport", number(source.config.port.into())),
+            Variable::new(
+                "srcport",
+                number(source.remote().map_or(0, |remote| remote.port().into())),
+            ),
         ];
-        if let Some(name) = name(source) {
+        if let Some(name) = name(source).filter(|_| !is_given) {
             variables.push(Variable::new("srchost", Value::Text(name)));
         }
         let local = answer.and_then(|answer| answer.local).unwrap_or(nowhere);
@@ -163,7 +181,7 @@ impl Engine {
             .get(&id)
             .is_some_and(|verdict| verdict.status.is_used());
         variables.extend([
-            Variable::unlisted("config", number(1)),
+            Variable::unlisted("config", number((!is_given).into())),
             Variable::unlisted("authenable", number(source.config.key_id.is_some().into())),
             Variable::unlisted("authentic", number(self.association_status(id).authentic.into())),
             Variable::unlisted("org", Value::Timestamp(NtpTimestamp::ZERO)),
@@ -298,7 +316,9 @@ pub(super) fn reference(source: &Source, answer: Option<&LastAnswer>) -> String 
         return id.ascii();
     }
     if source.address.is_none() {
-        return "DNS".to_owned();
+        // Of a pool nothing else is told before it has an address.
+        let is_pool = source.config.kind == SourceKind::Pool;
+        return if is_pool { "POOL" } else { "DNS" }.to_owned();
     }
     if let Some(kiss) = source.kissed {
         return kiss.reference_id().ascii();

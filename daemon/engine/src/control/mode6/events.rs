@@ -4,6 +4,7 @@
 //! was.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 
 use conf::config::StatisticsKind;
@@ -50,7 +51,7 @@ pub(super) struct Events {
 }
 
 /// What is known of a source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Known {
     event: Event<PeerEvent>,
     address: Option<IpAddr>,
@@ -120,27 +121,45 @@ impl Engine {
             return;
         }
         self.note_system(now);
-        let gone = |known: &BTreeMap<SourceId, Known>, engine: &Self| {
-            let mut gone = known.keys().copied();
-            gone.find(|id| engine.sources.get(id).is_none())
-        };
-        while let Some(id) = gone(&self.mode6.events.sources, self) {
+        let ids = self.associations();
+        let known = self.mode6.events.sources.keys();
+        let gone: Vec<SourceId> = known
+            .filter(|id| ids.binary_search(id).is_err())
+            .copied()
+            .collect();
+        for id in gone {
             if let Some(mut known) = self.mode6.events.sources.remove(&id) {
                 count(&mut known.event, PeerEvent::Demobilize);
                 let status = u16::from(known.event.count) << 4 | known.event.kind as u16;
                 let text = format!("demobilize assoc {}", super::number(id));
                 self.write_protocol(
                     now,
-                    known.address,
+                    &known.address.unwrap_or(NOWHERE),
                     status,
                     known.event.kind as u8 | OF_SOURCE,
                     &text,
                 );
             }
         }
-        let ids: Vec<SourceId> = self.sources.keys().copied().collect();
+        self.note_pools(now);
         for id in ids {
             self.note_source(now, id);
+        }
+    }
+
+    /// Takes down that there are new pools; nothing else happens to one.
+    fn note_pools(&mut self, now: Now) {
+        let is_new = |id: &SourceId| !self.mode6.events.sources.contains_key(id);
+        let pools = self.sources.pools().filter(|(id, _)| is_new(id));
+        let new: Vec<_> = pools.map(|(id, config)| (id, config.name.to_string())).collect();
+        for (id, name) in new {
+            let mut known = Known::default();
+            count(&mut known.event, PeerEvent::Mobilize);
+            self.mode6.events.sources.insert(id, known);
+            let status = self.association_status(id).word();
+            let text = format!("mobilize assoc {}", super::number(id));
+            let code = PeerEvent::Mobilize as u8 | OF_SOURCE;
+            self.write_protocol(now, &name, status, code, &text);
         }
     }
 
@@ -243,7 +262,6 @@ impl Engine {
         }
         let is_answered = old.as_ref().is_none_or(|old| new.valid != old.valid) && new.valid > 0;
         let is_sampled = old.as_ref().is_none_or(|old| new.good != old.good) && new.good > 0;
-        let address = new.address;
         let event = old.map_or(Event::default(), |old| old.event);
         self.mode6.events.sources.insert(id, Known { event, ..new });
         for (kind, text) in happened {
@@ -251,7 +269,8 @@ impl Engine {
                 count(&mut known.event, kind);
             }
             let status = self.association_status(id).word();
-            self.write_protocol(now, address, status, kind as u8 | OF_SOURCE, &text);
+            let place = self.sources.get(&id).map(place).unwrap_or_default();
+            self.write_protocol(now, &place, status, kind as u8 | OF_SOURCE, &text);
         }
         if is_answered {
             self.write_raw(now, id);
@@ -265,7 +284,7 @@ impl Engine {
     fn happened(&mut self, now: Now, kind: SystemEvent, text: &str) {
         count(&mut self.mode6.events.system, kind);
         let status = self.system_status(now.mono).word();
-        self.write_protocol(now, None, status, kind as u8, text);
+        self.write_protocol(now, &NOWHERE, status, kind as u8, text);
     }
 
     fn keeps(&self, kind: StatisticsKind) -> bool {
@@ -279,10 +298,9 @@ impl Engine {
     }
 
     /// A line of protostats.
-    fn write_protocol(&mut self, now: Now, address: Option<IpAddr>, status: u16, code: u8, text: &str) {
+    fn write_protocol(&mut self, now: Now, place: &dyn Display, status: u16, code: u8, text: &str) {
         if self.keeps(StatisticsKind::Protocol) {
-            let address = address.unwrap_or(NOWHERE);
-            let columns = format!("{address} {status:04x} {code:02x} {text}");
+            let columns = format!("{place} {status:04x} {code:02x} {text}");
             self.write(now, StatisticsKind::Protocol, &columns);
         }
     }
@@ -385,10 +403,11 @@ fn moment(at: UnixTime) -> String {
     format!("{day} {second}.{:03}", at.nanos() / 1_000_000)
 }
 
-/// The address of a source, or the name of a reference clock.
+/// The address of a source, or the name: that of a reference clock, or one that nobody has told the address of.
 fn place(source: &Source) -> String {
-    match source.ref_clock {
-        Some(id) => format!("{}(0)", id.ascii()),
-        None => source.address.unwrap_or(NOWHERE).to_string(),
+    match (source.ref_clock, source.address) {
+        (Some(id), _) => format!("{}(0)", id.ascii()),
+        (None, Some(address)) => address.to_string(),
+        (None, None) => source.config.name.to_string(),
     }
 }

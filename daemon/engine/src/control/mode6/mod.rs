@@ -29,7 +29,7 @@ use crate::Engine;
 use crate::io::{Now, Output, SocketId};
 use crate::server::client_log::Service;
 use crate::server::rate_limit::Ruling;
-use crate::source::SourceId;
+use crate::source::{Source, SourceId};
 
 /// The largest number of associations: their numbers have 16 bits, and 0 is the system.
 const ASSOCIATIONS_MAX: u32 = u16::MAX as u32;
@@ -284,7 +284,8 @@ impl Engine {
             Operation::READ_STATUS if header.association == 0 => Ok(Answer {
                 status: self.system_status(now.mono).word(),
                 data: self
-                    .source_ids()
+                    .associations()
+                    .into_iter()
                     .flat_map(|id| [number(id), self.association_status(id).word()])
                     .flat_map(u16::to_be_bytes)
                     .collect(),
@@ -321,9 +322,22 @@ impl Engine {
         })
     }
 
-    /// The source that an association's number means.
+    /// What ntpd has as associations, in the order of their numbers: sources, of a pool those that have an address, and the pools
+    /// themselves.
+    fn associations(&self) -> Vec<SourceId> {
+        let is_given =
+            |(id, source): &(&SourceId, &Source)| source.address.is_some() || !self.sources.is_of_pool(**id);
+        let sources = self.sources.iter().filter(is_given).map(|(id, _)| *id);
+        let pools = self.sources.pools().map(|(id, _)| id);
+        let mut all: Vec<SourceId> = sources.chain(pools).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The source or pool that an association's number means.
     fn associated(&self, association: u16) -> Result<SourceId, ErrorCode> {
-        self.source_ids()
+        self.associations()
+            .into_iter()
             .find(|&id| number(id) == association)
             .ok_or(ErrorCode::UnknownAssociation)
     }

@@ -164,6 +164,58 @@ fn names_that_are_not_resolved_are_shown_as_such() {
 }
 
 #[test]
+fn a_pool_is_one_association_beside_those_that_it_gives() {
+    let pool = stage::line(conf::config::SourceKind::Pool, "pool.example", |line| {
+        line.max_sources = 2;
+    });
+    let mut stage = Stage::new(with_statistics(config(vec![pool, server("192.0.2.9")])), well());
+    stage.run_until(1.0);
+    let listed = associations(&mut stage, 1);
+    assert_eq!(listed.len(), 2);
+    let (number, status) = listed[0];
+    assert_eq!(status, 0x8811);
+    let of_pool = b"srcadr,srcport,srchost,hmode,stratum,refid,reach,rec,config";
+    let answer = ask(&mut stage, 1, Operation::READ_VARIABLES, number, of_pool).unwrap();
+    let said = text(&answer).replace("\r\n", " ");
+    assert_eq!(
+        (answer.status, said.trim()),
+        (
+            0x8811,
+            "srcadr=0.0.0.0, srcport=0, srchost=\"pool.example\", hmode=3, stratum=16, refid=POOL, \
+             rec=0x00000000.00000000, reach=0x0, config=1"
+        )
+    );
+
+    assert_eq!(
+        stage.resolve(&["192.0.2.1", "192.0.2.2", "192.0.2.3"]),
+        "pool.example"
+    );
+    stage.run_until(60.0);
+    let now = associations(&mut stage, 60);
+    assert_eq!(now[0], listed[0]);
+    // What a pool gives is not in the configuration, and is called by nothing but its address.
+    let given: Vec<u16> = now
+        .iter()
+        .filter(|(_, status)| status & 0x8000 == 0)
+        .map(|(number, _)| *number)
+        .collect();
+    assert!(given.len() >= 2, "{now:04x?}");
+    for number in given {
+        let answer = ask(&mut stage, 60, Operation::READ_VARIABLES, number, b"config").unwrap();
+        assert_eq!(text(&answer), "config=0\r\n");
+        let answer = ask(&mut stage, 60, Operation::READ_VARIABLES, number, b"").unwrap();
+        let variables = Variables::new(&answer.data);
+        assert!(variables.get("srcadr").unwrap().starts_with("192.0.2."));
+        assert_eq!(variables.get("srchost"), None);
+    }
+    let events = lines(&mut stage, StatisticsKind::Protocol);
+    let place = |text: &str| events.iter().position(|line| line.ends_with(text));
+    let of_pool = place(&format!("pool.example 8811 81 mobilize assoc {number}"));
+    let of_given = place("192.0.2.1 0011 81 mobilize assoc 2");
+    assert!(of_pool.is_some() && of_pool < of_given, "{events:#?}");
+}
+
+#[test]
 fn nothing_is_changed_and_errors_have_their_numbers() {
     let mut stage = Stage::new(config(vec![server("192.0.2.1")]), silence());
     stage.run_until(1.0);
