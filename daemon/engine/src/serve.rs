@@ -269,6 +269,11 @@ pub(crate) fn server(config: &Config, seed: u64) -> Server {
         ClientLogRule::Off => None,
         ClientLogRule::On { limit_bytes } => Some(ClientLog::new(limit_bytes, seed)),
     };
+    // Only `ntpq` is told.
+    let log = match config.server.restrictions {
+        Some(_) => log.map(ClientLog::with_scores),
+        None => log,
+    };
     let mut server = Server::new(log);
     server.rate_limit = config.server.rate_limit;
     server.restrictions = config.server.restrictions.clone();

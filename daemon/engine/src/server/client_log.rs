@@ -25,6 +25,10 @@ const INTERVAL_MAX: f32 = 20.0;
 /// requests.
 const SOONER: f32 = 0.5;
 
+/// Of how many packets at once the score of a client becomes 1, and in how many seconds of silence it falls to a part of 1/e
+/// (`limit burst` of ntpd, by default).
+const SCORE_BURST: u8 = 20;
+
 /// A packet that came, as far as it is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
@@ -55,6 +59,7 @@ pub struct ClientLog {
     most: usize,
     seed: u64,
     overwritten: u64,
+    has_scores: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +76,8 @@ struct Record {
     first_s: u32,
     /// The last packet of NTP.
     arrival: Arrival,
+    /// The score at the last packet of NTP, if scores are kept, in thousandths: there is room for no more.
+    score: u16,
 }
 
 /// How one address uses one service.
@@ -114,7 +121,7 @@ pub struct ServiceReport {
 }
 
 /// One address that sent packets of NTP, as ntpd tells of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Recent {
     /// The address.
     pub address: IpAddr,
@@ -128,6 +135,8 @@ pub struct Recent {
     pub drops: u32,
     /// The last one.
     pub arrival: Arrival,
+    /// How many there were each second when it came, as ntpd counts it; `None` where that is not kept.
+    pub score: Option<f32>,
 }
 
 /// A part of the log.
@@ -153,7 +162,15 @@ impl ClientLog {
             most: most.max(BUCKET),
             seed,
             overwritten: 0,
+            has_scores: false,
         }
+    }
+
+    /// Returns the log with scores as ntpd has them.
+    #[must_use]
+    pub(crate) fn with_scores(mut self) -> Self {
+        self.has_scores = true;
+        self
     }
 
     /// Returns how many records there may be, and how many pairs of timestamps.
@@ -188,6 +205,7 @@ impl ClientLog {
                 count: record.ntp.hits,
                 drops: record.ntp.drops,
                 arrival: record.arrival,
+                score: self.has_scores.then(|| f32::from(record.score) / 1e3),
             })
             .collect();
         recent.sort_unstable_by_key(|recent| (recent.last, recent.address));
@@ -203,10 +221,14 @@ impl ClientLog {
         limit: Option<&RateLimit>,
         random: u8,
     ) -> Ruling {
+        let has_scores = self.has_scores;
         let Some(record) = self.record(address, now) else {
             return Ruling::Answer;
         };
         record.arrival = arrival;
+        if has_scores {
+            record.count_score(now, limit);
+        }
         record.note(Service::Ntp, now, limit, random)
     }
 
@@ -330,7 +352,19 @@ impl Record {
                 port: 0,
                 version_and_mode: 0,
             },
+            score: 0,
         }
+    }
+
+    /// Brings one more packet into the score. Source: NTPsec's documentation of `limit`.
+    fn count_score(&mut self, now: Mono, limit: Option<&RateLimit>) {
+        let burst = f64::from(limit.map_or(SCORE_BURST, |limit| limit.burst.max(1)));
+        let rest = match self.ntp.last {
+            Mono(i64::MIN) => 0.0,
+            last => (-now.seconds_since(last).max(0.0) / burst).exp(),
+        };
+        let score = f64::from(self.score) * rest + 1000.0 / burst;
+        self.score = u16::try_from(rounding::nearest_i64(score)).unwrap_or(u16::MAX);
     }
 
     fn note(&mut self, service: Service, now: Mono, limit: Option<&RateLimit>, random: u8) -> Ruling {
@@ -570,6 +604,31 @@ mod tests {
         assert!((patient - 32.0 / 256.0).abs() < 0.02, "{patient}");
         let impatient = share_answered(2.0, 50_000.0);
         assert!(impatient > 0.5, "{impatient}");
+    }
+
+    #[test]
+    fn a_score_is_what_came_in_each_second_and_fades() {
+        let mut log = ClientLog::new(16_384, 1).with_scores();
+        let arrival = Arrival {
+            port: 123,
+            version_and_mode: 0x23,
+        };
+        let mut score_at = |second: i64, count: u32| {
+            for _ in 0..count {
+                log.note_packet(address(1), arrival, seconds(second), None, 0xff);
+            }
+            f64::from(log.recent()[0].score.unwrap())
+        };
+        let is_near = |score: f64, expected: f64| (score - expected).abs() < 1e-3;
+        assert!(is_near(score_at(1, 1), 0.05));
+        assert!(is_near(score_at(1, 19), 1.0));
+        assert!(is_near(score_at(21, 1), (-1_f64).exp() + 0.05));
+        // One each second in the end.
+        let steady = (22..400).map(|second| score_at(second, 1)).last().unwrap();
+        assert!((steady - 1.0).abs() < 0.05, "{steady}");
+        let mut log = ClientLog::new(16_384, 1);
+        log.note_packet(address(1), arrival, seconds(1), None, 0xff);
+        assert_eq!(log.recent()[0].score, None);
     }
 
     #[test]

@@ -38,6 +38,8 @@ struct Query {
     count_min: u32,
     /// The least number of those that the rate limit left without an answer.
     drops_min: u32,
+    /// The least score.
+    score_min: Option<f32>,
     /// What the sender may not do, in ntpd's bits: all of these …
     flags_all: u32,
     /// … and one of these, if there are any.
@@ -67,8 +69,9 @@ impl Query {
                 "mindrop" => query.drops_min = value.parse().ok()?,
                 "resall" => query.flags_all = flags(value)?,
                 "resany" => query.flags_any = flags(value)?,
-                // At which of our addresses a packet came is not kept, nor a score.
-                "laddr" | "minscore" => query.is_unanswerable = true,
+                "minscore" => query.score_min = Some(value.parse().ok()?),
+                // At which of our addresses a packet came is not kept.
+                "laddr" => query.is_unanswerable = true,
                 "recent" => query.recent = Some(value.parse().ok()?),
                 "maxlstint" => query.quiet_max_s = Some(f64::from(value.parse::<u32>().ok()?)),
                 "minlstint" => query.quiet_min_s = Some(f64::from(value.parse::<u32>().ok()?)),
@@ -153,6 +156,9 @@ impl Engine {
             let may_not = || self.flags_of(row);
             row.count >= query.count_min
                 && row.drops >= query.drops_min
+                && query
+                    .score_min
+                    .is_none_or(|least| row.score.is_some_and(|score| score >= least))
                 && (query.flags_all == 0 || may_not() & query.flags_all == query.flags_all)
                 && (query.flags_any == 0 || may_not() & query.flags_any != 0)
                 && query.quiet_max_s.is_none_or(|most| quiet_s(row) <= most)
@@ -204,8 +210,9 @@ impl Engine {
         })
     }
 
-    fn row(&self, number: usize, row: &Recent) -> [Variable; 7] {
-        [
+    fn row(&self, number: usize, row: &Recent) -> Vec<Variable> {
+        let score = row.score.map(|score| ("sc", Value::Fixed3(score.into())));
+        let always = [
             ("addr", Value::Word(endpoint(row).to_string())),
             ("last", Value::Timestamp(self.heard(row.last))),
             ("first", Value::Timestamp(self.heard(row.first))),
@@ -213,8 +220,10 @@ impl Engine {
             ("mv", Value::Unsigned(row.arrival.version_and_mode.into())),
             ("rs", Value::Hex(self.flags_of(row))),
             ("dr", Value::Unsigned(row.drops.into())),
-        ]
-        .map(|(name, value)| Variable::new(&format!("{name}.{number}"), value))
+        ];
+        let all = always.into_iter().chain(score);
+        all.map(|(name, value)| Variable::new(&format!("{name}.{number}"), value))
+            .collect()
     }
 
     /// What the sender may not do, in ntpd's bits.
@@ -336,20 +345,23 @@ mod tests {
                 (1, address("192.0.2.1:123"), time(0xeeaa_98b7, 0x6863_81b5)),
             ]
         );
-        let query = Query::parse(b"mindrop=2, resall=0x21, resany=32, laddr=127.0.0.1").unwrap();
+        let query =
+            Query::parse(b"mindrop=2, minscore=0.5, resall=0x21, resany=32, laddr=127.0.0.1").unwrap();
         assert_eq!(
             (
                 query.drops_min,
+                query.score_min,
                 query.flags_all,
                 query.flags_any,
                 query.is_unanswerable
             ),
-            (2, 0x21, 0x20, true)
+            (2, Some(0.5), 0x21, 0x20, true)
         );
         for wrong in [
             "frags=x",
             "resall=0y",
             "mindrop=-1",
+            "minscore=much",
             "addr.0=192.0.2.1",
             "last.0=12",
             "addr.999=192.0.2.1:1",
