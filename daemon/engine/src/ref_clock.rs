@@ -30,20 +30,40 @@ const JUMP_VARIANCES: f64 = 16.0;
 /// The mean of the middle samples of a poll has this variance, as a multiple of that of the mean of all (normal noise).
 const VARIANCE_OF_MIDDLE: f64 = 1.2;
 
+/// The most polls in a row without a sample that are counted: what a status word of ntpd has room for.
+const SILENCE_COUNTED_MAX: u8 = 15;
+
 /// A sample is no older than this, seconds; another has waited for somebody to read it.
 const AGE_MAX_S: f64 = 16.0;
 
 /// A reference clock at work.
 #[derive(Debug, Clone)]
 pub(crate) struct RefClockState {
-    config: RefClock,
-    source: SourceId,
+    pub(crate) config: RefClock,
+    pub(crate) source: SourceId,
+    /// What came of asking the driver.
+    pub(crate) told: Told,
     /// The newest samples of the poll under way.
     samples: Vec<Sample>,
     leap: Leap,
     /// How often the driver was asked in this poll.
     asked: u32,
     noise: Noise,
+}
+
+/// What came of asking a driver, as ntpd counts it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Told {
+    /// Polls.
+    pub(crate) polls: u64,
+    /// Polls without a sample, …
+    pub(crate) silent: u64,
+    /// … and those in a row until now, up to 15.
+    pub(crate) silent_in_row: u8,
+    /// Readings that made no sense.
+    pub(crate) bad: u64,
+    /// The last that did: when it was, on the system clock, and the time that it told.
+    pub(crate) last: Option<(UnixTime, UnixTime)>,
 }
 
 impl RefClockState {
@@ -122,6 +142,7 @@ impl Engine {
             self.ref_clocks.push(RefClockState {
                 config,
                 source,
+                told: Told::default(),
                 samples: Vec::new(),
                 leap: Leap::Normal,
                 asked: 0,
@@ -172,6 +193,13 @@ impl Engine {
             state.samples.push(sample);
             state.leap = leap;
         }
+        match (reading, sample) {
+            (Some(reading), Some(_)) => {
+                state.told.last = Some((reading.at, reading.at.plus_seconds(reading.offset_s)));
+            }
+            (Some(_), None) => state.told.bad += 1,
+            (None, _) => {}
+        }
         state.asked += 1;
         let times = 2_f64.powi(i32::from(state.config.poll) - i32::from(state.config.driver_poll));
         if f64::from(state.asked) < times {
@@ -185,6 +213,13 @@ impl Engine {
             dispersion_s: sample.dispersion_s.hypot(variance.sqrt()),
             ..sample
         });
+        state.told.polls += 1;
+        if sample.is_some() {
+            state.told.silent_in_row = 0;
+        } else {
+            state.told.silent += 1;
+            state.told.silent_in_row = (state.told.silent_in_row + 1).min(SILENCE_COUNTED_MAX);
+        }
         let (source, leap) = (state.source, state.leap);
         if let Some(sample) = sample.filter(|_| is_logged) {
             let correction_s = self.timeline.correction_at_oscillator_s(sample.at);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use conf::config::{SourceConfig, SourceKind, SourceName};
 use units::rounding::nearest_i64;
-use units::{Leap, NtpTimestamp};
+use units::{Leap, NtpTimestamp, UnixTime};
 use wire::mode6::{PeerStatus, Selection, Value, Variable};
 
 use crate::Engine;
@@ -98,20 +98,25 @@ impl Engine {
         };
         // A server that does not know the time is not measured.
         let measured = answer.filter(|answer| answer.tests.synchronised());
-        let heard = measured.map_or(NtpTimestamp::ZERO, |answer| answer.measurement.middle.to_ntp());
+        let of_clock = self.ref_clock(id).and_then(|clock| clock.told.last);
+        let heard_at = measured.map(|answer| answer.measurement.middle);
+        let heard_at = heard_at.or(of_clock.map(|(at, _)| at));
+        let heard = heard_at.map_or(NtpTimestamp::ZERO, UnixTime::to_ntp);
         // The second alone: who knew the rest could answer in the place of the source.
         let sent = source.pending.as_ref().map_or(NtpTimestamp::ZERO, |pending| {
             NtpTimestamp::from_parts(self.timeline.wall(pending.sent_at).to_ntp().seconds(), 0)
         });
 
+        let address = source.address.or_else(|| self.ref_clock_address(id));
         let mut variables = vec![
-            Variable::new("srcadr", Value::Address(source.address.unwrap_or(nowhere))),
+            Variable::new("srcadr", Value::Address(address.unwrap_or(nowhere))),
             Variable::new(
                 "srcport",
-                number(source.remote().map_or(0, |remote| remote.port().into())),
+                number(address.map_or(0, |_| source.config.port.into())),
             ),
         ];
-        if let Some(name) = name(source).filter(|_| !is_given) {
+        let name = self.ref_clock_name(id).or_else(|| name(source));
+        if let Some(name) = name.filter(|_| !is_given) {
             variables.push(Variable::new("srchost", Value::Text(name)));
         }
         let local = answer.and_then(|answer| answer.local).unwrap_or(nowhere);
@@ -146,7 +151,11 @@ impl Engine {
             ),
             Variable::new(
                 "reftime",
-                Value::Timestamp(header.map_or(NtpTimestamp::ZERO, |header| header.reference_time)),
+                Value::Timestamp(match (header, of_clock) {
+                    (Some(header), _) => header.reference_time,
+                    (None, Some((_, told))) => told.to_ntp(),
+                    (None, None) => NtpTimestamp::ZERO,
+                }),
             ),
             Variable::new("rec", Value::Timestamp(heard)),
             Variable::new("xmt", Value::Timestamp(sent)),
@@ -300,13 +309,11 @@ fn selection(status: Status) -> Selection {
     }
 }
 
-/// The name by which it was configured, if it is no address. A reference clock has its identifier and a number, by whose
-/// brackets `ntpq` knows it.
+/// The name by which it was configured, if it is no address.
 fn name(source: &Source) -> Option<String> {
-    match (&source.config.name, source.ref_clock) {
-        (_, Some(id)) => Some(format!("{}(0)", id.ascii())),
-        (SourceName::Name(name), None) => Some(name.clone()),
-        (SourceName::Address(_), None) => None,
+    match &source.config.name {
+        SourceName::Name(name) => Some(name.clone()),
+        SourceName::Address(_) => None,
     }
 }
 

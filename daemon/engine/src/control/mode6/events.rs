@@ -16,7 +16,7 @@ use crate::Engine;
 use crate::control::report::Following;
 use crate::io::{Now, Output};
 use crate::select::Status;
-use crate::source::{Source, SourceId};
+use crate::source::SourceId;
 use crate::timer::Timer;
 
 /// How often `sysstats` has a line, seconds.
@@ -269,7 +269,7 @@ impl Engine {
                 count(&mut known.event, kind);
             }
             let status = self.association_status(id).word();
-            let place = self.sources.get(&id).map(place).unwrap_or_default();
+            let place = self.place(id);
             self.write_protocol(now, &place, status, kind as u8 | OF_SOURCE, &text);
         }
         if is_answered {
@@ -333,7 +333,7 @@ impl Engine {
         };
         let columns = format!(
             "{} {:04x} {:.9} {:.9} {:.9} {:.9}",
-            place(source),
+            self.place(id),
             self.association_status(id).word(),
             newest.offset_s,
             source.estimator.last().map_or(0.0, |sample| sample.delay_s),
@@ -360,7 +360,7 @@ impl Engine {
         };
         let columns = format!(
             "{} {} {} {} {} {} {} {} {} {} {} {} {:.6} {:.6} {} 0 0 0",
-            place(source),
+            self.place(id),
             answer.local.unwrap_or(NOWHERE),
             stamp(measured.middle.plus_seconds(-half_s).to_ntp()),
             stamp(header.receive_time),
@@ -377,6 +377,16 @@ impl Engine {
             super::association::reference(source, Some(answer)),
         );
         self.write(now, StatisticsKind::Raw, &columns);
+    }
+
+    /// The address of a source, or the name: that of a reference clock, or one of which nobody has told the address.
+    fn place(&self, id: SourceId) -> String {
+        let of_source = || {
+            let source = self.sources.get(&id)?;
+            let address = source.address.map(|address| address.to_string());
+            address.or_else(|| Some(source.config.name.to_string()))
+        };
+        self.ref_clock_name(id).or_else(of_source).unwrap_or_default()
     }
 
     /// The line of sysstats that is due.
@@ -401,13 +411,4 @@ fn moment(at: UnixTime) -> String {
     let seconds = at.seconds();
     let (day, second) = (seconds.div_euclid(DAY_S) + EPOCH_DAY, seconds.rem_euclid(DAY_S));
     format!("{day} {second}.{:03}", at.nanos() / 1_000_000)
-}
-
-/// The address of a source, or the name: that of a reference clock, or one that nobody has told the address of.
-fn place(source: &Source) -> String {
-    match (source.ref_clock, source.address) {
-        (Some(id), _) => format!("{}(0)", id.ascii()),
-        (None, Some(address)) => address.to_string(),
-        (None, None) => source.config.name.to_string(),
-    }
 }

@@ -1,11 +1,12 @@
 //! NTP control messages: what `ntpq` is told, in the words of ntpd.
 //!
 //! `answer` takes one request and returns the datagrams of its answer. Only reading is answered: nothing can be
-//! changed in this way, and some lists are only for whoever has a key (`ordered`). `system` has the variables of the daemon as a whole, `association` those of one source, `mru` who
+//! changed in this way, and some lists are only for whoever has a key (`ordered`). `system` has the variables of the daemon as a whole, `association` those of one source, `clock` those of a reference clock, `mru` who
 //! asked lately. Offsets have the same sign here as everywhere in this crate, frequencies the opposite one: ntpd tells the
 //! correction of an oscillator, not its error.
 
 mod association;
+mod clock;
 mod events;
 mod kernel;
 mod mru;
@@ -295,8 +296,10 @@ impl Engine {
                 let asked = names(request.data).map_err(refused)?;
                 self.variables(now, header, &asked)
             }
-            // A reference clock has no variables of its own here.
-            Operation::READ_CLOCK => Err(ErrorCode::UnknownAssociation),
+            Operation::READ_CLOCK => {
+                let id = self.associated(header.association)?;
+                self.clock_answer(id, &names(request.data).map_err(refused)?)
+            }
             Operation::CONFIGURE => Err(ErrorCode::Permission),
             _ => Err(ErrorCode::BadOperation),
         }

@@ -216,6 +216,83 @@ fn a_pool_is_one_association_beside_those_that_it_gives() {
 }
 
 #[test]
+fn a_reference_clock_has_variables_of_its_own() {
+    let driver = conf::config::RefClockDriver::SharedMemory {
+        unit: 2,
+        permissions: 0o600,
+    };
+    let mut clock = conf::config::RefClock::new(driver, *b"GPS\0");
+    (clock.poll, clock.offset_s) = (1, 0.25);
+    let mut config = config(vec![server("192.0.2.1")]);
+    config.ref_clocks = vec![clock];
+    let mut stage = Stage::new(config, silence());
+    let tell = |stage: &mut Stage, second: i64, offset_s: Option<f64>| {
+        stage.run_until(units::rounding::f64_from_i64(second));
+        stage.ref_clocks_asked.clear();
+        let reading = offset_s.map(|offset_s| crate::io::RefClockReading {
+            at: at(second * 1_000_000_000).wall,
+            offset_s,
+            leap: units::Leap::Normal,
+        });
+        stage.tell(crate::io::Input::RefClock {
+            ref_clock: 0,
+            reading,
+        });
+    };
+    let numbers: Vec<u16> = associations(&mut stage, 0)
+        .iter()
+        .map(|(number, _)| *number)
+        .collect();
+    let of_clock = |stage: &mut Stage, at_s: i64, number: u16, data: &[u8]| {
+        ask(stage, at_s, Operation::READ_CLOCK, number, data).map(|answer| {
+            let said = text(&answer).replace("\r\n", " ");
+            (answer.status, said.trim().to_owned())
+        })
+    };
+    let number = numbers
+        .iter()
+        .copied()
+        .find(|number| of_clock(&mut stage, 0, *number, b"").is_ok())
+        .unwrap();
+    for other in numbers.iter().filter(|other| **other != number).chain(&[0]) {
+        let refused = of_clock(&mut stage, 0, *other, b"");
+        assert_eq!(refused, Err(AssemblyError::Refused(4)), "{other}");
+    }
+    for second in 0..4 {
+        tell(&mut stage, second, Some(0.125));
+    }
+    assert_eq!(
+        of_clock(&mut stage, 3, number, b""),
+        Ok((
+            0,
+            format!(
+                "name=\"SHM\", timecode=\"{}.125000000\", poll=2, noreply=0, badformat=0, baddata=0, fudgetime1=250.000, \
+                 stratum=0, refid=GPS, flags=0, device=\"SHM/Shared memory interface\"",
+                at(3_000_000_000).wall.seconds()
+            )
+        ))
+    );
+    let variables = b"srcadr,srcport,srchost,refid,rec";
+    let answer = ask(&mut stage, 3, Operation::READ_VARIABLES, number, variables).unwrap();
+    let said = text(&answer).replace("\r\n", " ");
+    let heard = at(3_000_000_000).wall.to_ntp().seconds();
+    assert_eq!(
+        said.trim(),
+        format!(
+            "srcadr=127.127.28.2, srcport=123, srchost=\"SHM(2)\", refid=GPS, rec={heard:#010x}.00000000"
+        )
+    );
+    // One that makes no sense, and silence.
+    for (second, offset_s) in (4..8).zip([Some(f64::NAN), None, None, None]) {
+        tell(&mut stage, second, offset_s);
+    }
+    assert_eq!(
+        of_clock(&mut stage, 8, number, b"noreply,baddata,poll"),
+        Ok((0x21, "poll=4, noreply=2, baddata=1".to_owned()))
+    );
+}
+
+#[test]
 fn nothing_is_changed_and_errors_have_their_numbers() {
     let mut stage = Stage::new(config(vec![server("192.0.2.1")]), silence());
     stage.run_until(1.0);
