@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use conf::config::{Config, SourceKind};
+use conf::config::{Config, InterfaceRule, InterfaceTarget, SourceKind, Subnet};
 use conf::diagnostic::Severity;
 use conf::dialect::{Dialect, Reading};
 use conf::explain::Fate;
@@ -109,6 +109,72 @@ fn what_goes_without_saying_is_in_every_configuration() {
         assert_eq!(reading.diagnostics, []);
         assert_eq!(reading.lines, []);
     }
+}
+
+#[test]
+fn clients_are_answered_where_a_line_says_so() {
+    let addresses = ["192.0.2.1", "192.0.2.2", "127.0.0.1", "2001:db8::1", "::1"];
+    for (text, expected) in [
+        ("listen on 192.0.2.1", [true, false, false, false, false]),
+        (
+            "listen on 192.0.2.1\nlisten on 192.0.2.1",
+            [true, false, false, false, false],
+        ),
+        (
+            "listen on 192.0.2.1\nlisten on 192.0.2.2",
+            [true, true, false, false, false],
+        ),
+        (
+            "listen on 192.0.2.1\nlisten on ::1\nlisten on 192.0.2.2",
+            [true, true, false, false, true],
+        ),
+        (
+            "listen on 127.0.0.1\nlisten on 192.0.2.2",
+            [false, true, true, false, false],
+        ),
+        (
+            "listen on 0.0.0.0\nlisten on 192.0.2.2",
+            [true, true, true, false, false],
+        ),
+        (
+            "listen on 192.0.2.2\nlisten on 0.0.0.0",
+            [true, true, true, false, false],
+        ),
+        (
+            "listen on ::\nlisten on 192.0.2.1",
+            [true, false, false, true, true],
+        ),
+        ("listen on 192.0.2.1\nlisten on 192.0.2.2\nlisten on *", [true; 5]),
+        ("listen on *\nlisten on 192.0.2.1", [true; 5]),
+        // What a name stands for is not known here.
+        ("listen on time.example", [false; 5]),
+        (
+            "listen on time.example\nlisten on 192.0.2.1",
+            [true, false, false, false, false],
+        ),
+    ] {
+        let reading = read_text(&format!("{text}\n"));
+        assert_eq!(reading.diagnostics, [], "{text}");
+        let server = &reading.config.server;
+        let is_answered = |address: &str| {
+            let address: IpAddr = address.parse().unwrap();
+            let bound = match address {
+                IpAddr::V4(_) => server.bind_ipv4.map(IpAddr::V4),
+                IpAddr::V6(_) => server.bind_ipv6.map(IpAddr::V6),
+            };
+            let name = if address.is_loopback() { "lo" } else { "eth0" };
+            server.access.iter().any(|rule| rule.subnet.contains(address))
+                && bound.is_none_or(|bound| bound == address)
+                && InterfaceRule::answers(&server.interfaces, name, address)
+        };
+        assert_eq!(addresses.map(is_answered), expected, "{text}");
+    }
+    let server = read_text("listen on time.example\n").config.server;
+    let names = server.interfaces.iter().filter_map(|rule| match &rule.target {
+        InterfaceTarget::Address(Subnet::Name(name)) if rule.listen => Some(name.as_str()),
+        _ => None,
+    });
+    assert_eq!(names.collect::<Vec<_>>(), ["time.example"]);
 }
 
 #[test]
@@ -288,9 +354,11 @@ const CORPUS: &[(&str, Differs)] = &[
     ("listen on *|", No),
     ("listen on \"*\"|", No),
     ("listen on 127.0.0.1|listen on ::1|", No),
-    ("listen on 127.0.0.1|listen on 127.0.0.2|", Refused),
-    ("listen on localhost|", Refused),
-    ("listen on nosuch.invalid|", No),
+    ("listen on 127.0.0.1|listen on 127.0.0.2|", No),
+    ("listen on localhost|", No),
+    // The daemon looks names up when it starts.
+    ("listen on nosuch.invalid|", Taken),
+    ("listen on \"no name\"|", No),
     ("listen on * rtable 3|", No),
     ("listen on * rtable|", No),
     ("listen on * rtable 3 rtable 4|", No),

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use conf::config::{Config, Conflict, DriftFile, RefClockDriver};
+use conf::config::{Config, Conflict, DriftFile, InterfaceRule, InterfaceTarget, RefClockDriver, Subnet};
 use conf::dialect::{Dialect, Reading};
 use engine::control::mode6::{About, LocalAddress};
 use engine::io::Severity;
@@ -186,6 +186,7 @@ fn prepare(
     check_drift_option(identity, arguments, &config)?;
     let fixed = fixed_lines(&config);
     // As long as files can be read.
+    find_listening(&mut config)?;
     let about = about(identity);
     let user = find_user(identity, arguments, &config)?;
     let pid_file = match Identity::path(&config.process.pid_file, identity.pid_file) {
@@ -374,7 +375,14 @@ fn about(identity: &Identity) -> About {
 fn print_configuration(identity: &Identity, arguments: &Arguments) -> u8 {
     let text = ConfigurationText::find(identity, arguments);
     if identity.command_line == CommandLine::OpenNtpd {
-        return openntpd::check(&text.parse(arguments).diagnostics);
+        let mut reading = text.parse(arguments);
+        if is_right(&reading)
+            && let Err(fatal) = find_listening(&mut reading.config)
+        {
+            say(&format!("{}: {fatal}", text.path));
+            return 1;
+        }
+        return openntpd::check(&reading.diagnostics);
     }
     if text.dialect != Dialect::Chrony {
         return print_translation(&text);
@@ -397,6 +405,12 @@ fn print_configuration(identity: &Identity, arguments: &Arguments) -> u8 {
             refuse(identity, arguments, &Fatal(reason))
         }
     }
+}
+
+/// Whether there is nothing in a configuration with which the daemon does not start.
+fn is_right(reading: &Reading) -> bool {
+    let mut severities = reading.diagnostics.iter().map(|problem| problem.severity);
+    severities.all(|severity| severity < conf::diagnostic::Severity::Error)
 }
 
 /// Prints what a configuration in another language amounts to in chrony's, and all that is wrong with it, with the
@@ -433,6 +447,31 @@ fn check_user(identity: &Identity, arguments: &Arguments) -> Result<(), Fatal> {
         CommandLine::Ntpd => format!("must be run as root, not uid {}", privileges::user()),
         CommandLine::OpenNtpd => "ntpd: need root privileges".to_owned(),
     }))
+}
+
+/// Puts addresses in the place of names on whose addresses clients are answered. They are looked up once, at the start.
+fn find_listening(config: &mut Config) -> Result<(), Fatal> {
+    let mut found = Vec::new();
+    for InterfaceRule { listen, target } in std::mem::take(&mut config.server.interfaces) {
+        let InterfaceTarget::Address(Subnet::Name(name)) = target else {
+            found.push(InterfaceRule { listen, target });
+            continue;
+        };
+        let addresses = os::look_up(&name, os::AddressFamily::Any).map_err(|error| {
+            Fatal(format!(
+                "could not resolve \"{name}\" : {error} (listen on takes an address of this host, a name of some, or * for all)"
+            ))
+        })?;
+        found.extend(addresses.into_iter().map(|address| InterfaceRule {
+            listen,
+            target: InterfaceTarget::Address(Subnet::Prefix {
+                address: address.ip(),
+                length: Subnet::length_max(address.ip()),
+            }),
+        }));
+    }
+    config.server.interfaces = found;
+    Ok(())
 }
 
 /// Refuses an option `-f` of ntpd that names something else than a drift file: to OpenNTPD's it is the configuration.

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::lexer::{Lexer, Place, Token};
-use super::statement::{self, Options, Statement};
+use super::statement::{self, Listening, Options, Statement};
 use crate::chrony::{HostName, constraint_line, source_line};
 use crate::config::{
-    AccessRule, Config, Constraint, ConstraintUrl, ConstraintUrlError, RateLimit, SourceConfig, SourceKind,
-    SourceName, Subnet, Verdict,
+    AccessRule, Config, Constraint, ConstraintUrl, ConstraintUrlError, InterfaceRule, InterfaceTarget,
+    RateLimit, SourceConfig, SourceKind, SourceName, Subnet, Verdict,
 };
 use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::dialect::Reading;
@@ -65,6 +65,16 @@ struct Meaning {
     config: Config,
     diagnostics: Vec<Diagnostic>,
     lines: Vec<Explanation>,
+    /// Where clients are answered, unless that is everywhere.
+    listening: Vec<ListeningPlace>,
+}
+
+/// Where clients are answered, as one line says it.
+struct ListeningPlace {
+    /// The place of the line among the explanations.
+    line: usize,
+    /// An address, every one of a family, or those of a name.
+    subnet: Subnet,
 }
 
 /// One line while it is read, with those that are joined to it.
@@ -85,6 +95,49 @@ impl Meaning {
             config,
             diagnostics: Vec::new(),
             lines: Vec::new(),
+            listening: Vec::new(),
+        }
+    }
+
+    /// Has clients be answered where that is said: by sockets that are bound to the address, where there is one of a family,
+    /// and otherwise by rules on what comes to sockets that are bound to none.
+    fn bind(&mut self) {
+        let server = &mut self.config.server;
+        let is_everywhere = server.access.contains(&allow(Subnet::Everyone));
+        let of_family = |is_ipv6: bool| {
+            let addresses = self.listening.iter().filter_map(|place| match &place.subnet {
+                Subnet::Prefix { address, length } if address.is_ipv6() == is_ipv6 => {
+                    Some((*address, *length > 0))
+                }
+                _ => None,
+            });
+            addresses.collect::<Vec<_>>()
+        };
+        let (of_v4, of_v6) = (of_family(false), of_family(true));
+        let has_names = self.listening.len() > of_v4.len() + of_v6.len();
+        let is_bound = !is_everywhere && !has_names && of_v4.len() <= 1 && of_v6.len() <= 1;
+        (server.bind_ipv4, server.bind_ipv6) = (None, None);
+        server.interfaces.clear();
+        if is_bound {
+            for (address, _) in of_v4.into_iter().chain(of_v6).filter(|(_, is_one)| *is_one) {
+                match address {
+                    IpAddr::V4(address) => server.bind_ipv4 = Some(address),
+                    IpAddr::V6(address) => server.bind_ipv6 = Some(address),
+                }
+            }
+        } else if !is_everywhere {
+            let rule = |listen, subnet| InterfaceRule {
+                listen,
+                target: InterfaceTarget::Address(subnet),
+            };
+            let said = self
+                .listening
+                .iter()
+                .map(|place| rule(true, place.subnet.clone()));
+            server.interfaces = [rule(false, every(false)), rule(false, every(true))]
+                .into_iter()
+                .chain(said)
+                .collect();
         }
     }
 
@@ -167,18 +220,14 @@ impl Meaning {
 impl Line<'_> {
     fn take(&mut self, statement: Statement) {
         match statement {
-            Statement::Listen {
-                address,
-                place,
-                routing_table,
-            } => {
+            Statement::Listen { on, routing_table } => {
                 if let Some(routing_table) = routing_table {
                     let message = "rtable is not used";
                     self.warn(routing_table, message, "Linux has no such routing tables");
                     let said = self.explanation.text.clone();
                     self.explanation.left_out.push(said);
                 }
-                self.listen(address, place);
+                self.listen(on);
             }
             Statement::Query { address, place } => self.query(address, place),
             Statement::Server {
@@ -210,69 +259,77 @@ impl Line<'_> {
         }
     }
 
-    /// Listens on an address, or on all.
-    fn listen(&mut self, address: Option<IpAddr>, place: Place) {
+    /// Listens on an address, on those of a name, or on all.
+    fn listen(&mut self, on: Listening) {
         let server = &mut self.meaning.config.server;
         // One client cannot have all answers, and nobody can be made to flood another.
         server.rate_limit = Some(RateLimit::NTP);
         let everyone = allow(Subnet::Everyone);
         if server.access.contains(&everyone) {
-            self.explanation.fate = Fate::Ignored;
-            self.explanation.note = Some(EVERY_ADDRESS.to_owned());
-            return;
+            return self.adds_nothing(EVERY_ADDRESS);
         }
-        let Some(address) = address else {
-            server.bind_ipv4 = None;
-            server.bind_ipv6 = None;
-            server.access = vec![everyone];
-            self.explanation.chrony = vec!["allow".to_owned(), RATE_LIMIT.to_owned()];
-            for line in &mut self.meaning.lines {
-                if line.chrony.last().is_some_and(|last| last == RATE_LIMIT) {
-                    line.chrony.clear();
-                    line.fate = Fate::Ignored;
-                    line.note = Some(EVERY_ADDRESS.to_owned());
+        let (subnet, families) = match on {
+            Listening::Everywhere => {
+                server.access = vec![everyone];
+                self.explanation.chrony = vec!["allow".to_owned(), RATE_LIMIT.to_owned()];
+                self.meaning.bind();
+                for place in &self.meaning.listening {
+                    if let Some(line) = self.meaning.lines.get_mut(place.line) {
+                        line.chrony.clear();
+                        line.fate = Fate::Ignored;
+                        line.note = Some(EVERY_ADDRESS.to_owned());
+                    }
                 }
+                return self.meaning.listening.clear();
             }
-            return;
+            Listening::Address(address) => (one(address), vec![every(address.is_ipv6())]),
+            Listening::Name(name) => (Subnet::Name(name), vec![every(false), every(true)]),
         };
-        // The other family stays closed.
-        let (subnet, bound) = match address {
-            IpAddr::V4(_) => (
-                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                server.bind_ipv4.map(IpAddr::V4),
-            ),
-            IpAddr::V6(_) => (
-                IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-                server.bind_ipv6.map(IpAddr::V6),
-            ),
-        };
-        let rule = allow(Subnet::Prefix {
-            address: subnet,
-            length: 0,
+        let said = |subnet: &Subnet| self.meaning.listening.iter().any(|place| place.subnet == *subnet);
+        if said(&subnet) {
+            return self.adds_nothing("it is said before");
+        }
+        if let Subnet::Prefix { address, .. } = &subnet
+            && said(&one(unspecified(address.is_ipv6())))
+        {
+            return self.adds_nothing("every address of its family is said before");
+        }
+        self.meaning.listening.push(ListeningPlace {
+            line: self.meaning.lines.len(),
+            subnet,
         });
-        if server.access.contains(&rule) {
-            let bound = bound.unwrap_or(subnet);
-            if bound == address {
-                self.explanation.fate = Fate::Ignored;
-                self.explanation.note = Some("it is said before".to_owned());
-            } else {
-                let message = format!("listen on {address} beside {bound} is not supported");
-                let help = "timeballd listens on one address of each family, or on all: write listen on *";
-                self.error(place, &message, help);
+        // The other family stays closed.
+        let access = &mut self.meaning.config.server.access;
+        let is_first = families
+            .iter()
+            .all(|family| !access.contains(&allow(family.clone())));
+        for family in families {
+            let rule = allow(family);
+            if !access.contains(&rule) {
+                access.push(rule);
             }
-            return;
         }
-        server.access.push(rule);
-        let chrony = &mut self.explanation.chrony;
-        if !address.is_unspecified() {
-            match address {
-                IpAddr::V4(address) => server.bind_ipv4 = Some(address),
-                IpAddr::V6(address) => server.bind_ipv6 = Some(address),
+        self.meaning.bind();
+        match self.meaning.listening.last().map(|place| &place.subnet) {
+            Some(Subnet::Prefix { address, length }) if is_first => {
+                let chrony = &mut self.explanation.chrony;
+                if *length > 0 {
+                    chrony.push(format!("bindaddress {address}"));
+                }
+                chrony.push(format!("allow {}/0", unspecified(address.is_ipv6())));
+                chrony.push(RATE_LIMIT.to_owned());
             }
-            chrony.push(format!("bindaddress {address}"));
+            _ => {
+                let note = "chrony listens on one address of each family, or on all, and on no names";
+                self.explanation.note = Some(note.to_owned());
+            }
         }
-        chrony.push(format!("allow {subnet}/0"));
-        chrony.push(RATE_LIMIT.to_owned());
+    }
+
+    /// Notes that the line is right and changes nothing.
+    fn adds_nothing(&mut self, because: &str) {
+        self.explanation.fate = Fate::Ignored;
+        self.explanation.note = Some(because.to_owned());
     }
 
     /// Asks servers from an address.
@@ -406,6 +463,31 @@ impl Line<'_> {
             help,
             placed: Placed::Before,
         }
+    }
+}
+
+/// An address as a subnet; the unspecified one is all of its family.
+fn one(address: IpAddr) -> Subnet {
+    Subnet::Prefix {
+        address,
+        length: if address.is_unspecified() {
+            0
+        } else {
+            Subnet::length_max(address)
+        },
+    }
+}
+
+/// Every address of a family.
+fn every(is_ipv6: bool) -> Subnet {
+    one(unspecified(is_ipv6))
+}
+
+const fn unspecified(is_ipv6: bool) -> IpAddr {
+    if is_ipv6 {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Tokens of one line to a statement.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::lexer::{KEYWORDS, LexicalError, Place, Token, TokenKind};
+use crate::chrony::HostName;
 use crate::include::BYTE_ORDER_MARK;
 
 /// The largest correction of a sensor in either direction, microseconds (ntpd.conf(5)).
@@ -13,10 +14,8 @@ const CORRECTION_MAX_US: i64 = 127_000_000;
 pub(super) enum Statement {
     /// `listen on`
     Listen {
-        /// On which; `None` is every address.
-        address: Option<IpAddr>,
-        /// Where that is said.
-        place: Place,
+        /// Where.
+        on: Listening,
         /// Where the routing table is said, if it is.
         routing_table: Option<Place>,
     },
@@ -54,6 +53,17 @@ pub(super) enum Statement {
     },
 }
 
+/// Where clients are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Listening {
+    /// At every address.
+    Everywhere,
+    /// At this one.
+    Address(IpAddr),
+    /// At those of a name, or at one that says its link.
+    Name(String),
+}
+
 /// What follows the name of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Options {
@@ -89,6 +99,12 @@ pub(super) fn read(tokens: &[Token], end: Place) -> (Option<Statement>, Vec<Mist
     // A value out of range does not hide what follows it, but what follows a syntax error means nothing.
     let statement = statement.filter(|_| reading.mistakes.is_empty());
     (statement, reading.mistakes)
+}
+
+/// Whether this is an address of IPv6 with the link that it is on, such as `fe80::1%eth0`.
+fn has_link(name: &str) -> bool {
+    let parts = name.split_once('%');
+    parts.is_some_and(|(address, link)| address.parse::<Ipv6Addr>().is_ok() && !link.is_empty())
 }
 
 struct Reading<'a> {
@@ -133,20 +149,18 @@ impl Reading<'_> {
             routing_table = Some(place);
         }
         self.finish("after the address only rtable may follow")?;
-        let address = match (name.as_str(), name.parse()) {
-            ("*", _) => None,
-            (_, Ok(address)) => Some(address),
-            // The original looks names up at this point.
+        let on = match (name.as_str(), name.parse()) {
+            ("*", _) => Listening::Everywhere,
+            (_, Ok(address)) => Listening::Address(address),
+            // The original looks names up at this point, and the daemon when it starts.
+            (_, Err(_)) if HostName::new(name.as_str()).is_ok() || has_link(&name) => Listening::Name(name),
             (_, Err(_)) => {
-                let help = "timeballd listens on addresses only: write the address, or * for all";
+                let help =
+                    "write an address of this host, a name that stands for some, or * for all addresses";
                 return self.mistake(place, format!("could not resolve \"{name}\""), help);
             }
         };
-        Some(Statement::Listen {
-            address,
-            place,
-            routing_table,
-        })
+        Some(Statement::Listen { on, routing_table })
     }
 
     fn query(&mut self) -> Option<Statement> {

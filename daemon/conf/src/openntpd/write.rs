@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::lexer::KEYWORDS;
+use super::statement::Listening;
 use crate::chrony::HostName;
-use crate::config::{Config, Server, SourceConfig, SourceKind, Subnet, Verdict};
+use crate::config::{
+    Config, InterfaceRule, InterfaceTarget, Server, SourceConfig, SourceKind, Subnet, Verdict,
+};
 
 /// Writes a configuration as ntpd.conf of OpenNTPD, as far as the language can say it.
 ///
@@ -18,8 +21,9 @@ pub fn write(config: &Config) -> String {
     // Writing to a string cannot fail.
     for address in addresses(&config.server) {
         let _ = match address {
-            None => writeln!(text, "listen on *"),
-            Some(address) => writeln!(text, "listen on {address}"),
+            Listening::Everywhere => writeln!(text, "listen on *"),
+            Listening::Address(address) => writeln!(text, "listen on {address}"),
+            Listening::Name(name) => writeln!(text, "listen on {}", quoted(&name)),
         };
     }
     if let Some(address) = config.client.bind_ipv4 {
@@ -59,8 +63,8 @@ fn can_be_said(source: &SourceConfig) -> bool {
     has_name && source.kind != SourceKind::Peer && source.port == 123 && is_asked
 }
 
-/// Returns where clients are answered, if they can be everywhere from where somebody may ask; `None` is every address.
-fn addresses(server: &Server) -> Vec<Option<IpAddr>> {
+/// Returns where clients are answered, if they can be everywhere from where somebody may ask.
+fn addresses(server: &Server) -> Vec<Listening> {
     let access = server.access_rules();
     let is_allowed = |subnet: &Subnet| access.iter().any(|rule| rule.subnet == *subnet);
     let any = |address: IpAddr| Subnet::Prefix { address, length: 0 };
@@ -77,11 +81,20 @@ fn addresses(server: &Server) -> Vec<Option<IpAddr>> {
         };
         is_all && rule.verdict == Verdict::Allow
     });
-    let is_of_some = server.bind_device.is_some() || !server.interfaces.is_empty();
+    let listed = listed(&server.interfaces);
+    let is_of_some = server.bind_device.is_some() || (listed.is_none() && !server.interfaces.is_empty());
     if !are_simple || is_of_some || server.port != 123 {
         return Vec::new();
     }
     let everyone = is_allowed(&Subnet::Everyone);
+    if let Some(listed) = listed {
+        let is_open = |is_ipv6: bool| everyone || is_allowed(if is_ipv6 { &any6 } else { &any4 });
+        let open = listed.into_iter().filter(|place| match place {
+            Listening::Address(address) => is_open(address.is_ipv6()),
+            Listening::Name(_) | Listening::Everywhere => is_open(false) && is_open(true),
+        });
+        return open.collect();
+    }
     let families = [
         (
             everyone || is_allowed(&any4),
@@ -95,11 +108,41 @@ fn addresses(server: &Server) -> Vec<Option<IpAddr>> {
         ),
     ];
     if everyone && families.iter().all(|(_, bound, _)| bound.is_none()) {
-        return vec![None];
+        return vec![Listening::Everywhere];
     }
     let open = families.into_iter().filter(|(is_open, _, _)| *is_open);
-    open.map(|(_, bound, every)| Some(bound.unwrap_or(every)))
+    open.map(|(_, bound, every)| Listening::Address(bound.unwrap_or(every)))
         .collect()
+}
+
+/// Returns the addresses and names that rules on interfaces come to, if they are a list of them: all others are shut.
+fn listed(rules: &[InterfaceRule]) -> Option<Vec<Listening>> {
+    let is_every = |rule: &InterfaceRule, is_ipv6: bool| {
+        let target = InterfaceTarget::Address(Subnet::Prefix {
+            address: if is_ipv6 {
+                Ipv6Addr::UNSPECIFIED.into()
+            } else {
+                Ipv4Addr::UNSPECIFIED.into()
+            },
+            length: 0,
+        });
+        !rule.listen && rule.target == target
+    };
+    let [of_v4, of_v6, said @ ..] = rules else {
+        return None;
+    };
+    if !is_every(of_v4, false) || !is_every(of_v6, true) {
+        return None;
+    }
+    let place = |rule: &InterfaceRule| match &rule.target {
+        InterfaceTarget::Address(Subnet::Name(name)) if rule.listen => Some(Listening::Name(name.clone())),
+        InterfaceTarget::Address(Subnet::Prefix { address, length }) if rule.listen => {
+            let is_one = *length == Subnet::length_max(*address);
+            (is_one || (*length == 0 && address.is_unspecified())).then_some(Listening::Address(*address))
+        }
+        _ => None,
+    };
+    said.iter().map(place).collect()
 }
 
 /// Returns the name of a source, in quotes if it would be something else without.
@@ -172,7 +215,10 @@ mod tests {
             "listen on *\nserver a\nservers b trusted\n",
             "listen on 127.0.0.1\nlisten on ::1\nquery from 192.0.2.1\nserver \"on\"\nserver \"10\"\n",
             "constraint from '9.9.9.9'\nconstraint from \"https://a:8443/b\" 192.0.2.1 ::1\nconstraints from a\nserver b",
-            "listen on ::\nserver 192.0.2.1 weight 3\nservers ::1\nserver fe80::1%eth0\n",
+            "listen on ::\nserver 192.0.2.1\nservers ::1\nserver fe80::1%eth0\n",
+            "listen on 192.0.2.1\nlisten on 192.0.2.2\nlisten on ::1\nserver a\n",
+            "listen on 0.0.0.0\nlisten on ::1\nlisten on ::2\nserver a\n",
+            "listen on time.example\nlisten on 192.0.2.1\nlisten on fe80::1%eth0\nlisten on \"server\"\n",
         ] {
             let of = |text: &str| read("/main", &Files::new(&[("/main", text)]));
             let reading = of(text);

@@ -58,6 +58,60 @@ impl Side {
     }
 }
 
+/// Asks for the time at each address once; says of each whether an answer came.
+const ASK_AT: &str = r#"
+import socket, sys
+for server in sys.argv[1:]:
+    with socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(0.5)
+        try:
+            asking.connect((server, 123))
+            asking.send(b"\x23" + bytes(39) + b"timeball")
+            print(len(asking.recv(500)) == 48)
+        except OSError:
+            print(False)
+"#;
+
+/// Answers at several addresses of a family and at those of a name, and nowhere else.
+fn listens_as_openntpd_does(world: &World, side: &Side) {
+    start_chronyd(world, "local stratum 2\nallow");
+    let library = prepare_for_openntpd(world);
+    let hosts = world.write("hosts", "192.0.2.2 here.example\n");
+    world.run(Host::Ours, "mount", &["--bind", &hosts, "/etc/hosts"]);
+    let lines = "listen on 192.0.2.1\nlisten on here.example\nlisten on 192.0.2.4\nlisten on 2001:db8::1\nserver 192.0.2.11\n";
+    let file = world.write("ntpd.conf", lines);
+    let environment = [("LD_PRELOAD", library.as_str()), ("HURRY", side.hurry)];
+    let arguments = ["-d", "-v", "-f", &file];
+    world.start_with(Host::Ours, "ntpd", &side.ntpd, &arguments, &environment);
+    let addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "2001:db8::1"];
+    let arguments = ["-c", ASK_AT].into_iter().chain(addresses).collect::<Vec<_>>();
+    world.wait_until("it answers where it shall", || {
+        let answered = world.run(Host::Theirs, "python3", &arguments);
+        let answered: Vec<&str> = answered.split_whitespace().collect();
+        match answered[..] {
+            ["True", "True", "False", "True", "True"] => Ok(()),
+            _ => Err(format!("{answered:?}")),
+        }
+    });
+    // Of a name that stands for nothing the same is said.
+    let file = world.write("wrong.conf", "listen on nosuch.invalid\nserver 192.0.2.11\n");
+    let (said, succeeded) = side.run(world, &["-n", "-f", &file]);
+    assert!(
+        !succeeded && said.contains("could not resolve \"nosuch.invalid\""),
+        "{said}"
+    );
+}
+
+#[test]
+fn openntpd_listens_at_addresses_and_names() {
+    inside(|world| listens_as_openntpd_does(world, &Side::theirs()));
+}
+
+#[test]
+fn timeballd_listens_at_the_same() {
+    inside(|world| listens_as_openntpd_does(world, &Side::ours(world, "openntpd")));
+}
+
 /// Each character of a number made the same, so that columns can be compared.
 fn columns(text: &str) -> String {
     text.chars()
