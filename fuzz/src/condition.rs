@@ -51,6 +51,7 @@ fn seeds() -> Vec<Vec<u8>> {
             offset_s: Some(-3600),
             refused: 7,
         }),
+        weights: [("ntp.example".to_owned(), 3)].into(),
         ..Condition::default()
     };
     let waiting = Condition {

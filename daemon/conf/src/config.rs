@@ -26,6 +26,7 @@ mod restrict;
 mod server;
 mod source;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
@@ -58,6 +59,9 @@ pub struct Config {
     pub initial_step: Option<InitialStep>,
     /// HTTPS servers that bound the time of sources that are not trusted; default none.
     pub constraints: Constraints,
+    /// The weights that sources have by OpenNTPD's language, by their names, where that is not 1. They are told to `ntpctl`, and
+    /// change nothing.
+    pub weights: BTreeMap<String, u8>,
     /// How sources are chosen and combined.
     pub selection: Selection,
     /// How the clock is corrected.

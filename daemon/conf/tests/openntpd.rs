@@ -178,6 +178,17 @@ fn clients_are_answered_where_a_line_says_so() {
 }
 
 #[test]
+fn weights_are_kept_to_be_told() {
+    let config = read_text("server a weight 3\nserver 2001:DB8::1 weight 10\nservers b weight 1\n").config;
+    let weights: Vec<(&str, u8)> = config
+        .weights
+        .iter()
+        .map(|(name, weight)| (name.as_str(), *weight))
+        .collect();
+    assert_eq!(weights, [("2001:db8::1", 10), ("a", 3)]);
+}
+
+#[test]
 fn a_pool_of_a_name_has_eight_members_and_one_of_an_address_is_a_server() {
     let config = read_text("servers pool.example\nservers 192.0.2.1\nserver a trusted\n").config;
     let sources = config.sources.iter().map(|source| {

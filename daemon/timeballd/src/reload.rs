@@ -160,6 +160,7 @@ impl Daemon {
         }
         condition.configuration_error = None;
         condition.reloads = condition.reloads.saturating_add(1);
+        condition.weights.clone_from(&config.weights);
         log.info(&format!("Configuration {} read again", text.path));
         if let Some(fixed) = changes(&self.hands.reloading.fixed, &fixed_lines(&config)) {
             log.warn(&format!("In force only after a restart : {fixed}"));

@@ -653,6 +653,7 @@ fn find_conflict(
     let mut condition = Condition {
         steers: !arguments.observe,
         conflict_fails: policy == Conflict::Fail,
+        weights: config.weights.clone(),
         ..Condition::default()
     };
     if arguments.observe || arguments.once.is_some() || policy == Conflict::Ignore {

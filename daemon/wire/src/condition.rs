@@ -4,6 +4,7 @@
 //! answer is lines of text, a word and the rest; words that are not known are for later versions. Over UDP nobody is
 //! answered.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::json::Json;
@@ -17,6 +18,12 @@ const HEADING: &str = "timeballd condition 1";
 
 /// The longest text in an answer, in characters.
 const TEXT_LENGTH_MAX: usize = 400;
+
+/// The room for weights in an answer, bytes, …
+const WEIGHTS_LENGTH_MAX: usize = 640;
+
+/// … and what each takes of it beside its name.
+const WEIGHT_LENGTH: usize = "weight 255 \n".len();
 
 /// How it is told that there is no number yet.
 const NONE: &str = "none";
@@ -39,6 +46,9 @@ pub struct Condition {
     pub configuration_error: Option<String>,
     /// What constraints say, where any are configured.
     pub constraints: Option<Constraints>,
+    /// The weights of sources in OpenNTPD's language, by their names, where that is not 1; as many as
+    /// there is room for.
+    pub weights: BTreeMap<String, u8>,
 }
 
 /// Says what HTTPS servers bound the time of others to.
@@ -73,6 +83,12 @@ impl Condition {
             line("constraint-offset", offset_s.as_deref().unwrap_or(NONE));
             line("constraint-refused", &constraints.refused.to_string());
         }
+        let mut room = WEIGHTS_LENGTH_MAX;
+        for (name, weight) in &self.weights {
+            if takes_room(&mut room, name) {
+                line("weight", &format!("{weight} {name}"));
+            }
+        }
         text.into_bytes()
     }
 
@@ -84,6 +100,7 @@ impl Condition {
             return None;
         }
         let mut condition = Self::default();
+        let mut room = WEIGHTS_LENGTH_MAX;
         for line in lines {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
@@ -101,6 +118,13 @@ impl Condition {
                 }
                 "constraint-refused" => {
                     condition.constraints.get_or_insert_default().refused = rest.parse().ok()?;
+                }
+                "weight" => {
+                    let (weight, name) = rest.split_once(' ')?;
+                    let (weight, name) = (weight.parse().ok()?, plain(name));
+                    if takes_room(&mut room, &name) {
+                        condition.weights.insert(name, weight);
+                    }
                 }
                 _ => {}
             }
@@ -153,6 +177,13 @@ impl Condition {
     }
 }
 
+/// Whether there is room for the weight of this source, which is taken then.
+fn takes_room(room: &mut usize, name: &str) -> bool {
+    let rest = room.checked_sub(WEIGHT_LENGTH + name.len());
+    *room = rest.unwrap_or(*room);
+    rest.is_some()
+}
+
 /// A text that is one line, of which a terminal obeys nothing.
 fn plain(text: &str) -> String {
     text.chars()
@@ -180,6 +211,9 @@ mod tests {
                 offset_s: Some(-3600),
                 refused: 2,
             }),
+            weights: [("ntp.example", 3), ("192.0.2.1", 10)]
+                .map(|(name, weight)| (name.to_owned(), weight))
+                .into(),
         }
     }
 
@@ -220,6 +254,16 @@ mod tests {
             Condition::decode(&answer).unwrap().conflict.unwrap().len(),
             2 * TEXT_LENGTH_MAX
         );
+        let names = (0..100_u8).map(|number| (format!("{number:03}.example"), number));
+        let heavy = Condition {
+            weights: names.collect(),
+            ..condition
+        };
+        let answer = heavy.encode();
+        assert!(answer.len() < ANSWER_LENGTH_MAX);
+        let understood = Condition::decode(&answer).unwrap().weights;
+        let first: BTreeMap<String, u8> = heavy.weights.into_iter().take(understood.len()).collect();
+        assert!(understood.len() > 20 && understood == first, "{understood:?}");
         for other in [
             &b""[..],
             b"\xff",
@@ -227,6 +271,7 @@ mod tests {
             b"timeballd condition 1\nreloads x\n",
             b"timeballd condition 1\nconstraint-offset near\n",
             b"timeballd condition 1\nconstraint-refused -1\n",
+            b"timeballd condition 1\nweight ntp.example\n",
         ] {
             assert_eq!(Condition::decode(other), None);
         }

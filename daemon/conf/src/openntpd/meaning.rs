@@ -385,6 +385,9 @@ impl Line<'_> {
             Ok(address) => SourceName::Address(address),
             Err(_) => SourceName::Name(name),
         };
+        if let Some(weight) = u8::try_from(options.weight).ok().filter(|weight| *weight != 1) {
+            self.meaning.config.weights.insert(name.to_string(), weight);
+        }
         // All addresses of an address are one.
         let kind = match name {
             SourceName::Name(_) if is_pool => SourceKind::Pool,

@@ -25,7 +25,7 @@ const SOURCES_MAX: u32 = 10_000;
 /// The longest description of a source, characters; no more than this is shown.
 const NAME_MAX: usize = 79;
 
-/// The weight of all sources: what the configuration says of it is not used.
+/// The weight of sources of which the configuration says none.
 const WEIGHT: u8 = 1;
 
 /// An offset that is smaller than this is not told, seconds.
@@ -70,6 +70,8 @@ struct Peer {
     address: Option<IpAddr>,
     /// The name by which it is configured.
     name: String,
+    /// What the configuration says of its weight, which is not used.
+    weight: u8,
     is_pool: bool,
     is_followed: bool,
     trust: u8,
@@ -172,14 +174,21 @@ fn ask(client: &mut Client) -> Result<State, AskError> {
             peers.push(ask_peer(client, index, &source)?);
         }
     }
-    let peers = without_places(peers);
+    let mut peers = without_places(peers);
+    let condition = client.condition();
+    for peer in &mut peers {
+        let weight = condition
+            .as_ref()
+            .and_then(|condition| condition.weights.get(&peer.name));
+        peer.weight = weight.copied().unwrap_or(WEIGHT);
+    }
     let has_valid = peers.iter().any(|peer| peer.trust >= TRUST_VALID);
     let offset_s = tracking.current_correction_s;
     Ok(State {
         is_synchronised: has_valid && tracking.leap != Leap::NotSynchronised && offset_s.abs() < NEGLIGIBLE_S,
         stratum: tracking.stratum,
         offset_s,
-        constraints: client.condition().and_then(|condition| condition.constraints),
+        constraints: condition.and_then(|condition| condition.constraints),
         peers,
     })
 }
@@ -203,6 +212,7 @@ fn ask_peer(client: &mut Client, index: u32, source: &SourceData) -> Result<Peer
     Ok(Peer {
         address: source.address.ip(),
         name,
+        weight: WEIGHT,
         is_pool: false,
         is_followed: source.state == SourceState::Selected,
         trust: trust(reach),
@@ -294,8 +304,8 @@ impl Peer {
             stratum => format!("{stratum:2}"),
         };
         let polls = format!(
-            "{followed} {WEIGHT:2} {:2} {stratum} {:4}s {:4}s",
-            self.trust, self.next_s, self.poll_s
+            "{followed} {:2} {:2} {stratum} {:4}s {:4}s",
+            self.weight, self.trust, self.next_s, self.poll_s
         );
         let numbers = if self.trust < TRUST_VALID {
             "             ---- peer not valid ----".to_owned()
@@ -316,6 +326,7 @@ mod tests {
         Peer {
             address: address.parse().ok(),
             name: name.to_owned(),
+            weight: WEIGHT,
             is_pool: false,
             is_followed: false,
             trust: 10,

@@ -387,6 +387,8 @@ fn unsaid(before: &Config, after: &Config) -> Vec<Difference> {
         differs && (said_before.get(field) != before.get(field) || said_after.get(field) != after.get(field))
     };
     let names = before.keys().chain(after.keys()).filter(is_unsaid);
+    // Weights of sources are not used, which is told of each line that has one.
+    let names = names.filter(|field| !field.starts_with("weights"));
     // The first two say enough: the rules of a list are not told one by one.
     let names = names.map(|field| field.split('.').take(2).collect::<Vec<_>>().join("."));
     let told = names.map(|field| {
