@@ -37,10 +37,7 @@ fn check(bytes: &[u8]) {
         let is_empty = |line: &&[u8]| line.is_empty() || *line == b"\r";
         // What stands behind the last line end is no line yet.
         let lines = lines.split_last().map_or([].as_slice(), |(_, lines)| lines);
-        lines
-            .iter()
-            .skip_while(|line| is_empty(line))
-            .any(|line| is_empty(&line))
+        lines.iter().skip_while(|line| is_empty(line)).any(is_empty)
     };
     let begin = head.get(..REQUEST_LENGTH_MAX).unwrap_or(&head);
     match whole {
