@@ -16,6 +16,9 @@ const TAI_OFFSET_MAX_S: i32 = 1000;
 pub(crate) struct Cause {
     /// An operator has asked for a step.
     pub(crate) is_step_ordered: bool,
+    /// An operator has said what time it is, or by how much the clock is off: what is stepped for that is none of the steps at
+    /// the start.
+    pub(crate) is_by_hand: bool,
     /// Nobody who may has said anything that could move the clock.
     pub(crate) is_idle: bool,
 }
@@ -64,19 +67,19 @@ impl Rules {
 
     /// What an operator's request changes, before it is carried out.
     pub(crate) fn ordered(&mut self, request: &Request) -> Cause {
-        match request {
-            Request::ModifyMakeStep { limit, threshold_s } => {
-                self.make_step = Some(MakeStep::both(*threshold_s, u32::try_from(*limit).ok()));
-                self.updates_under_rule = 0;
-                self.steps_under_rule = 0;
-            }
-            Request::DOffset { .. } | Request::SetTime(_) | Request::ManualDelete(_) => {
-                self.is_by_hand = true;
-            }
-            _ => {}
+        let is_by_hand = matches!(
+            request,
+            Request::DOffset { .. } | Request::SetTime(_) | Request::ManualDelete(_)
+        );
+        self.is_by_hand |= is_by_hand;
+        if let Request::ModifyMakeStep { limit, threshold_s } = request {
+            self.make_step = Some(MakeStep::both(*threshold_s, u32::try_from(*limit).ok()));
+            self.updates_under_rule = 0;
+            self.steps_under_rule = 0;
         }
         Cause {
             is_step_ordered: matches!(request, Request::MakeStep),
+            is_by_hand,
             is_idle: false,
         }
     }
@@ -117,15 +120,11 @@ impl Rules {
         if cause.is_step_ordered || is_leap || self.once == Some(Once::Set) {
             return;
         }
-        if self
-            .first_step_s
-            .take_if(|limit_s| by_s.abs() > *limit_s)
-            .is_some()
-        {
-            return;
-        }
-        if std::mem::take(&mut self.sets_at_once) {
-            return;
+        if !cause.is_by_hand {
+            let first = self.first_step_s.take_if(|limit_s| by_s.abs() > *limit_s);
+            if first.is_some() || std::mem::take(&mut self.sets_at_once) {
+                return;
+            }
         }
         let Some(rule) = self.make_step else {
             panic!("stepped by {by_s} without a rule for it")
