@@ -22,7 +22,10 @@ const TEXT_LENGTH_MAX: usize = 400;
 /// The room for weights in an answer, bytes, …
 const WEIGHTS_LENGTH_MAX: usize = 640;
 
-/// … and what each takes of it beside its name.
+/// … the longest name of a source in one, bytes, which is that of DNS, …
+const NAME_LENGTH_MAX: usize = 253;
+
+/// … and what each takes beside its name.
 const WEIGHT_LENGTH: usize = "weight 255 \n".len();
 
 /// How it is told that there is no number yet.
@@ -179,7 +182,9 @@ impl Condition {
 
 /// Whether there is room for the weight of this source, which is taken then.
 fn takes_room(room: &mut usize, name: &str) -> bool {
-    let rest = room.checked_sub(WEIGHT_LENGTH + name.len());
+    let rest = room
+        .checked_sub(WEIGHT_LENGTH + name.len())
+        .filter(|_| name.len() <= NAME_LENGTH_MAX);
     *room = rest.unwrap_or(*room);
     rest.is_some()
 }
@@ -264,6 +269,12 @@ mod tests {
         let understood = Condition::decode(&answer).unwrap().weights;
         let first: BTreeMap<String, u8> = heavy.weights.into_iter().take(understood.len()).collect();
         assert!(understood.len() > 20 && understood == first, "{understood:?}");
+        // No name is as long, and none is cut.
+        let long = format!(
+            "timeballd condition 1\nweight 3 {}\n",
+            "a".repeat(TEXT_LENGTH_MAX)
+        );
+        assert!(Condition::decode(long.as_bytes()).unwrap().weights.is_empty());
         for other in [
             &b""[..],
             b"\xff",
