@@ -61,8 +61,10 @@ impl Rules {
 
     /// The first measurement is over, if there was one, and so is the step by the first answers.
     pub(crate) fn ready(&mut self) {
-        self.first_step_s = None;
-        self.sets_at_once = false;
+        // Which of the steps until now were those at the start cannot be seen: one that was counted under the rule may have been.
+        let unused =
+            u32::from(self.first_step_s.take().is_some()) + u32::from(std::mem::take(&mut self.sets_at_once));
+        self.steps_under_rule = self.steps_under_rule.saturating_sub(unused);
     }
 
     /// What an operator's request changes, before it is carried out.
@@ -120,27 +122,36 @@ impl Rules {
         if cause.is_step_ordered || is_leap || self.once == Some(Once::Set) {
             return;
         }
-        if !cause.is_by_hand {
-            let first = self.first_step_s.take_if(|limit_s| by_s.abs() > *limit_s);
-            if first.is_some() || std::mem::take(&mut self.sets_at_once) {
-                return;
+        let Err(why) = self.check_rule(by_s) else {
+            self.steps_under_rule += 1;
+            return;
+        };
+        // What is stepped by hand is none of the steps at the start.
+        let first = self
+            .first_step_s
+            .take_if(|limit_s| !cause.is_by_hand && by_s.abs() > *limit_s);
+        let is_first = first.is_some() || (!cause.is_by_hand && std::mem::take(&mut self.sets_at_once));
+        assert!(is_first, "stepped by {by_s}: {why}");
+    }
+
+    /// Says why the rule for steps does not allow one.
+    fn check_rule(&self, by_s: f64) -> Result<(), String> {
+        let rule = self.make_step.ok_or("there is no rule for it")?;
+        if !rule.is_exceeded(by_s) {
+            return Err(format!("it is below {rule:?}"));
+        }
+        if let Some(limit) = rule.limit {
+            if self.updates_under_rule >= limit {
+                return Err(format!("the first {limit} updates are over"));
+            }
+            if self.steps_under_rule >= limit {
+                return Err(format!("{limit} steps have been made"));
             }
         }
-        let Some(rule) = self.make_step else {
-            panic!("stepped by {by_s} without a rule for it")
-        };
-        assert!(rule.is_exceeded(by_s), "{by_s} is below {rule:?}");
-        if let Some(limit) = rule.limit {
-            assert!(
-                self.updates_under_rule < limit,
-                "the first {limit} updates are over"
-            );
-            assert!(self.steps_under_rule < limit, "{limit} steps have been made");
+        match self.believed_s() {
+            Some(limit_s) if by_s.abs() > limit_s * (1.0 + 1e-9) => Err(format!("it is above {limit_s}")),
+            _ => Ok(()),
         }
-        if let Some(limit_s) = self.believed_s() {
-            assert!(by_s.abs() <= limit_s * (1.0 + 1e-9), "{by_s} is above {limit_s}");
-        }
-        self.steps_under_rule += 1;
     }
 
     /// The largest offset that is believed now, seconds.
