@@ -110,6 +110,8 @@ impl Timeline {
         }
         self.steps += 1;
         self.wall_offset_ns += moved_ns;
+        // Whether a step that was asked for has been made is part of what was read: if it is refused now, nothing is undone.
+        self.asked_ns = 0;
         let by_s = seconds(moved_ns);
         self.stepped_s += by_s;
         Some(Jump { by_s, slept })
@@ -342,6 +344,21 @@ mod tests {
         timeline.step_refused();
         assert_eq!(timeline.observe(now(1, 1_000_001)), None);
         assert_eq!(timeline.correction_s(now(1, 0).mono), 0.0);
+    }
+
+    #[test]
+    fn a_refused_step_does_not_undo_one_that_was_made_before() {
+        let mut timeline = Timeline::new(now(0, 1_000_000), 0.0);
+        timeline.step(2.0);
+        let of_others = Jump {
+            by_s: -100.0,
+            slept: false,
+        };
+        assert_eq!(timeline.observe(now(1, 999_903)), Some(of_others));
+        timeline.step(100.0);
+        timeline.step_refused();
+        assert_eq!(timeline.observe(now(2, 999_904)), None);
+        assert_eq!(timeline.correction_s(now(2, 0).mono), -98.0);
     }
 
     #[test]
