@@ -121,14 +121,15 @@ impl Line {
     pub(super) fn retry(&mut self, numbers: &mut Numbers<'_>, tools: &mut Tools<'_>) {
         let now = tools.now.mono;
         let is_due = |at: Mono| at <= now;
+        let are_due = |asked: &Asked| asked.retry_at().is_some_and(is_due);
         match self.naming {
             Naming::Failed(tries, at) if is_due(at) => return self.look_up(tries, numbers, tools),
-            _ => {}
-        }
-        let are_due = |asked: &Asked| asked.retry_at().is_some_and(is_due);
-        if self.asked.iter().all(are_due) && !self.asked.is_empty() {
-            // Its name may have other addresses by now.
-            return self.begin(numbers, tools);
+            Naming::Done if self.asked.iter().all(are_due) && !self.asked.is_empty() => {
+                // Its name may have other addresses by now.
+                return self.begin(numbers, tools);
+            }
+            // While others are looked for, or cannot be found, those that it had are asked.
+            Naming::Done | Naming::UnderWay(..) | Naming::Failed(..) => {}
         }
         for asked in &mut self.asked {
             if are_due(asked) {

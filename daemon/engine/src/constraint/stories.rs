@@ -252,6 +252,30 @@ fn a_name_is_looked_up_until_it_has_addresses_and_each_of_a_pool_is_a_constraint
 }
 
 #[test]
+fn a_constraint_that_fails_while_its_name_cannot_be_looked_up_is_asked_where_it_was() {
+    let sources = vec![trusted("192.0.2.1")];
+    let mut stage = Stage::new(bounded(sources, vec![constraint("a.example", &[])]), well());
+    stage.resolve(&["198.51.100.1"]);
+    stage.constraint_fails(false);
+    // Now the clock is right, and all are asked once more; but the name server has gone.
+    stage.run_until(800.0);
+    assert_eq!(stage.lookups.len(), 1);
+    // What failed at first is due again meanwhile, and later that it cannot be looked up.
+    stage.run_until(1000.0);
+    assert_eq!((stage.lookups.len(), stage.constraints.len()), (1, 1));
+    stage.constraint_fails(false);
+    stage.run_until(1890.0);
+    stage.resolve(&[]);
+    for at_s in [1892.0, 1894.0, 1896.0, 1898.0] {
+        stage.run_until(at_s);
+        stage.resolve(&[]);
+    }
+    stage.run_until(1905.0);
+    assert_eq!((stage.lookups.len(), stage.constraints.len()), (0, 1));
+    assert_eq!(stage.constraint_says(0.0), "198.51.100.1:443 https://a.example/");
+}
+
+#[test]
 fn constraints_that_all_contradict_are_asked_again_and_then_who_was_refused() {
     let sources = vec![server("192.0.2.1"), server("192.0.2.2")];
     let mut stage = Stage::new(bounded(sources, vec![constraint("198.51.100.1", &[])]), well());
