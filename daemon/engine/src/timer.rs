@@ -76,6 +76,16 @@ impl Timers {
         })
     }
 
+    /// Lets no source but this one be asked before then.
+    pub fn put_off_polls(&mut self, asked: SourceId, until: Mono) {
+        let is_early =
+            |&(at, timer): &(Mono, Timer)| at < until && matches!(timer, Timer::Poll(id) if id != asked);
+        while let Some(place) = self.0.iter().position(is_early) {
+            let (_, timer) = self.0.remove(place);
+            self.set(timer, until);
+        }
+    }
+
     /// When the next one fires.
     pub fn next(&self) -> Option<Mono> {
         self.0.first().map(|(at, _)| *at)
@@ -95,6 +105,30 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sources_wait_for_their_turn_and_nothing_else_does() {
+        let mut timers = Timers::default();
+        for (nanos, timer) in [
+            (1, Timer::Poll(SourceId(1))),
+            (2, Timer::Poll(SourceId(2))),
+            (3, Timer::GiveUp(SourceId(2))),
+            (4, Timer::Poll(SourceId(3))),
+            (9, Timer::Poll(SourceId(4))),
+        ] {
+            timers.set(timer, Mono::from_nanos(nanos));
+        }
+        timers.put_off_polls(SourceId(3), Mono::from_nanos(8));
+        let order: Vec<Timer> = std::iter::from_fn(|| timers.pop_due(Mono::from_nanos(8))).collect();
+        let expected = [
+            Timer::GiveUp(SourceId(2)),
+            Timer::Poll(SourceId(3)),
+            Timer::Poll(SourceId(1)),
+            Timer::Poll(SourceId(2)),
+        ];
+        assert_eq!(order, expected);
+        assert_eq!(timers.next(), Some(Mono::from_nanos(9)));
+    }
 
     #[test]
     fn a_moved_timer_fires_once_at_its_new_time() {

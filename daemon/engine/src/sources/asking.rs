@@ -118,6 +118,8 @@ impl Sources {
         if !ahead && !is_peer {
             self.follow(id, tools);
         }
+        // Nobody wakes up only to find that it is too soon.
+        tools.timers.put_off_polls(id, now.plus_seconds(self.spacing_s()));
     }
 
     /// A server has been asked: the next one follows if it would be its turn soon, and the answers are read when the last
