@@ -126,12 +126,24 @@ impl Rules {
             self.steps_under_rule += 1;
             return;
         };
-        // What is stepped by hand is none of the steps at the start.
-        let first = self
-            .first_step_s
-            .take_if(|limit_s| !cause.is_by_hand && by_s.abs() > *limit_s);
-        let is_first = first.is_some() || (!cause.is_by_hand && std::mem::take(&mut self.sets_at_once));
-        assert!(is_first, "stepped by {by_s}: {why}");
+        // What is stepped by hand is none of the steps at the start, but a step that was counted under the rule may have been.
+        let is_accounted_for = if cause.is_by_hand {
+            let is_allowed = self.has_counted_first() && self.check_rule(by_s).is_ok();
+            self.steps_under_rule += 1;
+            is_allowed
+        } else {
+            let first = self.first_step_s.take_if(|limit_s| by_s.abs() > *limit_s);
+            first.is_some() || std::mem::take(&mut self.sets_at_once)
+        };
+        assert!(is_accounted_for, "stepped by {by_s}: {why}");
+    }
+
+    /// Takes a step that was counted under the rule for one of those at the start, if there can have been one.
+    fn has_counted_first(&mut self) -> bool {
+        let is_open = self.first_step_s.take().is_some() || std::mem::take(&mut self.sets_at_once);
+        let has_counted = is_open && self.steps_under_rule > 0;
+        self.steps_under_rule -= u32::from(has_counted);
+        has_counted
     }
 
     /// Says why the rule for steps does not allow one.
