@@ -42,6 +42,9 @@ pub(crate) struct Daemon {
     pub hands: Hands,
 }
 
+/// The wait before a helper is started that could not be, seconds.
+const HELPERS_AGAIN_S: f64 = 1.0;
+
 /// Everything that the engine's outputs are carried out with.
 pub(crate) struct Hands {
     /// The system clock.
@@ -64,6 +67,10 @@ pub(crate) struct Hands {
     pub resolver: Resolver,
     /// What asks constraints.
     pub constraints: ConstraintClient,
+    /// When those two try again to start a helper, after one could not be started.
+    pub helpers_at: Option<Mono>,
+    /// That it could not was said, and none was started since.
+    pub is_helpless: bool,
     /// Where link-local addresses are.
     pub links: Links,
     /// The daemon's log.
@@ -216,6 +223,7 @@ impl Daemon {
         [
             self.engine.poll_timeout(),
             self.hands.end_at,
+            self.hands.helpers_at,
             metrics,
             leap_files,
             conflict,
@@ -358,6 +366,10 @@ impl Daemon {
         if let Some(metrics) = &mut self.hands.metrics {
             metrics.expire(now.mono, &mut self.hands.waiter);
         }
+        if self.hands.helpers_at.take_if(|at| *at <= now.mono).is_some() {
+            self.hands.look_up();
+            self.hands.ask_constraints();
+        }
         self.take_over_if_free(now.mono);
         self.reload_if_due(now.mono);
         if let Some(table) = self.hands.leap_files.read_again(now, &mut self.hands.log) {
@@ -378,21 +390,28 @@ impl Hands {
     /// Starts the next lookup, if one waits and none is under way.
     pub(crate) fn look_up(&mut self) {
         match self.resolver.start() {
-            Ok(Some(pipe)) => self.waiter.watch(RESOLVER, pipe, os::Watch::Readable),
+            Ok(Some(pipe)) => {
+                self.waiter.watch(RESOLVER, pipe, os::Watch::Readable);
+                self.is_helpless = false;
+            }
             Ok(None) => {}
-            // It is kept, and tried again after the next question.
-            Err(error) => self.log.warn(&format!("Could not start resolver : {error}")),
+            Err(error) => self.lack_helper("start resolver", &error),
         }
     }
-}
 
-impl Hands {
     /// Has those constraints be asked whose turn it is.
     pub(crate) fn ask_constraints(&mut self) {
         if let Err(error) = self.constraints.start(&mut self.waiter) {
-            // It is kept, and tried again after the next question or answer.
-            self.log
-                .warn(&format!("Could not ask constraint : {}", reason(&error)));
+            self.lack_helper("ask constraint", &error);
+        }
+    }
+
+    /// A helper could not be started, as there are too many threads or descriptors: whoever waits for it is waited for by
+    /// the engine, so that it is tried again until it succeeds.
+    fn lack_helper(&mut self, what: &str, error: &io::Error) {
+        self.helpers_at = Some(self.clock.now().mono.plus_seconds(HELPERS_AGAIN_S));
+        if !std::mem::replace(&mut self.is_helpless, true) {
+            self.log.warn(&format!("Could not {what} : {}", reason(error)));
         }
     }
 }

@@ -328,6 +328,8 @@ impl Prepared {
                 .arguments
                 .timeout_s
                 .map(|seconds| now.mono.plus_seconds(f64::from(seconds))),
+            helpers_at: None,
+            is_helpless: false,
             metrics: self.metrics,
         };
         hands.control.watch(&mut hands.waiter);

@@ -562,3 +562,33 @@ fn in_a_container_the_usual_is_to_look() {
         "Fatal error : TIMEBALL_CONFLICT is maybe in the environment : it takes observe, fail or ignore";
     assert!(run("oci", "maybe").contains(wrong));
 }
+
+/// Lets a process have so many descriptors.
+fn limit_descriptors(id: u32, count: usize) {
+    let limit = format!("--nofile={count}:");
+    let mut prlimit = Command::new("prlimit");
+    prlimit.args(["--pid", &id.to_string(), &limit]);
+    assert!(prlimit.status().unwrap().success());
+}
+
+#[test]
+fn a_name_is_looked_up_once_a_helper_can_be_started() {
+    let (_server, line) = server();
+    let client = Daemon::start("", &["-x", "-4"]);
+    client.until("alive", || client.ctl("alive").0 == 0);
+    let id = client.child.id();
+    let is_open = |number: &usize| Path::new(&format!("/proc/{id}/fd/{number}")).is_symlink();
+    limit_descriptors(id, (0..).find(|number| !is_open(number)).unwrap());
+    let added = Command::new("chronyc")
+        .args(["-h", client.path("socket").to_str().unwrap(), "add"])
+        .args(line.replace("127.0.0.1", "localhost").split_ascii_whitespace())
+        .output()
+        .unwrap();
+    assert!(added.status.success(), "{added:?}");
+    let refused = "Could not start resolver : Too many open files";
+    client.until_logged(refused);
+    sleep(Duration::from_millis(2500));
+    assert_eq!(client.log().matches("Could not start resolver").count(), 1);
+    limit_descriptors(id, 256);
+    client.until("ready", || client.ctl("ready").0 == 0);
+}
