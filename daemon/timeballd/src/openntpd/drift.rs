@@ -1,7 +1,7 @@
 //! The drift file: opened at the start and written in place, so that neither the daemon's user nor a file that is mounted
 //! by itself hinders it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -29,8 +29,12 @@ impl Drift {
     pub(crate) fn open(path: &Path, log: &mut Log) -> (Self, Option<(f64, f64)>) {
         let shown = path.display();
         let mut known = None;
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => {
+        let is_there = path.symlink_metadata().is_ok();
+        if !is_there {
+            log.say(Severity::Error, &format!("creating new {shown}"));
+        }
+        let file = match os::files::open_own(path) {
+            Ok(file) if is_there => {
                 let mut text = String::new();
                 // What cannot be read is as good as empty.
                 let _ = (&file).take(LENGTH_MAX).read_to_string(&mut text);
@@ -40,9 +44,15 @@ impl Drift {
                 }
                 Some(file)
             }
-            Err(_) => {
-                log.say(Severity::Error, &format!("creating new {shown}"));
-                File::create(path).ok()
+            Ok(file) => Some(file),
+            Err(error) => {
+                if is_there {
+                    log.say(
+                        Severity::Error,
+                        &format!("can't open {shown}: {}", reason(&error)),
+                    );
+                }
+                None
             }
         };
         let drift = Self {
@@ -114,6 +124,33 @@ mod tests {
         let (_, known, said) = open(&path, folder.path());
         assert_eq!(known.map(|(gain_ppm, _)| gain_ppm), Some(-12.346));
         assert_eq!(said, "");
+    }
+
+    #[test]
+    fn what_the_daemons_user_put_in_its_place_is_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ntpd.drift");
+        let other = folder.path().join("other");
+        std::fs::write(&other, "12.5\n").unwrap();
+        for make in [
+            (|other: &Path, path: &Path| std::os::unix::fs::symlink(other, path)) as fn(&Path, &Path) -> _,
+            |other, path| std::fs::hard_link(other, path),
+            |_, path| std::fs::create_dir(path),
+        ] {
+            make(&other, &path).unwrap();
+            let (mut drift, known, said) = open(&path, folder.path());
+            assert_eq!(known, None);
+            assert!(
+                said.starts_with(&format!("can't open {}: ", path.display())),
+                "{said}"
+            );
+            assert!(!drift.write(
+                1.0,
+                &mut Log::to_stderr(Severity::Fatal).like(CommandLine::OpenNtpd)
+            ));
+            let _ = std::fs::remove_file(&path);
+        }
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "12.5\n");
     }
 
     #[test]
