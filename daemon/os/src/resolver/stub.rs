@@ -228,16 +228,32 @@ fn over_udp(server: SocketAddr, query: &Query, timeout: Duration) -> io::Result<
 
 /// Sends a question over a connection and waits for the answer to it.
 fn over_tcp(server: SocketAddr, query: &Query, timeout: Duration) -> io::Result<dns::Answer> {
+    let end = Instant::now() + timeout;
     let mut stream = TcpStream::connect_timeout(&server, timeout)?;
-    stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     let length = u16::try_from(query.message().len()).map_err(invalid)?;
     stream.write_all(&[&length.to_be_bytes(), query.message()].concat())?;
     let mut length = [0; 2];
-    stream.read_exact(&mut length)?;
+    read_until(end, &mut stream, &mut length)?;
     let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut answer)?;
+    read_until(end, &mut stream, &mut answer)?;
     query.read(&answer).map_err(invalid)
+}
+
+/// Fills a buffer, or fails at that time, however slowly bytes come.
+fn read_until(end: Instant, stream: &mut TcpStream, mut rest: &mut [u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(rest)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            length => rest = rest.get_mut(length..).unwrap_or_default(),
+        }
+    }
+    Ok(())
 }
 
 /// The records that are asked for.

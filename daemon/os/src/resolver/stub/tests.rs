@@ -222,6 +222,32 @@ fn what_does_not_fit_into_a_datagram_comes_over_tcp() {
 }
 
 #[test]
+fn an_answer_that_comes_too_slowly_is_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap();
+    let drip = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&[0xff, 0xff]).unwrap();
+        let mut count = 0;
+        // Each byte is there in time; all of them would take more than an hour.
+        while stream.write_all(&[0]).is_ok() {
+            count += 1;
+            thread::sleep(Duration::from_millis(60));
+        }
+        count
+    });
+    let query = Query::new(1, &Name::new("a.example").unwrap(), RecordType::A);
+    let kind = over_tcp(server, &query, Duration::from_millis(300))
+        .unwrap_err()
+        .kind();
+    assert!(
+        [io::ErrorKind::TimedOut, io::ErrorKind::WouldBlock].contains(&kind),
+        "{kind}"
+    );
+    assert!(drip.join().unwrap() < 1000);
+}
+
+#[test]
 fn search_domains_are_tried_as_a_cluster_needs_them() {
     let server = Server::start();
     let cluster = format!("{HERE}search default.svc.cluster.local cluster.local.\noptions ndots:5\n");
