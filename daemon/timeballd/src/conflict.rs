@@ -7,7 +7,7 @@
 
 use std::env;
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -349,8 +349,12 @@ impl ConflictFinder {
     fn sign_of_port(&self) -> Option<String> {
         let mut own = None;
         for list in ["net/udp", "net/udp6"] {
-            let text = fs::read_to_string(self.places.proc.join(list)).unwrap_or_default();
-            for inode in holders(&text) {
+            let Ok(list) = File::open(self.places.proc.join(list)) else {
+                continue;
+            };
+            // A host has any number of sockets, and this is done again and again.
+            for line in BufReader::new(list).lines().map_while(Result::ok) {
+                let Some(inode) = holder(&line) else { continue };
                 let own = own.get_or_insert_with(|| self.own_sockets());
                 if !own.contains(&format!("socket:[{inode}]")) {
                     return Some("another NTP daemon has UDP port 123 of this host".to_owned());
@@ -439,14 +443,12 @@ fn is_silent_since(before: &Trace, now: &Trace) -> bool {
     before.is_same_hand(now) && now.max_error_s >= before.max_error_s
 }
 
-/// The inodes of the sockets in a list of the kernel that have the NTP port.
-fn holders(list: &str) -> impl Iterator<Item = &str> {
-    list.lines().filter_map(|line| {
-        let mut fields = line.split_ascii_whitespace();
-        let has_port = fields.nth(1)?.ends_with(NTP_PORT);
-        let inode = fields.nth(7)?;
-        has_port.then_some(inode)
-    })
+/// The inode of a socket, from its line in a list of the kernel, if it has the NTP port.
+fn holder(line: &str) -> Option<&str> {
+    let mut fields = line.split_ascii_whitespace();
+    let has_port = fields.nth(1)?.ends_with(NTP_PORT);
+    let inode = fields.nth(7)?;
+    has_port.then_some(inode)
 }
 
 #[cfg(test)]
