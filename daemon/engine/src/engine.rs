@@ -16,7 +16,7 @@ use crate::discipline::{self, Discipline};
 use crate::estimate::Prior;
 use crate::first_step::FirstStep;
 use crate::initial::InitialMeasurement;
-use crate::io::{Event, Input, Now, Output};
+use crate::io::{ClockCommand, Event, Input, Now, Output};
 use crate::keyring::Keyring;
 use crate::outbox::Outbox;
 use crate::packets::Packets;
@@ -169,7 +169,7 @@ impl Engine {
 
     /// Takes in what happened.
     pub fn handle_input(&mut self, now: Now, input: Input<'_>) {
-        // The answers of the clock come while a step may still wait to be carried out that the timeline knows of.
+        // The answers of the clock come while a step may be under way.
         if !matches!(input, Input::FrequencyApplied { .. } | Input::ClockRefused { .. }) {
             self.observe(now);
         }
@@ -279,7 +279,12 @@ impl Engine {
 
     /// What to do next; `None` when nothing is left.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.out.pop()
+        self.timeline.step_made();
+        let output = self.out.pop();
+        if let Some(Output::Clock(ClockCommand::Step { by_s })) = output {
+            self.timeline.begin_step(by_s);
+        }
+        output
     }
 
     /// When to call [`Self::handle_timeout`].

@@ -46,8 +46,10 @@ pub struct Timeline {
     wall_offset_ns: i128,
     /// The part of it that came from steps since the origin, seconds.
     stepped_s: f64,
-    /// The step that was asked for and has not been seen yet, ns.
+    /// The steps that were asked for and have not been made yet, ns.
     asked_ns: i128,
+    /// The one of them that is being made, ns.
+    begun_ns: i128,
     /// How long the host had slept at the last reading, ns.
     slept_ns: i64,
     /// How often the clock was stepped, by us or by others.
@@ -90,28 +92,25 @@ impl Timeline {
             wall_offset_ns: wall_offset_ns(now),
             stepped_s: 0.0,
             asked_ns: 0,
+            begun_ns: 0,
             slept_ns: now.slept_ns,
             steps: 0,
         }
     }
 
     /// Looks whether the system clock was moved by somebody else since the last reading. It is accounted for
-    /// at once.
+    /// at once. A step that was begun is in the reading.
     pub fn observe(&mut self, now: Now) -> Option<Jump> {
-        let moved_ns = wall_offset_ns(now) - self.wall_offset_ns;
+        self.step_made();
+        // What waits to be made is not in the reading yet.
+        let moved_ns = wall_offset_ns(now) - self.wall_offset_ns + self.asked_ns;
         let slept = now.slept_ns.saturating_sub(self.slept_ns) > 1_000_000;
         self.slept_ns = now.slept_ns;
         if moved_ns.abs() <= READING_ERROR_NS {
-            self.asked_ns = 0;
-            return None;
-        }
-        if (moved_ns + self.asked_ns).abs() <= READING_ERROR_NS {
             return None;
         }
         self.steps += 1;
         self.wall_offset_ns += moved_ns;
-        // Whether a step that was asked for has been made is part of what was read: if it is refused now, nothing is undone.
-        self.asked_ns = 0;
         let by_s = seconds(moved_ns);
         self.stepped_s += by_s;
         Some(Jump { by_s, slept })
@@ -127,11 +126,23 @@ impl Timeline {
         self.stepped_s += seconds(by_ns);
     }
 
-    /// The step that was asked for could not be made.
+    /// The oldest of the steps that were asked for is made now, by so many seconds: it is in the next reading unless it
+    /// is [refused](Self::step_refused).
+    pub fn begin_step(&mut self, by_s: f64) {
+        self.begun_ns = nanos(by_s);
+    }
+
+    /// What was begun, if anything, was not refused.
+    pub fn step_made(&mut self) {
+        self.asked_ns -= std::mem::take(&mut self.begun_ns);
+    }
+
+    /// The step that was begun could not be made.
     pub fn step_refused(&mut self) {
-        self.wall_offset_ns -= self.asked_ns;
-        self.stepped_s -= seconds(self.asked_ns);
-        self.asked_ns = 0;
+        let refused_ns = std::mem::take(&mut self.begun_ns);
+        self.asked_ns -= refused_ns;
+        self.wall_offset_ns -= refused_ns;
+        self.stepped_s -= seconds(refused_ns);
     }
 
     /// The rate has been changed at this moment.
@@ -317,6 +328,7 @@ mod tests {
     fn our_own_step_is_no_jump() {
         let mut timeline = Timeline::new(now(0, 1_000_000), 0.0);
         timeline.step(-0.25);
+        timeline.begin_step(-0.25);
         let after = now(10, 0).with_wall(1_000_009, 750_000_000);
         assert_eq!(timeline.observe(after), None);
         assert!((timeline.correction_s(after.mono) + 0.25).abs() < 1e-12);
@@ -327,6 +339,7 @@ mod tests {
         let mut timeline = Timeline::new(now(0, 1_000_000), 0.0);
         timeline.step(5.0);
         assert_eq!(timeline.observe(now(1, 1_000_001)), None);
+        timeline.begin_step(5.0);
         assert_eq!(timeline.observe(now(2, 1_000_007)), None);
         assert_eq!(
             timeline.observe(now(3, 1_000_003)),
@@ -338,10 +351,28 @@ mod tests {
     }
 
     #[test]
+    fn who_undoes_our_step_before_we_looked_has_made_one() {
+        let mut timeline = Timeline::new(now(0, 1_000_000), 0.0);
+        timeline.step(5.0);
+        timeline.begin_step(5.0);
+        let undone = Jump {
+            by_s: -5.0,
+            slept: false,
+        };
+        assert_eq!(timeline.observe(now(1, 1_000_001)), Some(undone));
+        assert_eq!(timeline.observe(now(2, 1_000_002)), None);
+        assert_eq!(timeline.correction_s(now(2, 0).mono), 0.0);
+    }
+
+    #[test]
     fn a_refused_step_leaves_everything_as_it_was() {
         let mut timeline = Timeline::new(now(0, 1_000_000), 0.0);
         timeline.step(5.0);
+        // So was the rate that was to be set with it.
         timeline.step_refused();
+        timeline.begin_step(5.0);
+        timeline.step_refused();
+        timeline.step_made();
         assert_eq!(timeline.observe(now(1, 1_000_001)), None);
         assert_eq!(timeline.correction_s(now(1, 0).mono), 0.0);
     }
@@ -350,12 +381,15 @@ mod tests {
     fn a_refused_step_does_not_undo_one_that_was_made_before() {
         let mut timeline = Timeline::new(now(0, 1_000_000), 0.0);
         timeline.step(2.0);
+        timeline.begin_step(2.0);
+        timeline.step_made();
         let of_others = Jump {
             by_s: -100.0,
             slept: false,
         };
         assert_eq!(timeline.observe(now(1, 999_903)), Some(of_others));
         timeline.step(100.0);
+        timeline.begin_step(100.0);
         timeline.step_refused();
         assert_eq!(timeline.observe(now(2, 999_904)), None);
         assert_eq!(timeline.correction_s(now(2, 0).mono), -98.0);
