@@ -1,7 +1,8 @@
 //! The daemon's log: stderr, a file, or the system's.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use conf::config::{LogTopics, Topic};
@@ -16,10 +17,15 @@ use crate::identity::CommandLine;
 /// The permissions of a log file.
 const FILE_MODE: u32 = 0o640;
 
+/// What is stderr, as a file.
+const STDERR: &str = "/proc/self/fd/2";
+
 /// Where lines go.
 #[derive(Debug)]
 enum Target {
     Stderr,
+    /// The pipe that stderr is, opened once more for nobody to wait: others that have it may want to.
+    Pipe(File),
     File(PathBuf, File),
     System,
 }
@@ -31,15 +37,20 @@ pub(crate) struct Log {
     threshold: Severity,
     /// What is logged beside problems.
     topics: LogTopics,
+    /// How many lines could not be written since the last that could.
+    lost: u64,
     clock: Clock,
     /// Whose lines they look like.
     style: CommandLine,
 }
 
 impl Log {
-    /// A log on stderr, with the time before every line.
+    /// A log on stderr, with the time before every line. Where that is a pipe which nobody empties, as in a container whose
+    /// runtime is stuck, lines are lost and the daemon goes on.
     pub(crate) fn to_stderr(threshold: Severity) -> Self {
-        Self::to(Target::Stderr, threshold)
+        let is_pipe = fs::metadata(STDERR).is_ok_and(|stderr| stderr.file_type().is_fifo());
+        let pipe = is_pipe.then(|| append(Path::new(STDERR), FILE_MODE).ok());
+        Self::to(pipe.flatten().map_or(Target::Stderr, Target::Pipe), threshold)
     }
 
     /// A log at the end of a file, with the time before every line.
@@ -77,6 +88,7 @@ impl Log {
             target,
             threshold,
             topics: LogTopics::default(),
+            lost: 0,
             clock: Clock::new(),
             style: CommandLine::Chrony,
         }
@@ -131,18 +143,27 @@ impl Log {
         if matches!(self.target, Target::System) {
             return syslog::write(priority(severity), &text);
         }
+        let mut lines = self.line(&text);
+        if self.lost > 0 {
+            let lost = self.line(&format!("{} log messages were lost", self.lost));
+            lines.insert_str(0, &lost);
+        }
+        let written = match &mut self.target {
+            Target::File(_, file) | Target::Pipe(file) => file.write_all(lines.as_bytes()),
+            Target::Stderr | Target::System => io::stderr().write_all(lines.as_bytes()),
+        };
+        self.lost = if written.is_ok() { 0 } else { self.lost + 1 };
+    }
+
+    /// A line with what such lines begin with.
+    fn line(&self, text: &str) -> String {
         let now = self.clock.now().wall;
-        let line = match self.style {
+        match self.style {
             CommandLine::Chrony => format!("{now} {text}\n"),
             CommandLine::Ntpd => format!("{now} ntpd[{}]: {text}\n", std::process::id()),
             // Who collects these lines adds the time.
             CommandLine::OpenNtpd => format!("{text}\n"),
-        };
-        // A log that cannot be written has nowhere to say so.
-        let _ = match &mut self.target {
-            Target::File(_, file) => file.write_all(line.as_bytes()),
-            Target::Stderr | Target::System => io::stderr().write_all(line.as_bytes()),
-        };
+        }
     }
 
     /// Writes a change of state.
@@ -195,7 +216,7 @@ mod tests {
         Log::to_file(path, threshold(3))
             .unwrap()
             .write(Severity::Fatal, "the end");
-        let text = std::fs::read_to_string(path).unwrap();
+        let text = fs::read_to_string(path).unwrap();
         let lines: Vec<&str> = text
             .lines()
             .map(|line| line.split_once("Z ").unwrap().1)
@@ -213,17 +234,17 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         let mut log = Log::to_file(path("log").to_str().unwrap(), Severity::Info).unwrap();
         log.info("one");
-        std::fs::rename(path("log"), path("log.1")).unwrap();
+        fs::rename(path("log"), path("log.1")).unwrap();
         log.info("two");
         log.reopen();
         log.info("three");
         // Where none can be made the old one goes on, and says so.
-        std::fs::rename(path("log"), path("log.2")).unwrap();
-        std::fs::create_dir(path("log")).unwrap();
+        fs::rename(path("log"), path("log.2")).unwrap();
+        fs::create_dir(path("log")).unwrap();
         log.reopen();
         log.info("four");
         let lines = |name: &str| {
-            let text = std::fs::read_to_string(path(name)).unwrap();
+            let text = fs::read_to_string(path(name)).unwrap();
             let lines = text
                 .lines()
                 .map(|line| line.split_once("Z ").unwrap().1.to_owned());
@@ -250,7 +271,7 @@ mod tests {
                 log.say(Severity::Info, "its own");
             }
         }
-        let text = std::fs::read_to_string(path).unwrap();
+        let text = fs::read_to_string(path).unwrap();
         let lines = text.lines().map(|line| match line.split_once("Z ") {
             Some((time, rest)) if time.len() == "2026-01-01T00:00:00".len() => rest.to_owned(),
             _ => format!("without time: {line}"),
@@ -288,7 +309,7 @@ mod tests {
             }
             log.warn("a problem");
         }
-        let text = std::fs::read_to_string(path).unwrap();
+        let text = fs::read_to_string(path).unwrap();
         let lines = text.lines().map(|line| line.split_once("Z ").unwrap().1);
         assert_eq!(
             lines.collect::<Vec<_>>().join(", "),

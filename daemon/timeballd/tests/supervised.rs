@@ -9,10 +9,11 @@
 
 mod believes;
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write, pipe};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -22,6 +23,9 @@ use tempfile::TempDir;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// As open(2) has it on Linux.
+const O_NONBLOCK: i32 = 0o4000;
 
 /// A daemon with a folder of its own, whose configuration is in a volume as Kubernetes makes them.
 struct Daemon {
@@ -34,11 +38,16 @@ struct Daemon {
 impl Daemon {
     /// Begins with this configuration; `arguments` are those of the program.
     fn start(configuration: &str, arguments: &[&str]) -> Self {
-        Self::start_with(configuration, arguments, None)
+        Self::start_with(configuration, arguments, None, None)
     }
 
-    /// Likewise, with a library before all others.
-    fn start_with(configuration: &str, arguments: &[&str], library: Option<&Path>) -> Self {
+    /// Likewise, with a library before all others, and with a log that goes elsewhere.
+    fn start_with(
+        configuration: &str,
+        arguments: &[&str],
+        library: Option<&Path>,
+        log: Option<Stdio>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         fs::create_dir(folder.path().join("volume")).unwrap();
@@ -67,7 +76,7 @@ impl Daemon {
             .envs(library.map(|library| ("LD_PRELOAD", library)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(daemon.path("log")).unwrap())
+            .stderr(log.unwrap_or_else(|| File::create(daemon.path("log")).unwrap().into()))
             .spawn()
             .unwrap();
         daemon
@@ -464,6 +473,40 @@ fn a_log_that_was_moved_goes_on_in_a_new_file_after_a_hang_up() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_stops_nobody() {
+    let (mut reader, writer) = pipe().unwrap();
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let mut filler = OpenOptions::new()
+        .write(true)
+        .custom_flags(O_NONBLOCK)
+        .open(path)
+        .unwrap();
+    let mut filled = 0;
+    while let Ok(length) = filler.write(&[b'\n'; 4096]) {
+        filled += length;
+    }
+    drop(filler);
+    let mut daemon = Daemon::start_with("", &["-x"], None, Some(writer.into()));
+    daemon.until("alive", || daemon.ctl("alive").0 == 0);
+    // What was not written is told as soon as somebody reads.
+    reader.read_exact(&mut vec![0; filled]).unwrap();
+    daemon.signal("-TERM");
+    let begun = Instant::now();
+    while daemon.child.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed() < PATIENCE);
+        sleep(Duration::from_millis(10));
+    }
+    let mut log = String::new();
+    reader.read_to_string(&mut log).unwrap();
+    let lines: Vec<_> = log.lines().map(|line| line.split_once("Z ").unwrap().1).collect();
+    let [lost, exiting] = lines[..] else {
+        panic!("{log}")
+    };
+    assert!(lost.ends_with(" log messages were lost"), "{lost}");
+    assert_eq!(exiting, "timeballd exiting");
+}
+
+#[test]
 fn a_clock_with_another_keeper_is_measured_and_not_steered() {
     let (_server, line) = server();
     let holder = tempfile::tempdir().unwrap();
@@ -474,7 +517,7 @@ fn a_clock_with_another_keeper_is_measured_and_not_steered() {
     let library = believes::library(holder.path());
     for (policy, is_ready) in [("observe", true), ("fail", false)] {
         let configuration = format!("{line}{drift}timeball.conflict {policy}\n");
-        let daemon = Daemon::start_with(&configuration, &[], Some(&library));
+        let daemon = Daemon::start_with(&configuration, &[], Some(&library), None);
         daemon.until_logged(
             "The clock is measured and not steered, because it has another keeper : another timeballd holds ",
         );
@@ -492,7 +535,7 @@ fn a_clock_with_another_keeper_is_measured_and_not_steered() {
     }
     // Whoever does not look steers.
     let configuration = format!("{line}{drift}timeball.conflict ignore\n");
-    let mut daemon = Daemon::start_with(&configuration, &[], Some(&library));
+    let mut daemon = Daemon::start_with(&configuration, &[], Some(&library), None);
     assert_eq!(daemon.child.wait().unwrap().code(), Some(70));
     daemon.until_logged("the clock is written");
 }
