@@ -189,6 +189,7 @@ fn prepare(
     find_listening(&mut config)?;
     let about = about(identity);
     let user = find_user(identity, arguments, &config)?;
+    make_directories(identity, &config, user, log);
     let pid_file = match Identity::path(&config.process.pid_file, identity.pid_file) {
         Some(path) => write_pid_file(path, identity, user, log)?,
         None => None,
@@ -216,8 +217,6 @@ fn prepare(
         .unzip();
     let sets_from_rtc = arguments.set_from_rtc && condition.steers;
     let (rtc, rtc_start) = set_up_rtc(sets_from_rtc, &config, &clock, log)?;
-    let socket = Identity::path(&config.control.socket, Some(identity.socket));
-    make_directories(&config, socket, user, log);
     let mut control = ControlSockets::open(&config.control, config.family, log);
     let metrics = open_metrics(&config, log);
     let ref_clocks = open_ref_clocks(&config)?;
@@ -234,7 +233,7 @@ fn prepare(
     );
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
     confinement::enter(user, identity, arguments, &config, log).map_err(Fatal)?;
-    if let Some(path) = socket {
+    if let Some(path) = Identity::path(&config.control.socket, Some(identity.socket)) {
         control.open_unix(path, log);
     }
     if control.is_empty()
@@ -607,7 +606,8 @@ fn choose_user(
 }
 
 /// Makes the directories that are missing, for the daemon's user.
-fn make_directories(config: &Config, socket: Option<&Path>, user: Option<User>, log: &mut Log) {
+fn make_directories(identity: &Identity, config: &Config, user: Option<User>, log: &mut Log) {
+    let socket = Identity::path(&config.control.socket, Some(identity.socket));
     let directories = [&config.logs.dir, &config.dump_dir, &config.statistics.dir]
         .into_iter()
         .flatten()
