@@ -66,6 +66,9 @@ impl Engine {
     pub fn reset_sources(&mut self, now: Mono) {
         let prior = self.prior();
         self.sources.forget(prior);
+        for source in self.sources.values_mut() {
+            source.forget_reach();
+        }
         self.discipline.forget_phase(&mut self.timers, &mut self.out);
         self.discipline.lose_reference();
         self.out.info("Reset all sources");

@@ -401,6 +401,12 @@ impl Source {
         self.unreachable_polls = 0;
     }
 
+    /// From now on it counts as one that has not answered.
+    pub fn forget_reach(&mut self) {
+        self.is_reach_settled = true;
+        (self.reach, self.unreachable_polls) = (0, 0);
+    }
+
     /// The poll under way was not answered with time.
     fn missed(&mut self) {
         self.is_reach_settled = true;

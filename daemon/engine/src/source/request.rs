@@ -76,10 +76,11 @@ impl Source {
         header
     }
 
-    /// The packet that was composed last could not be sent: it is as if it had never been.
+    /// The packet that was composed last could not be sent: it is as if it had never been. But a burst of a source that is
+    /// not asked otherwise ends.
     pub fn not_sent(&mut self) {
         self.counts.sent = self.counts.sent.saturating_sub(1);
-        if self.pending.take().is_some_and(|pending| !pending.ahead) {
+        if self.pending.take().is_some_and(|pending| !pending.ahead) && self.online {
             self.polling.not_sent();
         }
     }

@@ -241,7 +241,7 @@ pub(super) fn is_askable(address: std::net::IpAddr) -> bool {
 }
 
 /// Whether an address is of the family asked for.
-pub(super) fn is_of_family(address: std::net::IpAddr, family: Option<Family>) -> bool {
+pub(crate) fn is_of_family(address: std::net::IpAddr, family: Option<Family>) -> bool {
     match family {
         None => true,
         Some(Family::V4) => address.is_ipv4(),

@@ -638,6 +638,53 @@ fn a_source_that_cannot_be_sent_to_goes_offline_if_it_was_told_to() {
 }
 
 #[test]
+fn who_is_switched_off_or_forgotten_is_not_reached_until_it_answers_again() {
+    let mut stage = Stage::new(config(vec![server("192.0.2.1")]), well());
+    stage.run_until(300.0);
+    assert_ne!(stage.source().reach, 0);
+    stage.act(|sources, tools| sources.offline(Which::All, tools));
+    assert_eq!(stage.source().reach, 0);
+    let now = stage.now().mono;
+    stage.engine.consider(now, None);
+    stage.act(|sources, tools| sources.online(Which::All, tools));
+    assert_eq!(stage.said("Can't synchronise: no selectable sources"), 1);
+    stage.run_until(400.0);
+    assert!([0b1, 0b11].contains(&stage.source().reach));
+    let now = stage.now().mono;
+    stage.engine.reset_sources(now);
+    assert_eq!(stage.source().reach, 0);
+}
+
+#[test]
+fn all_are_asked_at_once_whether_the_network_is_there() {
+    let mut stage = Stage::new(config(vec![server("192.0.2.1")]), well());
+    stage.run_until(1010.0);
+    let before = stage.requests.len();
+    stage.act(|sources, tools| sources.on_or_offline(tools));
+    stage.run_until(1011.0);
+    assert_eq!(stage.requests.len(), before + 1);
+    assert!(stage.source().online);
+}
+
+#[test]
+fn a_burst_of_an_offline_source_ends_without_a_network_too() {
+    let off = line(SourceKind::Server, "192.0.2.1", |line| line.offline = true);
+    let mut stage = Stage::new(config(vec![off]), silence());
+    let burst = Burst { good: 2, total: 5 };
+    stage.act(|sources, tools| sources.burst(Which::All, burst, tools));
+    for second in 1..200 {
+        stage.run_until(f64::from(second));
+        if let Some(socket) = stage.requests.last().map(|request| request.socket)
+            && stage.sockets.contains_key(&socket)
+        {
+            stage.tell(Input::SendFailed { socket });
+        }
+    }
+    assert_eq!(stage.requests.len(), 5);
+    assert!(stage.source().polling.burst().is_none());
+}
+
+#[test]
 fn an_answer_ends_the_doubt_whether_there_is_a_route() {
     let mut stage = Stage::new(config(vec![server("192.0.2.1")]), well());
     stage.act(|sources, tools| sources.on_or_offline(tools));

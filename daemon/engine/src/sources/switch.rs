@@ -55,8 +55,8 @@ impl Sources {
         ids.len()
     }
 
-    /// Asks the sources that are not asked, and keeps to it where the request can be sent; those to which one
-    /// cannot be sent are not asked any more (`chronyc onoffline`).
+    /// Asks all sources at once, and keeps to it where the request can be sent; those to which one cannot be sent are not
+    /// asked any more (`chronyc onoffline`).
     pub fn on_or_offline(&mut self, tools: &mut Tools<'_>) {
         let ids: Vec<SourceId> = self.by_id.keys().copied().collect();
         for id in ids {
@@ -65,7 +65,11 @@ impl Sources {
             };
             if source.address.is_some() {
                 source.is_route_in_doubt = true;
-                self.online(Which::One(id), tools);
+                if source.online {
+                    self.plan_start(id, tools);
+                } else {
+                    self.online(Which::One(id), tools);
+                }
             }
         }
     }
@@ -102,6 +106,7 @@ impl Sources {
         };
         source.online = false;
         source.is_route_in_doubt = false;
+        source.forget_reach();
         tools
             .out
             .info_about(Topic::SourceEvent, format!("Source {} offline", source.place()));

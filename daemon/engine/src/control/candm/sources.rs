@@ -1,5 +1,6 @@
 //! Commands about sources.
 
+use conf::config::SourceName;
 use wire::candm::{
     AddSource, Address, AddressMask, ReferenceId, SelectOptions, SelectOptionsChange, SourceFlags, Status,
 };
@@ -12,7 +13,7 @@ use crate::io::Now;
 use crate::source::SourceId;
 use crate::source::poll::Burst;
 use crate::sources::Origin;
-use crate::sources::add::AddError;
+use crate::sources::add::{AddError, is_of_family};
 use crate::sources::switch::Which;
 
 pub(super) fn set_online(engine: &mut Engine, now: Now, mask: AddressMask) -> Result<(), Status> {
@@ -22,7 +23,10 @@ pub(super) fn set_online(engine: &mut Engine, now: Now, mask: AddressMask) -> Re
 
 pub(super) fn set_offline(engine: &mut Engine, now: Now, mask: AddressMask) -> Result<(), Status> {
     let which = which(engine, mask)?;
-    some(engine.ask(now, |sources, tools| sources.offline(which, tools)))
+    let count = engine.ask(now, |sources, tools| sources.offline(which, tools));
+    // Who is not asked any more cannot be reached, and perhaps nobody is left to follow.
+    engine.consider(now.mono, None);
+    some(count)
 }
 
 pub(super) fn burst(
@@ -43,6 +47,11 @@ pub(super) fn burst(
 
 pub(super) fn add(engine: &mut Engine, now: Now, source: &AddSource) -> Result<(), Status> {
     let config = new_source::read(source)?;
+    if let SourceName::Address(address) = &config.name
+        && !is_of_family(*address, engine.config.family)
+    {
+        return Err(Status::InvalidAddressFamily);
+    }
     let added = engine.ask(now, |sources, tools| sources.add(config, Origin::Command, tools));
     added.map(|_| ()).map_err(|error| match error {
         AddError::AlreadyInUse => Status::SourceAlreadyKnown,
