@@ -82,12 +82,17 @@ impl Engine {
         }
     }
 
+    /// By how much the oscillator may drift from what is known of its frequency, as a part.
+    fn drift(&self) -> f64 {
+        self.discipline.skew() + self.config.clock.max_clock_error_ppm / 1e6
+    }
+
     /// What one source says, at this moment.
     fn candidate(&self, now: Mono, id: SourceId, source: &Source) -> Candidate {
         let at = self.timeline.oscillator(now);
         let state = source.estimator.state_at(at);
         let limit = source.estimator.samples_max();
-        let drift = self.discipline.skew() + self.config.clock.max_clock_error_ppm / 1e6;
+        let drift = self.drift();
         let offset_error_s = state.map_or(0.0, |state| state.phase_variance.sqrt());
         let age_s = |sample: Option<&crate::estimate::Sample>| {
             sample.map_or(0.0, |sample| at.seconds_since(sample.at))
@@ -183,6 +188,10 @@ impl Engine {
         };
         let wall = self.timeline.wall(now);
         let copy = source.config.copy;
+        let at = self.timeline.oscillator(now);
+        let alone_s = source.estimator.state_at(at).map_or(0.0, |state| state.phase_s);
+        let apart_s = (combined.offset_s + self.timeline.correction_s(now) - alone_s).abs();
+        let error_max_s = source.estimator.error_max_s(at, self.drift()) + apart_s;
         let reference = Reference {
             id: match source.address {
                 Some(_) if copy => source.reference_id,
@@ -197,7 +206,8 @@ impl Engine {
             leap: combined.leap,
             time: wall.plus_seconds(combined.offset_s),
             root_delay_s: combined.root_delay_s,
-            root_dispersion_s: combined.root_dispersion_s + source.estimator.unexplained_s(),
+            root_dispersion_s: (combined.root_dispersion_s + source.estimator.unexplained_s())
+                .max(error_max_s - combined.root_delay_s / 2.0),
         };
         let update = Update {
             offset_s: combined.offset_s,

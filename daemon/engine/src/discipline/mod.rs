@@ -123,6 +123,9 @@ pub struct Discipline {
     max_change_start: u32,
     /// Offsets that may still be ignored; `None` for no limit.
     max_change_left: Option<u32>,
+    /// By how much others moved the clock since the last update that was believed, where that is too much to be believed,
+    /// seconds.
+    unbelieved_s: f64,
     frequency: f64,
     skew: f64,
     /// By how much the frequency may be wrong beyond that.
@@ -167,6 +170,7 @@ impl Discipline {
             make_step: rules.make_step,
             max_change_start: max_change.map_or(0, |max| max.start),
             max_change_left: max_change.and_then(|max| max.ignore),
+            unbelieved_s: 0.0,
             rules,
             observe,
             frequency: frequency.clamp(-limit, limit),
@@ -235,25 +239,32 @@ impl Discipline {
         out: &mut Outbox,
     ) -> Verdict {
         let offset_s = update.offset_s;
-        if let Some(verdict) = self.refuse(offset_s, out) {
+        let news_s = offset_s - self.remaining_s(now, timeline);
+        // What is being corrected already was believed before.
+        if let Some(verdict) = self.refuse(news_s - self.unbelieved_s, out) {
             return verdict;
         }
-        let news_s = offset_s - self.remaining_s(now, timeline);
+        self.unbelieved_s = 0.0;
+        let is_frequency_believed = update.frequency_error * 1e6 < self.rules.max_update_skew_ppm;
         let target = Target {
             at: timeline.oscillator(now),
             phase_s: offset_s + timeline.correction_s(now),
-            frequency: update.frequency,
+            frequency: if is_frequency_believed {
+                update.frequency
+            } else {
+                self.frequency
+            },
         };
         self.retarget(now, target, timeline);
         self.note(now, update, news_s);
-        if update.frequency_error * 1e6 < self.rules.max_update_skew_ppm {
+        if is_frequency_believed {
             let limit = self.rules.max_drift_ppm / 1e6;
             self.frequency = update.frequency.clamp(-limit, limit);
             self.skew = update.frequency_error;
         }
         self.doubt = update.doubt;
         self.residual_frequency = update.frequency - self.frequency;
-        self.say_change(offset_s, out);
+        self.say_change(news_s, out);
         if let Some(smoothing) = &mut self.smoothing
             && smoothing.settle(self.skew)
         {
@@ -323,8 +334,9 @@ impl Discipline {
         let is_believed = self
             .rules
             .max_change
-            .is_none_or(|max| remaining_s.abs() <= max.offset_s);
+            .is_none_or(|max| (by_s + self.unbelieved_s).abs() <= max.offset_s);
         if !is_believed {
+            self.unbelieved_s += by_s;
             return;
         }
         self.say_change(remaining_s, out);
@@ -528,7 +540,7 @@ impl Discipline {
         }
     }
 
-    /// Applies `maxchange`: offsets that are not believed.
+    /// Applies `maxchange`: offsets that are not believed, beyond what is being corrected already.
     fn refuse(&mut self, offset_s: f64, out: &mut Outbox) -> Option<Verdict> {
         let limit_s = self.rules.max_change?.offset_s;
         if self.max_change_start > 0 {

@@ -38,6 +38,16 @@ const SAMPLES_AT_START: std::ops::RangeInclusive<usize> = 3..=8;
 /// … by so many standard deviations at least.
 const UNTHOUGHT_DEVIATIONS: f64 = 3.0;
 
+/// The frequency that is believed has to fit so many newest samples.
+const SAMPLES_TO_FIT: usize = 8;
+
+/// A smaller error of the frequency is left to the filters: where packets wait, what is believed at first is off by more than
+/// the shortest way can explain.
+const MISFIT_MIN: f64 = 1e-4;
+
+/// So many of its standard deviations a change of frequency that was noticed may be.
+const CHANGE_DEVIATIONS: f64 = 3.0;
+
 /// All that is known about the oscillator through one source.
 #[derive(Debug, Clone)]
 pub struct Estimator {
@@ -116,6 +126,49 @@ impl Estimator {
         self.look_for_route();
         self.look_for_change();
         self.scatter_s = self.scatter();
+        self.admit_misfit();
+    }
+
+    /// Takes the frequency for no better known than the newest samples show it to be.
+    fn admit_misfit(&mut self) {
+        let Some(mut opinion) = self.opinion else { return };
+        let misfit = self.misfit(&opinion.state);
+        if misfit > MISFIT_MIN {
+            opinion.state.frequency_variance = opinion.state.frequency_variance.max(misfit * misfit);
+            self.opinion = Some(opinion);
+        }
+    }
+
+    /// By how much the frequency is wrong at least if the newest samples are right, as a part. Filters are sure of what they
+    /// believe even where samples contradict it, or one another, by more than their ways can explain.
+    fn misfit(&self, believed: &State) -> f64 {
+        let mut misfit = 0.0_f64;
+        // What is known to have changed after a sample.
+        let (mut is_phase_the_same, mut frequency_changes) = (true, 0.0);
+        let newest = self.window.iter().rev().take(SAMPLES_TO_FIT);
+        for (entry, before) in newest.clone().zip(newest.skip(1)) {
+            match entry.change {
+                Some(state::Change::Phase { .. }) => {
+                    is_phase_the_same = false;
+                    continue;
+                }
+                Some(state::Change::Frequency { variance, .. }) => {
+                    frequency_changes += CHANGE_DEVIATIONS * variance.sqrt();
+                }
+                None => {}
+            }
+            let (from, to) = (&before.sample, &entry.sample);
+            let way_s = |sample: &Sample| sample.delay_s / 2.0 + sample.dispersion_s;
+            let span_s = to.at.seconds_since(from.at);
+            let moved_s = to.phase_s - from.phase_s;
+            let beyond_s = (moved_s - believed.frequency * span_s).abs() - way_s(from) - way_s(to);
+            misfit = misfit.max(beyond_s / span_s - frequency_changes);
+            if is_phase_the_same {
+                let beyond_s = (from.phase_s - believed.phase_at(from.at)).abs() - way_s(from);
+                misfit = misfit.max(beyond_s / believed.at.seconds_since(from.at) - frequency_changes);
+            }
+        }
+        misfit
     }
 
     /// Takes the first frequency for as uncertain as the first samples show it to be, when neither their ways nor a
@@ -221,6 +274,23 @@ impl Estimator {
         (miss_s - entry.sample.delay_s / 2.0 - entry.sample.dispersion_s).max(0.0)
     }
 
+    /// How far from true time what is believed can be at some time if no sample was further from it than its root distance,
+    /// and the oscillator drifts by no more than this part, seconds: what is believed need not be where the least uncertain
+    /// sample is.
+    pub fn error_max_s(&self, at: Mono, drift: f64) -> f64 {
+        let Some(opinion) = &self.opinion else { return 0.0 };
+        let error_s = |sample: &Sample| {
+            (sample.phase_s - opinion.state.phase_at(sample.at)).abs()
+                + sample.root_distance_s()
+                + drift * at.seconds_since(sample.at)
+        };
+        [self.least_uncertain(at, drift), self.last()]
+            .into_iter()
+            .flatten()
+            .map(error_s)
+            .fold(f64::INFINITY, f64::min)
+    }
+
     /// The samples held, oldest first.
     pub fn samples(&self) -> impl DoubleEndedIterator<Item = &Sample> + Clone {
         self.window.iter().map(|entry| &entry.sample)
@@ -324,6 +394,74 @@ mod tests {
             });
         }
         estimator
+    }
+
+    /// A sample after so many seconds; its way is wrong by half of what is beyond the shortest.
+    fn sample(at_s: f64, phase_s: f64, delay_s: f64) -> Sample {
+        Sample {
+            at: Mono::ZERO.plus_seconds(at_s),
+            phase_s,
+            delay_s,
+            dispersion_s: 1e-7,
+            root_delay_s: 0.0,
+            root_dispersion_s: 0.0,
+        }
+    }
+
+    #[test]
+    fn samples_that_contradict_each_other_make_no_frequency() {
+        // The true phase is always 0.
+        for wild_s in [0.05, 0.4, 5.0] {
+            for wild in [&[2][..], &[3], &[5], &[2, 4], &[7], &[2, 3, 6], &[12, 13, 17]] {
+                for interval_s in [2.0, 64.0] {
+                    let mut estimator = Estimator::new(seen(&[]).prior, 0);
+                    for n in 1..40 {
+                        let phase_s = if wild.contains(&n) { wild_s } else { 0.0 };
+                        estimator.add(sample(interval_s * f64::from(n), phase_s, 2e-4));
+                        let state = estimator.state().unwrap();
+                        let error = state.frequency_variance.sqrt();
+                        // Two samples cannot contradict each other.
+                        assert!(
+                            n < 3 || state.frequency.abs() < 5.0 * error.max(5e-5),
+                            "{wild_s} s at {wild:?} every {interval_s} s, sample {n}: {} +/- {error}",
+                            state.frequency
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_far_off_has_a_frequency() {
+        let mut estimator = Estimator::new(seen(&[]).prior, 0);
+        for n in 1..8 {
+            let at_s = 2.0 * f64::from(n);
+            estimator.add(sample(at_s, 0.05 * at_s, 2e-4));
+        }
+        let state = estimator.state().unwrap();
+        assert!((state.frequency - 0.05).abs() < 1e-4, "{state:?}");
+        assert!(state.frequency_variance.sqrt() < 1e-3, "{state:?}");
+    }
+
+    #[test]
+    fn the_largest_error_is_that_of_the_samples_whatever_is_believed() {
+        // The true phase is 0, and all that is beyond the shortest way is on the way back.
+        for (before_s, after_s) in [(0.4, 0.2), (0.1, 0.05), (0.02, 0.0205), (0.2, 0.4)] {
+            let mut estimator = Estimator::new(seen(&[]).prior, 0);
+            for n in 1..40 {
+                let back_s = if n < 5 { before_s } else { after_s };
+                let at_s = 16.0 * f64::from(n);
+                estimator.add(sample(at_s, -back_s / 2.0, back_s + 1e-3));
+                let at = Mono::ZERO.plus_seconds(at_s);
+                let error_s = estimator.state_at(at).unwrap().phase_s.abs();
+                let most_s = estimator.error_max_s(at, 1e-6);
+                assert!(
+                    error_s <= most_s,
+                    "{before_s} {after_s}, sample {n}: {error_s} > {most_s}"
+                );
+            }
+        }
     }
 
     #[test]

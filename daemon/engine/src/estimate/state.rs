@@ -42,6 +42,11 @@ impl State {
         }
     }
 
+    /// The phase at another time, seconds.
+    pub fn phase_at(&self, at: Mono) -> f64 {
+        self.phase_s + self.frequency * at.seconds_since(self.at)
+    }
+
     /// Returns the state at another time, usually a later one; `wander_power` is the square of the frequency's
     /// random walk per root second.
     #[must_use]
@@ -50,7 +55,7 @@ impl State {
         let age_s = interval_s.abs();
         Self {
             at,
-            phase_s: self.phase_s + self.frequency * interval_s,
+            phase_s: self.phase_at(at),
             frequency: self.frequency,
             phase_variance: self.phase_variance
                 + 2.0 * interval_s * self.covariance

@@ -1,7 +1,7 @@
 //! What becomes of sources that are added, named, moved, switched and removed, played from the outside.
 
-use conf::config::{Family, SourceKind};
-use units::{Leap, NtpDuration, Stratum};
+use conf::config::{Family, MaxChange, SourceKind};
+use units::{Leap, NtpDuration, NtpTimestamp, Stratum};
 use wire::ntp::{Header, Packet};
 
 use crate::io::{Input, LookupError, SocketUse};
@@ -685,6 +685,31 @@ fn a_burst_of_an_offline_source_ends_without_a_network_too() {
 }
 
 #[test]
+fn an_offset_that_is_being_corrected_is_said_and_limited_once() {
+    let mut config = config(vec![server("192.0.2.1")]);
+    config.clock.max_change = Some(MaxChange {
+        offset_s: 1.0,
+        start: 1,
+        ignore: Some(2),
+    });
+    let mut stage = Stage::new(
+        config,
+        answering(|_, answer| {
+            let ahead = |time: NtpTimestamp| time + NtpDuration::from_seconds(5.0);
+            vec![Header {
+                receive_time: ahead(answer.receive_time),
+                transmit_time: ahead(answer.transmit_time),
+                ..answer
+            }]
+        }),
+    );
+    stage.run_until(3000.0);
+    assert_eq!(stage.ended, None);
+    assert_eq!(stage.said("System clock wrong by"), 1);
+    assert_eq!(stage.said("exceeds the allowed maximum"), 0);
+}
+
+#[test]
 fn an_answer_ends_the_doubt_whether_there_is_a_route() {
     let mut stage = Stage::new(config(vec![server("192.0.2.1")]), well());
     stage.act(|sources, tools| sources.on_or_offline(tools));
@@ -851,8 +876,8 @@ fn a_stranger_on_the_ntp_port_is_nobodys_answer() {
     stage.run_until(1.0);
     let request = stage.requests[0].clone();
     let forged = Header {
-        transmit_time: units::NtpTimestamp(5),
-        receive_time: units::NtpTimestamp(6),
+        transmit_time: NtpTimestamp(5),
+        receive_time: NtpTimestamp(6),
         ..request.header
     };
     for from in ["198.51.100.1:123", "192.0.2.1:124"] {
