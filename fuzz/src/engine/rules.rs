@@ -40,6 +40,8 @@ pub(crate) struct Rules {
     steps_under_rule: u32,
     /// An operator has said what time it is: what is to be corrected is not what servers say.
     is_by_hand: bool,
+    /// What the last update was about is above the limit, and was believed before the check began: what is new counts.
+    is_beyond_limit: bool,
 }
 
 impl Rules {
@@ -56,6 +58,7 @@ impl Rules {
             updates_under_rule: 0,
             steps_under_rule: 0,
             is_by_hand: false,
+            is_beyond_limit: false,
         }
     }
 
@@ -161,7 +164,9 @@ impl Rules {
             }
         }
         match self.believed_s() {
-            Some(limit_s) if by_s.abs() > limit_s * (1.0 + 1e-9) => Err(format!("it is above {limit_s}")),
+            Some(limit_s) if by_s.abs() > limit_s * (1.0 + 1e-9) && !self.is_beyond_limit => {
+                Err(format!("it is above {limit_s}"))
+            }
             _ => Ok(()),
         }
     }
@@ -194,12 +199,19 @@ impl Rules {
         if is_loss {
             return;
         }
+        let change_s = if self.is_beyond_limit {
+            number(6)
+        } else {
+            number(10)
+        };
         if let Some(limit_s) = self.believed_s() {
             assert!(
-                number(10).abs() <= limit_s * ROUNDING,
-                "{line} is corrected, and above {limit_s}"
+                change_s.abs() <= limit_s * ROUNDING,
+                "{line} is believed, and above {limit_s}"
             );
         }
+        let limit_s = self.clock.max_change.map(|rule| rule.offset_s);
+        self.is_beyond_limit = limit_s.is_some_and(|limit_s| number(10).abs() * ROUNDING >= limit_s);
         self.updates += 1;
         self.updates_under_rule += 1;
     }

@@ -123,9 +123,8 @@ pub struct Discipline {
     max_change_start: u32,
     /// Offsets that may still be ignored; `None` for no limit.
     max_change_left: Option<u32>,
-    /// By how much others moved the clock since the last update that was believed, where that is too much to be believed,
-    /// seconds.
-    unbelieved_s: f64,
+    /// What is being corrected is above the limit and was believed: before the check begins everything is.
+    is_beyond_limit: bool,
     frequency: f64,
     skew: f64,
     /// By how much the frequency may be wrong beyond that.
@@ -170,7 +169,7 @@ impl Discipline {
             make_step: rules.make_step,
             max_change_start: max_change.map_or(0, |max| max.start),
             max_change_left: max_change.and_then(|max| max.ignore),
-            unbelieved_s: 0.0,
+            is_beyond_limit: false,
             rules,
             observe,
             frequency: frequency.clamp(-limit, limit),
@@ -240,11 +239,12 @@ impl Discipline {
     ) -> Verdict {
         let offset_s = update.offset_s;
         let news_s = offset_s - self.remaining_s(now, timeline);
-        // What is being corrected already was believed before.
-        if let Some(verdict) = self.refuse(news_s - self.unbelieved_s, out) {
+        // What is being corrected already was believed before, however large it is.
+        let change_s = if self.is_beyond_limit { news_s } else { offset_s };
+        if let Some(verdict) = self.refuse(change_s, out) {
             return verdict;
         }
-        self.unbelieved_s = 0.0;
+        self.is_beyond_limit = !self.is_believed(offset_s);
         let is_frequency_believed = update.frequency_error * 1e6 < self.rules.max_update_skew_ppm;
         let target = Target {
             at: timeline.oscillator(now),
@@ -329,14 +329,10 @@ impl Discipline {
         if self.target.is_none() {
             return;
         }
+        self.is_beyond_limit &= self.is_believed(by_s);
         let remaining_s = self.remaining_s(now, timeline);
         // What would not be believed of the sources is not believed here either: their next samples decide.
-        let is_believed = self
-            .rules
-            .max_change
-            .is_none_or(|max| (by_s + self.unbelieved_s).abs() <= max.offset_s);
-        if !is_believed {
-            self.unbelieved_s += by_s;
+        if !self.is_believed(remaining_s) {
             return;
         }
         self.say_change(remaining_s, out);
@@ -345,6 +341,12 @@ impl Discipline {
         } else {
             self.slew_remaining(now, timeline, timers, out);
         }
+    }
+
+    /// Whether an offset is one that `maxchange` lets be believed, once it applies.
+    fn is_believed(&self, offset_s: f64) -> bool {
+        let limit_s = self.rules.max_change.map(|max| max.offset_s);
+        limit_s.is_none_or(|limit_s| offset_s.abs() <= limit_s)
     }
 
     /// Makes a leap second by a step, whatever the rule for steps says.
@@ -540,14 +542,14 @@ impl Discipline {
         }
     }
 
-    /// Applies `maxchange`: offsets that are not believed, beyond what is being corrected already.
+    /// Applies `maxchange`: offsets that are not believed.
     fn refuse(&mut self, offset_s: f64, out: &mut Outbox) -> Option<Verdict> {
         let limit_s = self.rules.max_change?.offset_s;
         if self.max_change_start > 0 {
             self.max_change_start -= 1;
             return None;
         }
-        if offset_s.abs() <= limit_s {
+        if self.is_believed(offset_s) {
             return None;
         }
         let given_up = self.max_change_left == Some(0);
@@ -670,6 +672,7 @@ impl Discipline {
         self.reset_smoothing(now, timeline, out);
         out.clock(ClockCommand::Step { by_s });
         timeline.step(by_s);
+        self.is_beyond_limit = false;
         self.steps = self.steps.saturating_add(1);
         self.last_step_s = by_s;
         if let Some(reference) = &mut self.reference {
