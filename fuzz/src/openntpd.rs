@@ -63,7 +63,7 @@ fn check(bytes: &[u8]) {
 }
 
 fn seeds() -> Vec<Vec<u8>> {
-    words_of(&[
+    let mut seeds = words_of(&[
         "servers pool.ntp.org",
         "# a\nlisten on *\nserver a weight 3\nserver 192.0.2.1 trusted\nsensor * refid GPS stratum 1 correction -5\n",
         "query from 192.0.2.1\nquery from ::1\nlisten on 192.0.2.1 rtable 3\nlisten on ::\nservers \"a b\" trusted\n",
@@ -71,7 +71,9 @@ fn seeds() -> Vec<Vec<u8>> {
         "server a \\\n weight \\\n 4\n\nserver it\\'s\nserver 'it\\'s\nso'\nserver 99999999999999999999 -5 [::1]\n",
         "listen on 192.0.2.1\nserver a\nlisten on *\nlisten on 192.0.2.2\nquery from 192.0.2.1\n",
         "listen on 192.0.2.1\nlisten on 192.0.2.2\nlisten on ::1\nlisten on fe80::1%eth0\nlisten on a\n",
-    ])
+    ]);
+    seeds.push(b"server '\xb1'\nserver \xb1\nservers a # \xb1\n".to_vec());
+    seeds
 }
 
 fn dictionary() -> Vec<Vec<u8>> {

@@ -21,6 +21,9 @@ pub const TOTAL_LENGTH_MAX: usize = 8 << 20;
 /// The largest number of names that are taken from one directory or matched by one pattern.
 pub const NAMES_MAX: usize = 4096;
 
+/// What to do about a word that has U+FFFD, which a [`Reader`] puts for what is not UTF-8.
+pub(crate) const NOT_UTF8_HELP: &str = "names and paths are taken in UTF-8 only";
+
 /// Reads files and directories for a parser.
 ///
 /// Paths are as written in the configuration; relative ones are for the reader to resolve.
@@ -43,6 +46,9 @@ pub enum ReadError {
     /// A directory is where a file is expected; chronyd takes it for an empty file.
     #[error("Is a directory")]
     IsDirectory,
+    /// A file is where a directory is expected.
+    #[error("Not a directory")]
+    NotDirectory,
     /// The reader may not read it.
     #[error("Permission denied")]
     PermissionDenied,
@@ -60,31 +66,33 @@ fn has_wildcards(pattern: &str) -> bool {
 ///
 /// `*` matches any characters, `?` one, `[a-z]` one of a set, `[!a-z]` one not of a set; none of
 /// them matches a slash, nor a dot at the start of a name. Without wildcards the pattern is the
-/// only match, whether it exists or not. Directories that cannot be read match nothing.
-pub fn expand(pattern: &str, reader: &dyn Reader) -> Vec<String> {
+/// only match, whether it exists or not.
+///
+/// # Errors
+/// Why a directory cannot be searched that is named or that a component before the last matches. What is no directory
+/// matches nothing, and neither does what a matching name leads to and is not there (as with glob(3) and `GLOB_ERR`).
+pub fn expand(pattern: &str, reader: &dyn Reader) -> Result<Vec<String>, ReadError> {
     if !has_wildcards(pattern) {
-        return vec![pattern.to_owned()];
+        return Ok(vec![pattern.to_owned()]);
     }
     let absolute = pattern.starts_with('/');
     let mut found = vec![if absolute { "/".to_owned() } else { String::new() }];
-    let mut exists_so_far = true;
+    let (mut exists_so_far, mut is_matched) = (true, false);
     for component in pattern.split('/').filter(|component| !component.is_empty()) {
         if has_wildcards(component) {
-            found = found
-                .iter()
-                .flat_map(|directory| {
-                    let names = reader.list_dir(if directory.is_empty() { "." } else { directory });
-                    let mut names = names.unwrap_or_default();
-                    names.retain(|name| matches(component, name));
-                    names.truncate(NAMES_MAX);
-                    names
-                        .into_iter()
-                        .map(|name| join(directory, &name))
-                        .collect::<Vec<_>>()
-                })
-                .take(NAMES_MAX)
-                .collect();
-            exists_so_far = true;
+            let mut matching = Vec::new();
+            for directory in &found {
+                let names = match reader.list_dir(if directory.is_empty() { "." } else { directory }) {
+                    Err(ReadError::NotDirectory) => Vec::new(),
+                    Err(ReadError::NotFound) if is_matched => Vec::new(),
+                    names => names?,
+                };
+                let names = names.iter().filter(|name| matches(component, name));
+                let left = NAMES_MAX - matching.len();
+                matching.extend(names.map(|name| join(directory, name)).take(left));
+            }
+            found = matching;
+            (exists_so_far, is_matched) = (true, true);
         } else {
             found = found.iter().map(|directory| join(directory, component)).collect();
             exists_so_far = false;
@@ -94,7 +102,7 @@ pub fn expand(pattern: &str, reader: &dyn Reader) -> Vec<String> {
         found.retain(|path| exists(path, reader));
     }
     found.sort_unstable();
-    found
+    Ok(found)
 }
 
 /// Returns the files with a suffix in several directories, as chrony's `confdir` and `sourcedir`
@@ -256,6 +264,9 @@ pub(crate) mod tests {
         }
 
         fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
+            if self.0.contains_key(path) {
+                return Err(ReadError::NotDirectory);
+            }
             let prefix = format!("{}/", path.trim_end_matches('/'));
             let below = self.0.keys().filter_map(|file| file.strip_prefix(&prefix));
             let names = below
@@ -302,14 +313,19 @@ pub(crate) mod tests {
             ("/g/b/x.conf", ""),
             ("/g/b/.h.conf", ""),
         ]);
+        let expanded = |pattern| expand(pattern, &files).unwrap();
         assert_eq!(
-            expand("/g/*/[a-x].con?", &files),
+            expanded("/g/*/[a-x].con?"),
             ["/g/a/x.conf", "/g/b/a.conf", "/g/b/x.conf"]
         );
-        assert_eq!(expand("/g/*/x.conf", &files), ["/g/a/x.conf", "/g/b/x.conf"]);
-        assert_eq!(expand("/g/*/a.conf", &files), ["/g/b/a.conf"]);
-        assert_eq!(expand("/none/*", &files), [""; 0]);
-        assert_eq!(expand("/none/plain", &files), ["/none/plain"]);
+        assert_eq!(expanded("/g/*/x.conf"), ["/g/a/x.conf", "/g/b/x.conf"]);
+        assert_eq!(expanded("/g/*/a.conf"), ["/g/b/a.conf"]);
+        assert_eq!(expanded("/g/a/*.none"), [""; 0]);
+        assert_eq!(expanded("/g/a/x.conf/*"), [""; 0]);
+        assert_eq!(expanded("/g/*/none/*.conf"), [""; 0]);
+        assert_eq!(expanded("/*/b/a.*"), ["/g/b/a.conf"]);
+        assert_eq!(expanded("/none/plain"), ["/none/plain"]);
+        assert_eq!(expand("/none/*", &files), Err(ReadError::NotFound));
     }
 
     #[test]

@@ -348,6 +348,13 @@ const CORPUS: &[(&str, Differs)] = &[
     ("include @/one.conf|port 9", No),
     ("include @/*.conf", No),
     ("include @/none*.conf", No),
+    ("include @/none/*.conf", No),
+    ("include @/*/*.conf", No),
+    ("include @/*/none.conf", No),
+    ("include @/*/only/*.conf", No),
+    ("include @/*/none/*.conf", No),
+    ("include @/*/only/*/*.conf", No),
+    ("include @/none/*/*.conf", No),
     ("include @/none.conf", No),
     ("include @/bad.inc", No),
     ("include @/loop.inc", No),
@@ -429,6 +436,7 @@ const FILES: &[(&str, &str)] = &[
     ("b/20.conf", "port 21\n"),
     ("b/20.other", "bad\n"),
     ("a/x.sources", "server a bad\n"),
+    ("c/only/30.conf", "port 30\n"),
 ];
 
 /// Files as they are.
@@ -445,7 +453,10 @@ impl Reader for Disk {
     }
 
     fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
-        let entries = std::fs::read_dir(path).map_err(|_| ReadError::NotFound)?;
+        let entries = std::fs::read_dir(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotADirectory => ReadError::NotDirectory,
+            _ => ReadError::NotFound,
+        })?;
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         Ok(names.collect())
     }

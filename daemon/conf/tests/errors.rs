@@ -31,6 +31,14 @@ fn every_error_has_the_text_of_chronyd_and_its_place() {
             "port\0 1",
             "E 1:1 the line has a NUL character at line 1 in file /main",
         ),
+        (
+            "keyfile /k\u{fffd}",
+            "E 1:9 Could not parse keyfile directive at line 1 in file /main",
+        ),
+        (
+            "foo \u{fffd}",
+            "E 1:1 Invalid directive foo at line 1 in file /main",
+        ),
         // Integers and numbers.
         (
             "port 99999",

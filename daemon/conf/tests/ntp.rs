@@ -287,6 +287,8 @@ fn errors_about_who_may_do_what_keep_the_daemon_from_starting() {
             "restrict ${net}",
             "E 1:10 unexpanded template variable \"${net}\"",
         ),
+        ("restrict \u{fffd}", "E 1:10 \"\u{fffd}\" is not UTF-8"),
+        ("includefile /\u{fffd}", "E 1:13 \"/\u{fffd}\" is not UTF-8"),
         (
             "interface hear eth0",
             "E 1:11 unknown action \"hear\" of \"interface\"",

@@ -45,7 +45,7 @@ impl Reader for ConfigurationFiles {
 
     fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
         let entries = fs::read_dir(path).map_err(|error| read_error(&error))?;
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
         Ok(names.take(NAMES_MAX).collect())
     }
 }
@@ -74,6 +74,7 @@ fn read_error(error: &io::Error) -> ReadError {
     match error.kind() {
         ErrorKind::NotFound => ReadError::NotFound,
         ErrorKind::IsADirectory => ReadError::IsDirectory,
+        ErrorKind::NotADirectory => ReadError::NotDirectory,
         ErrorKind::PermissionDenied => ReadError::PermissionDenied,
         _ => ReadError::Other(reason(error)),
     }

@@ -8,8 +8,8 @@ use super::source::SourceKind;
 use super::words::{Word, is_comment, words};
 use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::include::{
-    BYTE_ORDER_MARK, FILE_LENGTH_MAX, FILES_MAX, INCLUDE_DEPTH_MAX, ReadError, Reader, TOTAL_LENGTH_MAX,
-    expand, search,
+    BYTE_ORDER_MARK, FILE_LENGTH_MAX, FILES_MAX, INCLUDE_DEPTH_MAX, NOT_UTF8_HELP, ReadError, Reader,
+    TOTAL_LENGTH_MAX, expand, search,
 };
 
 /// The longest line of a configuration file, without its end, in bytes (observed with chronyd 4.3).
@@ -295,6 +295,13 @@ impl<'a> Walk<'a> {
             return;
         };
         let reports = &mut self.reports;
+        let is_other = |word: &Word<'_>| word.text.contains(char::REPLACEMENT_CHARACTER);
+        if let Some(place) = line.words.iter().position(is_other) {
+            let message = format!("Could not parse {} directive", directive.name);
+            let help = NOT_UTF8_HELP.to_owned();
+            reports.report(Severity::Error, line, place, message, Some(help));
+            return;
+        }
         if let Some(kind) = SourceKind::from_word(directive.name) {
             visitor.source(line, kind, Severity::Error, reports);
             return;
@@ -324,8 +331,19 @@ impl<'a> Walk<'a> {
         visitor.directive(line, directive, reports);
         match directive.name {
             "include" => {
-                for path in expand(line.word(1).unwrap_or_default(), self.reader) {
-                    self.nested(line, &path, Via::Include, visitor);
+                let pattern = line.word(1).unwrap_or_default();
+                match expand(pattern, self.reader) {
+                    Ok(paths) => {
+                        for path in paths {
+                            self.nested(line, &path, Via::Include, visitor);
+                        }
+                    }
+                    Err(error) => {
+                        let message = format!("Could not search for files matching {pattern}");
+                        let help =
+                            format!("{error} : directories of a pattern have to be there and readable");
+                        self.refuse_file(line, message, Some(help));
+                    }
                 }
             }
             "confdir" => {

@@ -57,6 +57,8 @@ pub(super) enum LexicalError {
     TooLong,
     /// Quotes are opened and never closed.
     Unclosed,
+    /// A word in quotes had bytes that are no UTF-8, and another file or host would be meant.
+    NotUtf8,
     /// Digits that are no number of 64 bits.
     Number {
         digits: String,
@@ -196,7 +198,13 @@ impl<'a> Lexer<'a> {
                     }
                     _ => word.push('\\'),
                 },
-                character if character == quote => return TokenKind::Word(word),
+                character if character == quote => {
+                    return if word.contains(char::REPLACEMENT_CHARACTER) {
+                        TokenKind::Wrong(LexicalError::NotUtf8)
+                    } else {
+                        TokenKind::Word(word)
+                    };
+                }
                 character => word.push(character),
             }
             if word.len() > QUOTED_LENGTH_MAX {
@@ -400,6 +408,20 @@ mod tests {
             kinds("é\r"),
             [TokenKind::Character('é'), TokenKind::Character('\r')]
         );
+    }
+
+    #[test]
+    fn a_word_that_is_not_utf8_is_wrong() {
+        assert_eq!(
+            kinds("server '/\u{fffd}' weight 3\nserver"),
+            [
+                TokenKind::Keyword("server"),
+                TokenKind::Wrong(LexicalError::NotUtf8),
+                TokenKind::EndOfLine,
+                TokenKind::Keyword("server"),
+            ]
+        );
+        assert_eq!(kinds("'é' # \u{fffd}"), [word("é")]);
     }
 
     #[test]

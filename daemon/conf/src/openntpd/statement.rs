@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::lexer::{KEYWORDS, LexicalError, Place, Token, TokenKind};
 use crate::chrony::HostName;
-use crate::include::BYTE_ORDER_MARK;
+use crate::include::{BYTE_ORDER_MARK, NOT_UTF8_HELP};
 
 /// The largest correction of a sensor in either direction, microseconds (ntpd.conf(5)).
 const CORRECTION_MAX_US: i64 = 127_000_000;
@@ -400,6 +400,7 @@ fn lexical(error: &LexicalError) -> (String, String) {
             "reached end of file while parsing quoted string".to_owned(),
             "close the quotes that are opened here".to_owned(),
         ),
+        LexicalError::NotUtf8 => ("string is not UTF-8".to_owned(), NOT_UTF8_HELP.to_owned()),
         LexicalError::Number { digits, reason } => (
             format!("\"{digits}\" invalid number: {reason}"),
             "a number has at most 18 digits".to_owned(),

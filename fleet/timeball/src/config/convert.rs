@@ -497,7 +497,7 @@ impl Reader for Alone<'_> {
     }
 
     fn list_dir(&self, _path: &str) -> Result<Vec<String>, ReadError> {
-        Err(ReadError::NotFound)
+        Ok(Vec::new())
     }
 }
 

@@ -119,7 +119,7 @@ impl Reader for Disk {
 
     fn list_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
         let entries = fs::read_dir(path).map_err(|error| read_error(&error))?;
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
         Ok(names.take(NAMES_MAX).collect())
     }
 }
@@ -128,6 +128,7 @@ fn read_error(error: &io::Error) -> ReadError {
     match error.kind() {
         io::ErrorKind::NotFound => ReadError::NotFound,
         io::ErrorKind::IsADirectory => ReadError::IsDirectory,
+        io::ErrorKind::NotADirectory => ReadError::NotDirectory,
         io::ErrorKind::PermissionDenied => ReadError::PermissionDenied,
         _ => ReadError::Other(error.to_string()),
     }

@@ -17,7 +17,7 @@ use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
 use crate::dialect::Reading;
 use crate::explain::{Explanation, Fate};
 use crate::include::{
-    BYTE_ORDER_MARK, FILE_LENGTH_MAX, FILES_MAX, ReadError, Reader, TOTAL_LENGTH_MAX, search,
+    BYTE_ORDER_MARK, FILE_LENGTH_MAX, FILES_MAX, NOT_UTF8_HELP, ReadError, Reader, TOTAL_LENGTH_MAX, search,
 };
 use crate::words::near;
 use restrict::Rules;
@@ -312,7 +312,8 @@ impl Parser {
             left_out: Vec::new(),
             note: None,
         };
-        let read = check_templates(&mut statement)
+        let read = check_encoding(&mut statement)
+            .and_then(|()| check_templates(&mut statement))
             .inspect_err(|_| restrict::fail_closed(directive.name, None, &mut self.rules))
             .and_then(|()| self.directive(&mut statement));
         let Statement {
@@ -560,6 +561,16 @@ impl Parser {
             }
         }
     }
+}
+
+/// Looks for words that are not what the file has: their bytes were no UTF-8, and another file or host would be meant.
+fn check_encoding(statement: &mut Statement<'_>) -> Result<(), Refused> {
+    let is_other = |word: &Word| word.text.contains(char::REPLACEMENT_CHARACTER);
+    let Some(at) = statement.line.words.iter().position(is_other) else {
+        return Ok(());
+    };
+    let message = format!("\"{}\" is not UTF-8", statement.word(at));
+    statement.refuse(at, message, NOT_UTF8_HELP)
 }
 
 /// Refuses a line that nobody has filled in.

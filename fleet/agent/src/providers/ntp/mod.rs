@@ -145,14 +145,15 @@ impl Reader for TextReader<'_> {
     }
 
     fn list_dir(&self, _path: &str) -> Result<Vec<String>, ReadError> {
-        Err(ReadError::NotFound)
+        Ok(Vec::new())
     }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err passes the value")]
 fn read_error(error: io::Error) -> ReadError {
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadError::NotFound,
+        io::ErrorKind::NotFound => ReadError::NotFound,
+        io::ErrorKind::NotADirectory => ReadError::NotDirectory,
         io::ErrorKind::IsADirectory => ReadError::IsDirectory,
         io::ErrorKind::PermissionDenied => ReadError::PermissionDenied,
         _ => ReadError::Other(error.to_string()),
