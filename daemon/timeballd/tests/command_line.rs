@@ -371,6 +371,28 @@ fn the_daemon_says_in_the_background_too_why_it_does_not_start() {
 }
 
 #[test]
+fn the_directory_of_the_pid_file_is_made_where_it_is_that_of_the_logs() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = folder.path().join("new");
+    let lines = [
+        "server 127.0.0.1 port 9".to_owned(),
+        "port 0".to_owned(),
+        "cmdport 0".to_owned(),
+        "bindcmdaddress /".to_owned(),
+        format!("logdir {}", new.display()),
+        format!("pidfile {}", new.join("pid").display()),
+    ];
+    let options = ["-x", "-U", "-d", "-t", "1"];
+    let arguments: Vec<&str> = options
+        .into_iter()
+        .chain(lines.iter().map(String::as_str))
+        .collect();
+    let (_, _, said) = run("chronyd", &arguments);
+    assert!(said.contains("Timeout reached"), "{said}");
+    assert!(new.is_dir() && !new.join("pid").exists());
+}
+
+#[test]
 fn measuring_once_without_a_source_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let directory = format!("sourcedir {}", folder.path().display());
