@@ -324,13 +324,18 @@ impl Engine {
         }
     }
 
-    /// Ends the daemon's work.
+    /// Ends the daemon's work at the request of an operator or the system.
     pub(crate) fn terminate(&mut self, now: Now) {
+        self.ask(now, |sources, tools| sources.dump(tools));
+        self.end(now.mono, 0);
+    }
+
+    /// Leaves the clock as it is, keeps what is known of it, and ends the daemon with this status.
+    pub(crate) fn end(&mut self, now: Mono, status: u8) {
         self.discipline.end(&mut self.timers, &mut self.out);
         self.write_drift();
-        self.end_rtc(now.mono);
-        self.ask(now, |sources, tools| sources.dump(tools));
-        self.out.push(Output::Exit { status: 0 });
+        self.end_rtc(now);
+        self.out.push(Output::Exit { status });
     }
 
     /// What a source begins with.

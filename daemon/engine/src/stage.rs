@@ -1,4 +1,5 @@
-//! For tests: an engine on a clock that only steps move, a network that takes a while, and servers written as closures.
+//! For tests: an engine on a clock that only steps move unless it is steered, a network that takes a while, and servers
+//! written as closures.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -69,10 +70,22 @@ pub(crate) struct Stage {
     pub(crate) read_after_s: f64,
     /// Sockets that need not be read, and when that was said.
     pub(crate) read_later: Vec<(f64, SocketId)>,
+    /// The clock goes as it is told to and as its oscillator does: it gains so much by itself, as a part. Without it only
+    /// steps move the clock.
+    pub(crate) gain: Option<f64>,
+    /// The last rate that a clock that goes as it is told to was given, ppm.
+    pub(crate) rate_ppm: f64,
+    /// The frequencies that were to be written to the drift file, ppm.
+    pub(crate) drifts_ppm: Vec<f64>,
+    /// The clock cannot be stepped.
+    pub(crate) refuses_steps: bool,
+    /// By how much others have moved the clock, seconds.
+    moved_s: f64,
     server: Server,
     underway: BTreeMap<(i64, usize), (SocketId, SocketAddr, Vec<u8>)>,
     sequence: usize,
     now_ns: i64,
+    true_ns: i64,
 }
 
 impl Stage {
@@ -124,10 +137,16 @@ impl Stage {
             late_s: vec![0.0],
             read_after_s: 0.0,
             read_later: Vec::new(),
+            gain: None,
+            rate_ppm: 0.0,
+            drifts_ppm: Vec::new(),
+            refuses_steps: false,
+            moved_s: 0.0,
             server,
             underway: BTreeMap::new(),
             sequence: 0,
             now_ns: 0,
+            true_ns: 0,
         };
         stage.carry_out();
         stage
@@ -140,10 +159,10 @@ impl Stage {
             let timer = self.engine.poll_timeout().map_or(i64::MAX, Mono::as_nanos);
             let arrival = self.underway.first_key_value().map_or(i64::MAX, |(key, _)| key.0);
             let next = timer.min(arrival);
-            if next > until_ns {
+            if next > until_ns || self.ended.is_some() {
                 break;
             }
-            self.now_ns = next.max(self.now_ns);
+            self.pass_until(next.max(self.now_ns));
             if arrival <= timer
                 && let Some((_, (socket, from, bytes))) = self.underway.pop_first()
             {
@@ -155,15 +174,41 @@ impl Stage {
             }
             self.carry_out();
         }
+        self.pass_until(until_ns);
+    }
+
+    fn pass_until(&mut self, until_ns: i64) {
+        let by_ns = until_ns - self.now_ns;
         self.now_ns = until_ns;
+        self.true_ns += match self.gain {
+            Some(gain) => {
+                let by_s = units::rounding::f64_from_i64(by_ns) / (1.0 + self.rate_ppm / 1e6 + gain);
+                units::rounding::nearest_i64(by_s)
+            }
+            None => by_ns,
+        };
+    }
+
+    /// Somebody else steps the clock, and the daemon wakes up.
+    pub(crate) fn move_clock(&mut self, by_s: f64) {
+        self.moved_s += by_s;
+        self.engine.handle_timeout(self.now());
+        self.carry_out();
+    }
+
+    /// The system clock − true time, seconds.
+    pub(crate) fn error_s(&self) -> f64 {
+        self.now().wall.seconds_since(at(self.true_ns).wall)
     }
 
     /// Both clocks now: the system clock was right at the beginning.
     pub(crate) fn now(&self) -> Now {
-        let true_time = at(self.now_ns);
+        let mono = at(self.now_ns);
         Now {
-            wall: true_time.wall.plus_seconds(self.steps_s.iter().sum()),
-            ..true_time
+            wall: mono
+                .wall
+                .plus_seconds(self.steps_s.iter().sum::<f64>() + self.moved_s),
+            ..mono
         }
     }
 
@@ -246,7 +291,7 @@ impl Stage {
         visible.filter(|(_, _, text)| text.contains(words)).count()
     }
 
-    fn carry_out(&mut self) {
+    pub(crate) fn carry_out(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             let at_s = Mono::from_nanos(self.now_ns).seconds_since(Mono::ZERO);
             match output {
@@ -273,11 +318,22 @@ impl Stage {
                     let asked = format!("{address} {url}");
                     self.constraints.push((at_s, request, asked, true_time.is_some()));
                 }
+                Output::WriteDrift { frequency_ppm, .. } => self.drifts_ppm.push(frequency_ppm),
                 Output::WriteDump { source, text } => self.dumps.push((source, text)),
                 Output::ReadRefClock { ref_clock } => self.ref_clocks_asked.push(ref_clock),
                 Output::Exit { status } => self.ended = Some(status),
                 Output::ReadSourceFiles => self.asked_for_files += 1,
+                Output::Clock(ClockCommand::Step { .. }) if self.refuses_steps => {
+                    let reason = "Operation not permitted";
+                    self.engine
+                        .handle_input(self.now(), Input::ClockRefused { reason });
+                }
                 Output::Clock(ClockCommand::Step { by_s }) => self.steps_s.push(by_s),
+                Output::Clock(ClockCommand::SetFrequency { ppm }) if self.gain.is_some() => {
+                    self.rate_ppm = ppm;
+                    self.engine
+                        .handle_input(self.now(), Input::FrequencyApplied { ppm });
+                }
                 Output::ReadKernelClock => {
                     self.kernel_readings += 1;
                     let reading = self.kernel_clock;
@@ -296,7 +352,7 @@ impl Stage {
             self.sent_to_clients.push((to, bytes));
             return;
         }
-        let there = at(self.now_ns).wall.plus_seconds(WAY_S);
+        let there = at(self.true_ns).wall.plus_seconds(WAY_S);
         for answer in (self.server)(to, &bytes, there) {
             self.sequence += 1;
             let late_s = self.late_s[self.requests.len() % self.late_s.len()];

@@ -229,8 +229,10 @@ impl Engine {
         let verdict =
             self.discipline
                 .update(now, &update, &mut self.timeline, &mut self.timers, &mut self.out);
-        if matches!(verdict, Verdict::Ignored | Verdict::GivenUp) {
-            return;
+        match verdict {
+            Verdict::Slewed | Verdict::Stepped => {}
+            Verdict::Ignored => return,
+            Verdict::GivenUp => return self.end(now, 1),
         }
         let offset_s = combined.offset_s;
         self.out.happened(Event::Followed { offset_s });

@@ -125,6 +125,8 @@ pub(crate) struct Host {
     pub(crate) refuses: bool,
     /// Somebody else has moved the clock, and the engine does not know yet.
     is_disturbed: bool,
+    /// By how much, seconds.
+    moved_s: f64,
     pub(crate) sockets: BTreeMap<SocketId, SocketUse>,
     sockets_opened: BTreeSet<SocketId>,
     /// Everybody who may be asked.
@@ -225,6 +227,7 @@ impl Host {
             gain: 0.0,
             refuses: false,
             is_disturbed: false,
+            moved_s: 0.0,
             sockets: BTreeMap::new(),
             sockets_opened: BTreeSet::new(),
             known,
@@ -275,7 +278,10 @@ impl Host {
 
     /// Somebody else steps the clock.
     pub(crate) fn step(&mut self, by_s: f64) {
-        self.is_disturbed |= self.move_wall(by_s);
+        if self.move_wall(by_s) {
+            self.is_disturbed = true;
+            self.moved_s += by_s;
+        }
     }
 
     /// The host sleeps, and its clock goes on meanwhile.
@@ -291,6 +297,7 @@ impl Host {
         if self.has_ended {
             return;
         }
+        self.rules.moved(std::mem::take(&mut self.moved_s));
         self.engine.handle_input(self.now(), input);
         self.is_disturbed = false;
         self.carry_out();
@@ -334,6 +341,7 @@ impl Host {
             return;
         }
         let now = self.now();
+        self.rules.moved(std::mem::take(&mut self.moved_s));
         self.engine.handle_timeout(now);
         self.is_disturbed = false;
         let next = self.engine.poll_timeout();
@@ -465,6 +473,7 @@ impl Host {
             }
             self.do_one(output);
         }
+        self.rules.check_explained();
         let now = self.now().mono;
         let bound_s = self.engine.error_bound_s(now);
         assert!(
@@ -517,6 +526,7 @@ impl Host {
             Output::AskConstraint { request, .. } => remember(&mut self.constraints, request),
             Output::Log { text, .. } => {
                 assert!(!text.contains(char::is_control), "{text:?}");
+                self.rules.check_refusal(&text);
                 if self.log.len() < REMEMBERED {
                     self.log.push(text);
                 }
@@ -566,7 +576,10 @@ impl Host {
             }
             Output::Ready => self.rules.ready(),
             Output::ReadKeys | Output::CycleLogs => {}
-            Output::Exit { .. } => self.has_ended = true,
+            Output::Exit { status } => {
+                self.rules.check_exit(status);
+                self.has_ended = true;
+            }
         }
     }
 

@@ -38,10 +38,20 @@ pub(crate) struct Rules {
     /// The updates and steps since the rule for steps was set.
     updates_under_rule: u32,
     steps_under_rule: u32,
-    /// An operator has said what time it is: what is to be corrected is not what servers say.
+    /// An operator has said what time it is, and no update has been believed since: what is to be corrected is not what
+    /// servers say.
     is_by_hand: bool,
-    /// What the last update was about is above the limit, and was believed before the check began: what is new counts.
-    is_beyond_limit: bool,
+    /// Somebody else moved the clock by more than is believed; since then no update has been believed, and the clock has
+    /// not been stepped.
+    is_displaced: bool,
+    /// A step that nobody asked for and that is larger than what is believed, until the line of its update explains it.
+    unexplained_s: Option<f64>,
+    /// The updates that were not believed.
+    ignored: u32,
+    /// One too many was not believed.
+    gives_up: bool,
+    /// The last rate that was asked for, ppm.
+    rate_ppm: f64,
 }
 
 impl Rules {
@@ -58,7 +68,11 @@ impl Rules {
             updates_under_rule: 0,
             steps_under_rule: 0,
             is_by_hand: false,
-            is_beyond_limit: false,
+            is_displaced: false,
+            unexplained_s: None,
+            ignored: 0,
+            gives_up: false,
+            rate_ppm: 0.0,
         }
     }
 
@@ -97,10 +111,12 @@ impl Rules {
                 assert!(!cause.is_idle, "the clock is steered without a reason");
                 let limit_ppm = self.clock.max_drift_ppm + self.clock.max_slew_rate_ppm;
                 assert!(ppm.abs() <= limit_ppm * (1.0 + 1e-9), "{ppm} ppm of {limit_ppm}");
+                self.rate_ppm = ppm;
             }
             ClockCommand::Step { by_s } => {
                 assert!(!cause.is_idle, "the clock is stepped without a reason");
                 self.check_step(by_s, cause);
+                self.is_displaced = false;
             }
             ClockCommand::SetStatus {
                 synchronised,
@@ -126,6 +142,9 @@ impl Rules {
             return;
         }
         let Err(why) = self.check_rule(by_s) else {
+            if self.exceeds(by_s) && !self.is_first(by_s) {
+                self.unexplained_s = Some(by_s);
+            }
             self.steps_under_rule += 1;
             return;
         };
@@ -139,6 +158,17 @@ impl Rules {
             first.is_some() || std::mem::take(&mut self.sets_at_once)
         };
         assert!(is_accounted_for, "stepped by {by_s}: {why}");
+    }
+
+    /// Whether it can be one of the steps at the start.
+    fn is_first(&self, by_s: f64) -> bool {
+        self.sets_at_once || self.first_step_s.is_some_and(|limit_s| by_s.abs() > limit_s)
+    }
+
+    /// Whether an offset is larger than what is believed now.
+    fn exceeds(&self, offset_s: f64) -> bool {
+        self.believed_s()
+            .is_some_and(|limit_s| offset_s.abs() > limit_s * (1.0 + 1e-9))
     }
 
     /// Takes a step that was counted under the rule for one of those at the start, if there can have been one.
@@ -163,12 +193,11 @@ impl Rules {
                 return Err(format!("{limit} steps have been made"));
             }
         }
-        match self.believed_s() {
-            Some(limit_s) if by_s.abs() > limit_s * (1.0 + 1e-9) && !self.is_beyond_limit => {
-                Err(format!("it is above {limit_s}"))
-            }
-            _ => Ok(()),
+        // What is new of it may be small.
+        if self.is_displaced && self.exceeds(by_s) {
+            return Err("the clock was moved by more than is believed".to_owned());
         }
+        Ok(())
     }
 
     /// The largest offset that is believed now, seconds.
@@ -199,21 +228,73 @@ impl Rules {
         if is_loss {
             return;
         }
-        let change_s = if self.is_beyond_limit {
-            number(6)
-        } else {
-            number(10)
-        };
+        // What is new, and what is left to correct after a step, if there was one.
+        let (news_s, left_s) = (number(6).abs(), number(10).abs());
         if let Some(limit_s) = self.believed_s() {
+            let change_s = if self.is_displaced {
+                left_s
+            } else {
+                news_s.min(left_s)
+            };
             assert!(
-                change_s.abs() <= limit_s * ROUNDING,
+                change_s <= limit_s * ROUNDING,
                 "{line} is believed, and above {limit_s}"
             );
+            if let Some(by_s) = self.unexplained_s.take() {
+                assert!(news_s <= limit_s * ROUNDING, "stepped by {by_s}: {line}");
+            }
         }
-        let limit_s = self.clock.max_change.map(|rule| rule.offset_s);
-        self.is_beyond_limit = limit_s.is_some_and(|limit_s| number(10).abs() * ROUNDING >= limit_s);
+        self.unexplained_s = None;
+        self.is_displaced = false;
+        self.is_by_hand = false;
         self.updates += 1;
         self.updates_under_rule += 1;
+    }
+
+    /// Somebody else has moved the clock.
+    pub(crate) fn moved(&mut self, by_s: f64) {
+        let limit_s = self.clock.max_change.map(|rule| rule.offset_s);
+        self.is_displaced |= limit_s.is_some_and(|limit_s| by_s.abs() > limit_s);
+    }
+
+    /// All that came of one call has been done.
+    pub(crate) fn check_explained(&self) {
+        let by_s = self.unexplained_s;
+        assert!(by_s.is_none(), "stepped by {by_s:?}, and no update says why");
+    }
+
+    /// Looks at a line of the log: whether an offset was not believed, and how often that may be.
+    pub(crate) fn check_refusal(&mut self, text: &str) {
+        let rule = self.clock.max_change;
+        let Some(rule) = rule.filter(|_| text.contains("exceeds the allowed maximum")) else {
+            return;
+        };
+        let number = text.split_whitespace().nth(2).and_then(|word| word.parse().ok());
+        let offset_s: f64 = number.expect("an offset");
+        assert!(offset_s.abs() * ROUNDING + 0.001 >= rule.offset_s, "{text}");
+        assert!(self.updates >= rule.start, "{text} after {}", self.updates);
+        let is_last = rule.ignore == Some(self.ignored);
+        assert_eq!(
+            text.ends_with("(exiting)"),
+            is_last,
+            "{text} after {}",
+            self.ignored
+        );
+        self.gives_up |= is_last;
+        self.ignored += u32::from(!is_last);
+    }
+
+    /// The daemon ends: with an error only if it has said so, and the clock goes on at its own rate.
+    pub(crate) fn check_exit(&self, status: u8) {
+        if self.once.is_none() {
+            assert_eq!(status != 0, self.gives_up, "it ends with {status}");
+        }
+        let limit_ppm = self.clock.max_drift_ppm;
+        assert!(
+            self.rate_ppm.abs() <= limit_ppm * (1.0 + 1e-9),
+            "{} ppm of {limit_ppm} are left",
+            self.rate_ppm
+        );
     }
 
     /// Looks at what is to be remembered of the oscillator.

@@ -10,6 +10,8 @@ pub mod leap;
 pub mod local;
 mod slew;
 pub mod smoothing;
+#[cfg(test)]
+mod stories;
 
 use std::net::IpAddr;
 
@@ -18,7 +20,7 @@ use slew::{Plan, Slew, Stage};
 use smoothing::{Smoothed, Smoothing};
 use units::{Leap, Mono, ReferenceId, Stratum, UnixTime};
 
-use crate::io::{ClockCommand, Event, Output, Severity};
+use crate::io::{ClockCommand, Event, Severity};
 use crate::outbox::Outbox;
 use crate::timeline::Timeline;
 use crate::timer::{Timer, Timers};
@@ -81,7 +83,7 @@ pub struct Reference {
     pub stratum: Stratum,
     /// The leap second announced for the end of this UTC day.
     pub leap: Leap,
-    /// The time of the last update, on the system clock after correction.
+    /// The time of the last update: true time, which no step and no slew of the clock changes.
     pub time: UnixTime,
     /// The delay to the primary reference and back, seconds.
     pub root_delay_s: f64,
@@ -123,8 +125,8 @@ pub struct Discipline {
     max_change_start: u32,
     /// Offsets that may still be ignored; `None` for no limit.
     max_change_left: Option<u32>,
-    /// What is being corrected is above the limit and was believed: before the check begins everything is.
-    is_beyond_limit: bool,
+    /// Somebody else moved the clock by more than the limit, and no update has been believed since.
+    is_displaced: bool,
     frequency: f64,
     skew: f64,
     /// By how much the frequency may be wrong beyond that.
@@ -154,7 +156,7 @@ pub enum Verdict {
     Stepped,
     /// The offset was too large to be believed.
     Ignored,
-    /// The offset was too large to be believed, once too often.
+    /// The offset was too large to be believed, once too often: the daemon ends.
     GivenUp,
 }
 
@@ -169,7 +171,7 @@ impl Discipline {
             make_step: rules.make_step,
             max_change_start: max_change.map_or(0, |max| max.start),
             max_change_left: max_change.and_then(|max| max.ignore),
-            is_beyond_limit: false,
+            is_displaced: false,
             rules,
             observe,
             frequency: frequency.clamp(-limit, limit),
@@ -239,12 +241,17 @@ impl Discipline {
     ) -> Verdict {
         let offset_s = update.offset_s;
         let news_s = offset_s - self.remaining_s(now, timeline);
-        // What is being corrected already was believed before, however large it is.
-        let change_s = if self.is_beyond_limit { news_s } else { offset_s };
+        // What is being corrected already was believed before, however large it is, and who says that less is wrong than was
+        // believed says nothing new that is large. That others have moved the clock far is no reason to believe it.
+        let change_s = if self.is_displaced || offset_s.abs() < news_s.abs() {
+            offset_s
+        } else {
+            news_s
+        };
         if let Some(verdict) = self.refuse(change_s, out) {
             return verdict;
         }
-        self.is_beyond_limit = !self.is_believed(offset_s);
+        self.is_displaced = false;
         let is_frequency_believed = update.frequency_error * 1e6 < self.rules.max_update_skew_ppm;
         let target = Target {
             at: timeline.oscillator(now),
@@ -284,13 +291,7 @@ impl Discipline {
                 stage: self.stage(now),
                 ratio: self.rules.correction_time_ratio,
             };
-            // A clock that is only observed is not slewed, and nobody has to wake up at the end of it.
-            self.slew = Slew::plan(now, &plan).filter(|_| !self.observe);
-            match self.slew {
-                Some(slew) => timers.set(Timer::SlewEnd, slew.until),
-                None => timers.stop(Timer::SlewEnd),
-            }
-            self.command_rate(out);
+            self.begin(now, &plan, timers, out);
             Verdict::Slewed
         }
     }
@@ -323,22 +324,28 @@ impl Discipline {
         timers: &mut Timers,
         out: &mut Outbox,
     ) {
-        if let Some(reference) = &mut self.reference {
-            reference.time = reference.time.plus_seconds(by_s);
-        }
         if self.target.is_none() {
             return;
         }
-        self.is_beyond_limit &= self.is_believed(by_s);
+        self.is_displaced |= !self.is_believed(by_s);
         let remaining_s = self.remaining_s(now, timeline);
+        // A jump that puts the clock right, as the kernel's leap second does, is nothing to be told.
+        let wrong_s = if remaining_s.abs() < by_s.abs() {
+            remaining_s
+        } else {
+            -by_s
+        };
+        self.say_change(wrong_s, out);
         // What would not be believed of the sources is not believed here either: their next samples decide.
         if !self.is_believed(remaining_s) {
             return;
         }
-        self.say_change(remaining_s, out);
+        let rule = self.make_step;
         if self.may_step(remaining_s, out) {
             self.step(now, remaining_s, timeline, timers, out);
         } else {
+            // The limit of the rule counts updates, and steps.
+            self.make_step = rule;
             self.slew_remaining(now, timeline, timers, out);
         }
     }
@@ -416,7 +423,13 @@ impl Discipline {
             stage: Stage::Settled,
             ratio: self.rules.correction_time_ratio,
         };
-        self.slew = Slew::plan(now, &plan);
+        self.begin(now, &plan, timers, out);
+    }
+
+    /// Begins a slew.
+    fn begin(&mut self, now: Mono, plan: &Plan, timers: &mut Timers, out: &mut Outbox) {
+        // A clock that is only observed is not slewed, and nobody has to wake up at the end of it.
+        self.slew = Slew::plan(now, plan).filter(|_| !self.observe);
         match self.slew {
             Some(slew) => timers.set(Timer::SlewEnd, slew.until),
             None => timers.stop(Timer::SlewEnd),
@@ -566,7 +579,6 @@ impl Discipline {
             ),
         );
         if given_up {
-            out.push(Output::Exit { status: 1 });
             return Some(Verdict::GivenUp);
         }
         if let Some(left) = &mut self.max_change_left {
@@ -672,12 +684,9 @@ impl Discipline {
         self.reset_smoothing(now, timeline, out);
         out.clock(ClockCommand::Step { by_s });
         timeline.step(by_s);
-        self.is_beyond_limit = false;
+        self.is_displaced = false;
         self.steps = self.steps.saturating_add(1);
         self.last_step_s = by_s;
-        if let Some(reference) = &mut self.reference {
-            reference.time = reference.time.plus_seconds(by_s);
-        }
         true
     }
 
