@@ -125,6 +125,12 @@ impl Engine {
                     self.consider(now.mono, Some(id));
                 }
                 Event::Changed(_) => self.consider(now.mono, None),
+                Event::Finished(id) => {
+                    if let Some(source) = self.sources.get_mut(&id) {
+                        source.forget_reach();
+                    }
+                    self.consider(now.mono, None);
+                }
                 Event::Refused => self.refused_by_constraint(now),
                 Event::Removed(id) | Event::Replaced(id) => {
                     // A source that has moved has rules that have to.

@@ -132,10 +132,12 @@ impl Engine {
             oldest_sample_age_s: age_s(source.estimator.samples().next()),
             stratum: source.stratum,
             leap: source.leap,
-            is_synchronised: source
-                .last_answer
-                .as_ref()
-                .is_none_or(|answer| answer.tests.synchronised),
+            // What it told before it lost its time, or before it asked for fewer packets, counts until it is too old.
+            is_synchronised: source.estimator.count() > 0
+                || source
+                    .last_answer
+                    .as_ref()
+                    .is_none_or(|answer| answer.tests.synchronised),
             reference_id: source.own_reference_id(),
             our_reference_id: source
                 .last_answer

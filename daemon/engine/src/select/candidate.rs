@@ -111,7 +111,7 @@ pub struct Candidate {
     pub stratum: Stratum,
     /// What it announces.
     pub leap: Leap,
-    /// Whether it says that it is synchronised; true until it has said anything.
+    /// Whether it tells time: false only while it has no samples and its last answer says that it is not synchronised.
     pub is_synchronised: bool,
     /// What it is called as a reference; decides among orphans.
     pub reference_id: ReferenceId,

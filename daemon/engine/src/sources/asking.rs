@@ -78,6 +78,7 @@ impl Sources {
     pub fn poll(&mut self, id: SourceId, tools: &mut Tools<'_>) {
         let now = tools.now.mono;
         let Some(source) = self.by_id.get(&id).filter(|source| source.is_asked()) else {
+            self.finish(id);
             return;
         };
         if let Some(at) = self.too_soon(id, now) {
@@ -200,6 +201,9 @@ impl Sources {
         } else if judgement.tests.valid() && !judgement.ahead {
             self.events.push_back(Event::Changed(id));
         }
+        if judgement.tests.valid() {
+            self.finish(id);
+        }
         taken
     }
 
@@ -240,6 +244,7 @@ impl Sources {
         self.close(id, tools);
         self.tell_not_sent(id, tools);
         self.unroutable(id, tools);
+        self.finish(id);
     }
 
     /// A request did not arrive, says the system with these words.
@@ -250,12 +255,22 @@ impl Sources {
         self.tell_undelivered(id, reason, tools);
         self.close(id, tools);
         self.unroutable(id, tools);
+        self.finish(id);
     }
 
     /// Nobody answered in time.
     pub fn give_up(&mut self, id: SourceId, tools: &mut Tools<'_>) {
         self.tell_unanswered(id, tools);
         self.close(id, tools);
+        self.finish(id);
+    }
+
+    /// Nothing more is expected of this source: if that is because its burst is over, it is not followed any more.
+    fn finish(&mut self, id: SourceId) {
+        let source = self.by_id.get(&id);
+        if source.is_some_and(|source| !source.is_asked() && source.reach > 0) {
+            self.events.push_back(Event::Finished(id));
+        }
     }
 
     /// The keys are these now: says which ones are missing.

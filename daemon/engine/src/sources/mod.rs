@@ -83,6 +83,8 @@ pub enum Event {
     Sampled(SourceId),
     /// A poll of a source brought no sample.
     Changed(SourceId),
+    /// A burst is over of a source that is not asked otherwise: it counts as not reachable from now on.
+    Finished(SourceId),
     /// An answer of a source was refused because of a constraint.
     Refused,
     /// A source is gone.

@@ -2,9 +2,10 @@
 
 use conf::config::{Family, MaxChange, SourceKind};
 use units::{Leap, NtpDuration, NtpTimestamp, Stratum};
+use wire::candm::{AddressMask, Request};
 use wire::ntp::{Header, Packet};
 
-use crate::io::{Input, LookupError, SocketUse};
+use crate::io::{ControlPeer, Input, LookupError, SocketUse};
 use crate::source::poll::Burst;
 use crate::sources::Origin;
 use crate::sources::add::AddError;
@@ -642,12 +643,14 @@ fn who_is_switched_off_or_forgotten_is_not_reached_until_it_answers_again() {
     let mut stage = Stage::new(config(vec![server("192.0.2.1")]), well());
     stage.run_until(300.0);
     assert_ne!(stage.source().reach, 0);
-    stage.act(|sources, tools| sources.offline(Which::All, tools));
+    let offline = Request::Offline(AddressMask::ALL).encode(1);
+    stage.tell(Input::Control {
+        peer: ControlPeer::Unix(1),
+        bytes: &offline,
+    });
     assert_eq!(stage.source().reach, 0);
-    let now = stage.now().mono;
-    stage.engine.consider(now, None);
-    stage.act(|sources, tools| sources.online(Which::All, tools));
     assert_eq!(stage.said("Can't synchronise: no selectable sources"), 1);
+    stage.act(|sources, tools| sources.online(Which::All, tools));
     stage.run_until(400.0);
     assert!([0b1, 0b11].contains(&stage.source().reach));
     let now = stage.now().mono;
@@ -884,4 +887,43 @@ fn a_stranger_on_the_ntp_port_is_nobodys_answer() {
         stage.receive(request.socket, from.parse().unwrap(), &forged.encode());
         assert_eq!(stage.source().counts.received, 0);
     }
+}
+
+#[test]
+fn a_source_that_is_offline_is_followed_until_its_burst_ends() {
+    let burst = Burst { good: 4, total: 4 };
+    for (answers, silent_at_end) in [(4, false), (3, true)] {
+        let offline = line(SourceKind::Server, "192.0.2.1", |line| line.offline = true);
+        let mut left = answers;
+        let server = answering(move |_, answer| {
+            left -= 1;
+            if left >= 0 { vec![answer] } else { vec![] }
+        });
+        let mut stage = Stage::new(config(vec![offline]), server);
+        stage.run_until(10.0);
+        stage.act(|sources, tools| sources.burst(Which::All, burst, tools));
+        stage.run_until(16.0);
+        assert_eq!(stage.said("Selected source"), 1);
+        assert_eq!(stage.source().reach, 0o7);
+        stage.run_until(30.0);
+        assert_eq!(stage.requests.len(), 4);
+        assert_eq!(stage.source().reach, 0, "silent at the end: {silent_at_end}");
+        let updates = stage.engine.discipline.updates();
+        assert_eq!(
+            updates,
+            if silent_at_end { 1 } else { 2 },
+            "the last answer counts"
+        );
+        assert_eq!(stage.said("Can't synchronise"), 1, "{:?}", stage.log);
+    }
+}
+
+#[test]
+fn a_source_that_goes_offline_in_a_burst_is_followed_until_that_ends() {
+    let line = line(SourceKind::Server, "192.0.2.1", |line| line.iburst = true);
+    let mut stage = Stage::new(config(vec![line]), well());
+    stage.run_until(2.5);
+    stage.act(|sources, tools| sources.offline(Which::All, tools));
+    stage.run_until(5000.0);
+    assert_eq!((stage.requests.len(), stage.source().reach), (4, 0));
 }

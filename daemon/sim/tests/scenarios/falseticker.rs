@@ -69,6 +69,27 @@ fn without_a_majority_the_clock_is_left_alone() {
 }
 
 #[test]
+fn servers_that_tell_no_time_for_a_while_still_outvote_a_wrong_one() {
+    for silence in [
+        Misbehaviour::Unsynchronised,
+        Misbehaviour::Kiss(*b"RATE"),
+        Misbehaviour::Kiss(*b"DENY"),
+    ] {
+        let quiet = || Server::ideal().between(1500.0, 1800.0, silence);
+        servers(&[
+            ("a", quiet()),
+            ("b", quiet()),
+            ("c", quiet()),
+            ("liar", Server::wrong_by(30.0)),
+        ])
+        .expect(offset_below(millis(1.0)).within(minutes(1.0)))
+        .expect(never_says("no selectable sources"))
+        .expect(no_steps())
+        .check(100);
+    }
+}
+
+#[test]
 fn a_server_that_drifts_away_is_dropped_before_it_harms() {
     servers(&[
         ("a", Server::ideal()),

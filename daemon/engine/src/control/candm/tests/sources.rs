@@ -1,6 +1,6 @@
 //! Sources as reports show them, and what is done to them.
 
-use conf::config::{RefClock, RefClockDriver};
+use conf::config::{Family, RefClock, RefClockDriver};
 use wire::candm::{
     Activity, AddSource, Address, AddressMask, AuthMode, NewSourceKind, ReferenceId, SelectOptions,
     SelectOptionsChange, SelectState, SourceData, SourceFlags, SourceMode, SourceState,
@@ -185,6 +185,19 @@ fn sources_are_added_once_and_deleted_once() {
     bench.refused(&Request::DelSource(new), Status::NoSuchSource);
     bench.refused(&Request::NtpSourceName(new), Status::NoSuchSource);
     bench.refused(&Request::DelSource(Address::Unspecified), Status::NoSuchSource);
+}
+
+#[test]
+fn an_address_of_the_family_that_is_left_out_is_not_added() {
+    let mut bench = Bench::new(Config {
+        family: Some(Family::V6),
+        ..Config::default()
+    });
+    let name = |text: &str| wire::candm::SourceName::new(text).expect("a name");
+    let add = |text| Request::AddSource(Box::new(AddSource::new(NewSourceKind::Server, name(text))));
+    bench.refused(&add("192.0.2.9"), Status::InvalidAddressFamily);
+    bench.done(&add("2001:db8::9"));
+    assert_eq!(bench.ask(&Request::NSources), Got::Reply(Reply::NSources(1)));
 }
 
 #[test]
