@@ -11,6 +11,7 @@ pub struct Server {
     offset_s: f64,
     gain: f64,
     jumps: Vec<(f64, f64)>,
+    wrong_answers: Vec<(f64, f64)>,
     stratum: u8,
     leap: Vec<(f64, Leap)>,
     reference_id: ReferenceId,
@@ -64,6 +65,7 @@ impl Server {
             offset_s: 0.0,
             gain: 0.0,
             jumps: Vec::new(),
+            wrong_answers: Vec::new(),
             stratum: 1,
             leap: Vec::new(),
             reference_id: ReferenceId::from_ascii("GPS"),
@@ -93,6 +95,13 @@ impl Server {
     #[must_use]
     pub fn jumping(mut self, at_s: f64, by_s: f64) -> Self {
         self.jumps.push((at_s, by_s));
+        self
+    }
+
+    /// Its first answer from a time on, and no other, is ahead by so many seconds more.
+    #[must_use]
+    pub fn answering_wrong_once(mut self, at_s: f64, by_s: f64) -> Self {
+        self.wrong_answers.push((at_s, by_s));
         self
     }
 
@@ -144,12 +153,18 @@ impl Server {
     }
 
     /// Answers a request that comes at this moment, which is `truth` in Unix time.
-    pub fn answer(&self, at: Moment, truth: UnixTime, request: &[u8]) -> Option<Answer> {
+    pub fn answer(&mut self, at: Moment, truth: UnixTime, request: &[u8]) -> Option<Answer> {
         let request = Packet::decode(request).ok()?.header;
         if request.mode != Mode::Client {
             return None;
         }
-        let now = truth.plus_seconds(self.offset_s(at));
+        let is_due = |wrong: &mut (f64, f64)| at.seconds() >= wrong.0;
+        let wrong_s: f64 = self
+            .wrong_answers
+            .extract_if(.., is_due)
+            .map(|wrong| wrong.1)
+            .sum();
+        let now = truth.plus_seconds(self.offset_s(at) + wrong_s);
         let mut header = Header {
             leap: self
                 .leap
@@ -226,7 +241,9 @@ mod tests {
             ..Header::default()
         };
         let at = Moment::at(at_s);
-        let answer = server.answer(at, BEGIN.plus_seconds(at_s), &request.encode())?;
+        let answer = server
+            .clone()
+            .answer(at, BEGIN.plus_seconds(at_s), &request.encode())?;
         Packet::decode(&answer.bytes).ok().map(|packet| packet.header)
     }
 
@@ -251,6 +268,25 @@ mod tests {
         assert!(answer(&server, 59.0).is_some());
         assert!(answer(&server, 60.0).is_none());
         assert!(answer(&server, 70.0).is_some());
+    }
+
+    #[test]
+    fn one_wrong_answer_is_one() {
+        let mut server = Server::ideal().answering_wrong_once(50.0, 2.0);
+        let mut ahead_s = |at_s: f64| {
+            let request = Header {
+                mode: Mode::Client,
+                ..Header::default()
+            };
+            let now = BEGIN.plus_seconds(at_s);
+            let answer = server.answer(Moment::at(at_s), now, &request.encode());
+            let header = Packet::decode(&answer.expect("an answer").bytes).map(|packet| packet.header);
+            header.is_ok_and(|header| header.transmit_time == now.plus_seconds(2.0).to_ntp())
+        };
+        assert_eq!(
+            [49.0, 51.0, 52.0, 90.0].map(&mut ahead_s),
+            [false, true, false, false]
+        );
     }
 
     #[test]

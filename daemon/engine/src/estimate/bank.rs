@@ -81,6 +81,8 @@ pub(super) struct Entry {
     pub change: Option<Change>,
     /// The way it took.
     pub route: Route,
+    /// Whether it contradicts the one before and the one after, which agree with each other.
+    pub is_alone: bool,
 }
 
 impl Entry {

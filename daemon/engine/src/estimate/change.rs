@@ -53,6 +53,7 @@ impl Estimator {
     /// Looks whether the newest samples say that something has changed, and if so takes it into account.
     pub(super) fn look_for_change(&mut self) {
         self.suspicion = 0.0;
+        self.changed = None;
         let Some(best) = self.likeliest_change() else {
             return;
         };
@@ -61,6 +62,7 @@ impl Estimator {
         if best.gain > BELIEVED && best.index + 2 <= self.window.len() {
             if let Some(entry) = self.window.get_mut(best.index) {
                 entry.change = Some(best.change);
+                self.changed = Some(entry.sample.at);
             }
             self.evaluate();
         }

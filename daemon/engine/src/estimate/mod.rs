@@ -45,6 +45,18 @@ const SAMPLES_TO_FIT: usize = 8;
 /// the shortest way can explain.
 const MISFIT_MIN: f64 = 1e-4;
 
+/// A sample that is so many times further from the one before it and the one after than is usual may be alone …
+const ALONE_SCATTERS: f64 = 10.0;
+
+/// … once so many samples before it have shown what is usual.
+const SAMPLES_TO_BE_ALONE: usize = 6;
+
+/// By how much the frequency may be wrong or change within three samples, as a part.
+const FREQUENCY_STRAY: f64 = 1e-6;
+
+/// So many times its dispersion a sample may be off beyond its delay: that of a reference clock is a standard deviation.
+const DISPERSIONS: f64 = 5.0;
+
 /// So many of its standard deviations a change of frequency that was noticed may be.
 const CHANGE_DEVIATIONS: f64 = 3.0;
 
@@ -66,6 +78,10 @@ pub struct Estimator {
     routes: Routes,
     opinion: Option<Opinion>,
     suspicion: f64,
+    /// The frequency that was believed before the newest sample.
+    known: Option<f64>,
+    /// Before which sample the newest one has made a change believed.
+    changed: Option<Mono>,
     /// How far each sample is from the line through its neighbours, on average, seconds; `None` for fewer than three.
     scatter_s: Option<f64>,
 }
@@ -90,6 +106,8 @@ impl Estimator {
             routes: Routes::default(),
             opinion: None,
             suspicion: 0.0,
+            known: None,
+            changed: None,
             scatter_s: None,
         }
     }
@@ -108,6 +126,26 @@ impl Estimator {
                 self.bank.absorb(&leaving, &self.prior);
             }
         }
+        self.compare(sample);
+        let route = self.take_route(sample.delay_s);
+        self.window.push_back(Entry {
+            sample,
+            change: None,
+            route,
+            is_alone: false,
+        });
+        self.isolate();
+        self.known = self.opinion.map(|opinion| opinion.state.frequency);
+        self.doubt_prior();
+        self.evaluate();
+        self.look_for_route();
+        self.look_for_change();
+        self.scatter_s = self.scatter();
+        self.admit_misfit();
+    }
+
+    /// Keeps the newest sample among those that no newer one is as near as.
+    fn compare(&mut self, sample: Sample) {
         let distance_s = sample.root_distance_s();
         while self
             .nearest
@@ -115,18 +153,64 @@ impl Estimator {
             .is_some()
         {}
         self.nearest.push_back(sample);
-        let route = self.take_route(sample.delay_s);
-        self.window.push_back(Entry {
-            sample,
-            change: None,
-            route,
-        });
-        self.doubt_prior();
-        self.evaluate();
-        self.look_for_route();
-        self.look_for_change();
-        self.scatter_s = self.scatter();
-        self.admit_misfit();
+    }
+
+    /// Takes the sample before the newest for as uncertain as it is far from its neighbours, and what it made believed for
+    /// nothing, if no way explains how far it is and they agree with each other as if it were not there.
+    fn isolate(&mut self) {
+        let Some(alone) = self.window.len().checked_sub(2) else {
+            return;
+        };
+        let Some(far_s) = self.distance_alone_s(alone) else {
+            return;
+        };
+        let changed = self.changed;
+        for entry in &mut self.window {
+            if Some(entry.sample.at) == changed {
+                entry.change = None;
+            }
+        }
+        if let Some(entry) = self.window.get_mut(alone) {
+            entry.sample.dispersion_s += far_s;
+            entry.change = None;
+            entry.is_alone = true;
+        }
+        self.nearest.clear();
+        for index in 0..self.window.len() {
+            self.compare(self.window[index].sample);
+        }
+    }
+
+    /// How far the sample with this index is from the one before it and the one after, if it is alone with what it says,
+    /// seconds.
+    fn distance_alone_s(&self, index: usize) -> Option<f64> {
+        // A frequency that the sample itself had no part in.
+        let frequency = self.known?;
+        if index < SAMPLES_TO_BE_ALONE {
+            return None;
+        }
+        let [before, sample, after] = [index - 1, index, index + 1].map(|index| self.window.get(index));
+        let (before, sample, after) = (&before?.sample, &sample?.sample, &after?.sample);
+        let stray_s = FREQUENCY_STRAY * after.at.seconds_since(before.at);
+        // How far two of them are apart, and how far what is known explains.
+        let apart_s = |from: &Sample, to: &Sample| {
+            let moved_s = frequency * to.at.seconds_since(from.at);
+            let apart_s = (to.phase_s - from.phase_s - moved_s).abs();
+            (apart_s, way_s(from) + way_s(to) + stray_s)
+        };
+        let [neighbours, first, second] =
+            [(before, after), (before, sample), (sample, after)].map(|(from, to)| apart_s(from, to));
+        let is_alone = neighbours.0 <= neighbours.1 && first.0 > first.1 && second.0 > second.1;
+        let far_s = first.0.min(second.0);
+        (is_alone && far_s > ALONE_SCATTERS * self.usual_scatter_s(index)).then_some(far_s)
+    }
+
+    /// How far half of the samples before this index are from the line through their neighbours at most, seconds: what
+    /// a few wild ones among them do not change.
+    fn usual_scatter_s(&self, index: usize) -> f64 {
+        let mut squares: Vec<f64> = self.misses(0..index).collect();
+        squares.sort_unstable_by(f64::total_cmp);
+        squares.get(squares.len() / 2).copied().unwrap_or(0.0).sqrt()
     }
 
     /// Takes the frequency for no better known than the newest samples show it to be.
@@ -158,7 +242,6 @@ impl Estimator {
                 None => {}
             }
             let (from, to) = (&before.sample, &entry.sample);
-            let way_s = |sample: &Sample| sample.delay_s / 2.0 + sample.dispersion_s;
             let span_s = to.at.seconds_since(from.at);
             let moved_s = to.phase_s - from.phase_s;
             let beyond_s = (moved_s - believed.frequency * span_s).abs() - way_s(from) - way_s(to);
@@ -243,7 +326,7 @@ impl Estimator {
 
     /// How far the samples scatter, whatever is believed of them, seconds: the standard deviation of a sample as the
     /// misses between each one and the line through its neighbours show it, or what the delays suggest while there
-    /// are fewer than three. `None` without samples.
+    /// are fewer than three. A single wild one between others that agree is left out. `None` without samples.
     pub fn jitter_s(&self) -> Option<f64> {
         self.scatter_s.or_else(|| self.noise_s())
     }
@@ -294,6 +377,12 @@ impl Estimator {
     /// The samples held, oldest first.
     pub fn samples(&self) -> impl DoubleEndedIterator<Item = &Sample> + Clone {
         self.window.iter().map(|entry| &entry.sample)
+    }
+
+    /// The samples held without wild ones that are known as such, oldest first.
+    pub fn samples_to_keep(&self) -> impl DoubleEndedIterator<Item = &Sample> + Clone {
+        let entries = self.window.iter().filter(|entry| !entry.is_alone);
+        entries.map(|entry| &entry.sample)
     }
 
     /// The sample held that is the least uncertain at some time, if the oscillator may drift by this part; `None`
@@ -351,17 +440,32 @@ impl Estimator {
             (Some(only), None) => only,
             _ => 0,
         };
-        let samples = || self.window.range(from..).map(|entry| &entry.sample);
-        for ((before, sample), after) in samples().zip(samples().skip(1)).zip(samples().skip(2)) {
-            let span_s = after.at.seconds_since(before.at);
-            let share = sample.at.seconds_since(before.at) / span_s;
-            let between_s = before.phase_s + share * (after.phase_s - before.phase_s);
-            let variances = 1.0 + share * share + (1.0 - share) * (1.0 - share);
-            misses += (sample.phase_s - between_s).powi(2) / variances;
+        for square in self.misses(from..self.window.len()) {
+            misses += square;
             count += 1.0;
         }
         (count > 0.0).then(|| (misses / count).sqrt())
     }
+
+    /// How far each of these samples but the first and the last is from the line through its neighbours, squared, s²: the
+    /// variance of a sample as it alone shows it. A wild one that is known as such is not among them.
+    fn misses(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = f64> + '_ {
+        let entries = move || self.window.range(range.clone()).filter(|entry| !entry.is_alone);
+        let samples = move || entries().map(|entry| &entry.sample);
+        let triples = samples().zip(samples().skip(1)).zip(samples().skip(2));
+        triples.map(|((before, sample), after)| {
+            let span_s = after.at.seconds_since(before.at);
+            let share = sample.at.seconds_since(before.at) / span_s;
+            let between_s = before.phase_s + share * (after.phase_s - before.phase_s);
+            let variances = 1.0 + share * share + (1.0 - share) * (1.0 - share);
+            (sample.phase_s - between_s).powi(2) / variances
+        })
+    }
+}
+
+/// How far a sample can be off without contradicting others, seconds.
+fn way_s(sample: &Sample) -> f64 {
+    sample.delay_s / 2.0 + DISPERSIONS * sample.dispersion_s
 }
 
 /// A count as a number to calculate with.
@@ -428,6 +532,134 @@ mod tests {
                         );
                     }
                 }
+            }
+        }
+    }
+
+    /// Numbers between 0 and 1 that look like chance.
+    fn chances(mut seed: u32) -> impl FnMut() -> f64 {
+        move || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (f64::from(seed >> 8) + 0.5) / f64::from(1 << 24)
+        }
+    }
+
+    /// Samples 64 s apart on a path with exponential waits, of an oscillator that is 20 ppm off: what the estimator has seen, and
+    /// by how much its phase was wrong after each of them. One is off by more, and all are by noise that no delay shows.
+    fn on_a_path(seed: u32, waits_s: f64, wild: (u32, f64), noise_s: f64) -> (Estimator, Vec<f64>) {
+        let mut chance = chances(seed);
+        let mut estimator = Estimator::new(seen(&[]).prior, 0);
+        let errors_s = (0..400)
+            .map(|n| {
+                let at_s = 64.0 * f64::from(n) + chance();
+                let (there_s, back_s) = (-waits_s * chance().ln(), -waits_s * chance().ln());
+                let wild_s = if n == wild.0 { wild.1 } else { 0.0 };
+                let noise_s =
+                    noise_s * (-2.0 * chance().ln()).sqrt() * (std::f64::consts::TAU * chance()).cos();
+                let off_s = (there_s - back_s) / 2.0 + wild_s + noise_s;
+                estimator.add(sample(at_s, 2e-5 * at_s + off_s, 4e-4 + there_s + back_s));
+                estimator.state().unwrap().phase_s - 2e-5 * at_s
+            })
+            .collect();
+        (estimator, errors_s)
+    }
+
+    #[test]
+    fn one_wild_sample_is_forgotten_with_the_next_one() {
+        for (wild_s, waits_s) in [
+            (0.01, 1e-5),
+            (0.1, 1e-5),
+            (0.1, 1e-4),
+            (1.0, 1e-5),
+            (-1.0, 1e-4),
+            (18.0, 1e-4),
+            (3600.0, 1e-4),
+        ] {
+            for seed in 1..=20 {
+                let (estimator, errors_s) = on_a_path(seed, waits_s, (350, wild_s), 0.0);
+                let worst_s = errors_s[351..]
+                    .iter()
+                    .fold(0.0_f64, |most, error_s| most.max(error_s.abs()));
+                assert!(
+                    worst_s < waits_s,
+                    "{wild_s} s, waits {waits_s} s, seed {seed}: {worst_s}"
+                );
+                let frequency = estimator.state().unwrap().frequency;
+                assert!(
+                    (frequency - 2e-5).abs() < 1e-7,
+                    "{wild_s} s, seed {seed}: {frequency}"
+                );
+                // Nor is anything left of changes that never were, or the source not fit to be followed.
+                assert!(estimator.window.iter().all(|entry| entry.change.is_none()));
+                let jitter_s = estimator.jitter_s().unwrap();
+                assert!(
+                    jitter_s < 3.0 * waits_s,
+                    "{wild_s} s, seed {seed}: jitter {jitter_s}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_wild_sample_says_of_its_own_error_is_not_believed() {
+        let mut estimator = seen(&[0.0; 20]);
+        let at_s = |n: f64| 64.0 * (20.0 + n);
+        estimator.add(sample(at_s(1.0), 0.5, 1e-5));
+        estimator.add(sample(at_s(2.0), 0.0, 2e-4));
+        let at = Mono::ZERO.plus_seconds(at_s(2.0));
+        let least = estimator.least_uncertain(at, 1e-8).unwrap();
+        assert!(least.delay_s > 1e-4, "{least:?}");
+    }
+
+    #[test]
+    fn no_sample_is_alone_where_all_scatter_by_more_than_their_ways() {
+        for noise_s in [1e-3, 3e-3, 1e-2] {
+            for seed in 1..=10 {
+                let (estimator, _) = on_a_path(seed, 1e-5, (350, 0.0), noise_s);
+                let dispersed = |sample: &&Sample| sample.dispersion_s > 1e-7;
+                assert_eq!(
+                    estimator.samples().filter(dispersed).count(),
+                    0,
+                    "{noise_s} s, seed {seed}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_that_stays_is_no_wild_sample() {
+        let mut phases_s = [0.0; 40];
+        phases_s[20..].fill(0.5);
+        let estimator = seen(&phases_s);
+        assert!(estimator.samples().all(|sample| sample.dispersion_s < 1e-6));
+        assert!((estimator.state().unwrap().phase_s - 0.5).abs() < 1e-4);
+    }
+
+    #[test]
+    fn the_noise_of_a_reference_clock_is_no_contradiction() {
+        for (interval_s, noise_s, error_max) in [
+            (4.0, 1e-3, 3e-6),
+            (16.0, 5e-3, 5e-6),
+            (16.0, 5e-2, 2e-5),
+            (64.0, 2e-2, 5e-6),
+        ] {
+            let mut chance = chances(1);
+            let mut estimator = Estimator::new(seen(&[]).prior, 0);
+            for n in 0..400 {
+                let off_s =
+                    noise_s * (-2.0 * chance().ln()).sqrt() * (std::f64::consts::TAU * chance()).cos();
+                let at_s = interval_s * f64::from(n);
+                estimator.add(Sample {
+                    dispersion_s: noise_s,
+                    ..sample(at_s, off_s, 1e-9)
+                });
+                let state = estimator.state().unwrap();
+                let error = state.frequency_variance.sqrt();
+                assert!(
+                    n < 100 || error < error_max && state.frequency.abs() < 4.0 * error,
+                    "{noise_s} s every {interval_s} s, sample {n}: {} +/- {error}",
+                    state.frequency
+                );
             }
         }
     }

@@ -63,6 +63,7 @@ impl Source {
 
     /// What was measured, as a text.
     pub fn dump(&self, clock: &Clock) -> String {
+        let samples = self.estimator.samples_to_keep();
         let mut text = format!(
             "{MAGIC}\n{}\n{} {:o} {} {} {}\n{} 0\n",
             self.dump_title(),
@@ -71,9 +72,9 @@ impl Source {
             self.polls,
             self.stratum.0,
             self.leap.bits(),
-            self.estimator.count(),
+            samples.clone().count(),
         );
-        for sample in self.estimator.samples() {
+        for sample in samples {
             let age_s = clock.at.seconds_since(sample.at);
             let offset_s = clock.correction_s - clock.frequency * age_s - sample.phase_s;
             let (seconds, nanos) = clock

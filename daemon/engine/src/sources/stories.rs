@@ -793,6 +793,31 @@ fn past_measurements_are_written_and_taken_in_again() {
 }
 
 #[test]
+fn a_wild_measurement_is_not_written() {
+    let mut answers = 0;
+    let mut stage = Stage::new(
+        config(vec![server("192.0.2.1")]),
+        answering(move |_, answer| {
+            answers += 1;
+            let ahead_s = if answers == 12 { 10.0 } else { 0.0 };
+            let ahead = |time: NtpTimestamp| time + NtpDuration::from_seconds(ahead_s);
+            vec![Header {
+                receive_time: ahead(answer.receive_time),
+                transmit_time: ahead(answer.transmit_time),
+                ..answer
+            }]
+        }),
+    );
+    stage.run_until(1500.0);
+    stage.act(|sources, tools| sources.dump(tools));
+    let (_, text) = &stage.dumps[0];
+    let count = stage.source().estimator.count();
+    assert!(count > 13, "{count}");
+    assert_eq!(text.lines().count(), 4 + count - 1);
+    assert!(text.contains(&format!("\n{} 0\n", count - 1)), "{text}");
+}
+
+#[test]
 fn what_was_written_of_a_name_waits_for_its_address() {
     let mut stage = Stage::new(config(vec![server("time.example.net")]), silence());
     let text = "SRC0\ntime.example.net\n0 1 1 2 0\n1 0\n1262300000.000000000 1e-4 1e-4 1e-3 1e-6 1e-2 1e-3\n";

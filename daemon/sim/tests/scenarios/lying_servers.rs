@@ -97,3 +97,30 @@ fn stratum_16_is_not_followed() {
         .expect(offset_below(millis(60.0)))
         .check(100);
 }
+
+#[test]
+fn one_wrong_answer_of_the_only_server_is_forgotten_with_the_next_right_one() {
+    // A minute after the last right one it is suspected, and the next answer comes seconds later. After four minutes it may
+    // be believed, until the next one comes.
+    let wrong_at_s = 21_600.0;
+    for (poll, by_s, right_from_s) in [
+        (6, millis(10.0), minutes(10.0)),
+        (6, 0.1, minutes(10.0)),
+        (8, 0.1, wrong_at_s + minutes(10.0)),
+        // The clock follows it for minutes, and takes as many to come back.
+        (8, 10.0, wrong_at_s + minutes(15.0)),
+    ] {
+        Scenario::of_hours(8.0)
+            .server("time", Server::ideal().answering_wrong_once(wrong_at_s, by_s))
+            .path(
+                "time",
+                Path::of(micros(200.0)).jitter(Jitter::Exponential(micros(10.0))),
+            )
+            .client(
+                Client::asking(&format!("server time iburst minpoll {poll} maxpoll {poll}"))
+                    .also("makestep 1 3"),
+            )
+            .expect(offset_below(millis(1.0)).within(right_from_s))
+            .check(25);
+    }
+}
