@@ -4,7 +4,7 @@ use sim::*;
 
 /// A host with a server and a peer without one, which polls once in 2^`poll` s.
 fn two_peers(poll: i8, path: Path) -> Scenario {
-    Scenario::of_hours(2.0)
+    Scenario::of_hours(1.5)
         .server("time", Server::ideal())
         .client_named(
             "neighbour",
