@@ -385,6 +385,21 @@ impl World {
     /// The names of the sources that the daemon has, as its own tool tells them, sorted.
     #[track_caller]
     pub(crate) fn sources_of_daemon(&self) -> Vec<String> {
+        self.eventually("the sources have names", || {
+            let names = self.sources_as_told();
+            // NTPsec has no name for a source that it is looking up, and no address.
+            let is_looked_up = names.iter().any(|name| name == "0.0.0.0");
+            if is_looked_up {
+                Err(names.join(" "))
+            } else {
+                Ok(names)
+            }
+        })
+    }
+
+    /// The same as they are told at this moment.
+    #[track_caller]
+    fn sources_as_told(&self) -> Vec<String> {
         let mut names: Vec<String> = match self.daemon {
             Daemon::Ntpsec | Daemon::TimeballdAsNtpd => {
                 // The first of the columns is the source's name as it is configured, or its address.
