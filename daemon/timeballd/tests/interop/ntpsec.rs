@@ -621,40 +621,42 @@ def opened(source, port=0):
     asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     asking.bind((source, port))
     return asking
-def exchange(waiting, seconds):
-    heard, end = {}, time.monotonic() + seconds
-    while waiting and time.monotonic() < end:
-        for asking in select.select(list(waiting), [], [], 0.1)[0]:
-            heard[waiting.pop(asking)] = asking.recv(2000)
+# What is not answered is asked again, and once more: a host that is busy loses packets.
+def exchange(waiting):
+    heard = {}
+    for seconds in [0.5, 0.5, 1.5]:
+        for asking, (_, request) in waiting.items():
+            asking.sendto(request, ("2001:db8::1" if asking.family == socket.AF_INET6 else "192.0.2.1", 123))
+        end = time.monotonic() + seconds
+        while waiting and time.monotonic() < end:
+            for asking in select.select(list(waiting), [], [], 0.1)[0]:
+                answer = asking.recv(2000)
+                # One nonce too many is no list of clients.
+                if answer[0] & 7 != 6 or answer[1] & 31 == waiting[asking][1][1]:
+                    heard[waiting.pop(asking)[0]] = answer
     return heard
 sources = sys.argv[1:]
-nonces, waiting = {}, {}
-for source in sources:
-    server = "2001:db8::1" if ":" in source else "192.0.2.1"
-    asking = opened(source)
-    asking.sendto(control(12), (server, 123))
-    waiting[asking] = (source, asking)
-for (source, asking), answer in exchange(dict(waiting), 1.5).items():
-    nonces[source] = (asking, answer[12:].split(b"\r\n")[0])
+waiting = {opened(source): (source, control(12)) for source in sources}
+asking_of = {source: asking for asking, (source, _) in waiting.items()}
+nonces = {source: answer[12:].split(b"\r\n")[0] for source, answer in exchange(waiting).items()}
 results, waiting = {}, {}
 for source in sources:
-    server = "2001:db8::1" if ":" in source else "192.0.2.1"
     for kind in kinds:
         asking = opened(source, 123 if kind == "port" else 0)
         if kind == "mru":
             if source not in nonces:
                 continue
-            asking, nonce = nonces[source]
-            request = control(10, nonce + b", frags=1")
+            # A nonce is for one port.
+            asking = asking_of[source]
+            request = control(10, nonces[source] + b", frags=1")
         else:
             request = {
                 "v4": time_request(4), "port": time_request(4), "v3": time_request(3), "mac": proven(time_request(4)),
                 "read": control(2), "mode7": bytes.fromhex("1700032a") + bytes(4), "peer": time_request(4, 1),
                 "broadcast": time_request(4, 5), "write": proven(control(8, b"logconfig +all", 8)),
             }[kind]
-        asking.sendto(request, (server, 123))
-        waiting[asking] = (source, kind)
-for (source, kind), answer in exchange(waiting, 2).items():
+        waiting[asking] = ((source, kind), request)
+for (source, kind), answer in exchange(waiting).items():
     is_error = answer[0] & 7 == 6 and answer[1] & 0x40
     is_done, is_prohibited = b"Succeeded" in answer, b"prohibited" in answer
     results[source, kind] = "E" if is_error else "W" if is_done else "N" if is_prohibited else "A"

@@ -285,14 +285,16 @@ impl World {
                 self.sh("dbus-daemon --config-file=/etc/bus.conf --fork --nopidfile 2>/run/lab/bus.log");
             }
         }
-        // As systemctl starts, stops and restarts it. Each restart is counted.
+        // As systemctl starts, stops and restarts it, all of its group. Nobody waits for those that have ended. Each restart
+        // is counted.
         let script = format!(
             "name={name}\n\
+             lives() {{ cut -d ' ' -f 3,5 /proc/[0-9]*/stat 2>/dev/null | grep -q \"^[^Z] $1\\$\"; }}\n\
              stop() {{\n\
                  pid=$(cat /run/lab/$name.pid 2>/dev/null) || return 0\n\
                  rm /run/lab/$name.pid\n\
                  kill -- -$pid 2>/dev/null\n\
-                 while kill -0 -- -$pid 2>/dev/null; do sleep 0.02; done\n\
+                 while lives $pid; do sleep 0.02; done\n\
                  return 0\n\
              }}\n\
              start() {{\n\
