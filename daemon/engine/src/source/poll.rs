@@ -209,7 +209,8 @@ impl Polling {
         // interval.
         let suspicious = estimator.is_suspicious();
         let is_confirmed = suspicious && self.confirming;
-        self.confirming = suspicious && self.interval().0 > self.min;
+        // Whose newest sample waits for the next one is not to wait long.
+        self.confirming = suspicious && (self.interval().0 > self.min || estimator.is_waiting());
         if is_confirmed {
             self.score = f64::from(self.min);
         }

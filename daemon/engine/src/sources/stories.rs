@@ -792,22 +792,51 @@ fn past_measurements_are_written_and_taken_in_again() {
     }
 }
 
+/// Answers right but for one time: then 10 s are too much.
+fn wrong_once(number: i32) -> Server {
+    let mut answers = 0;
+    answering(move |_, answer| {
+        answers += 1;
+        let ahead_s = if answers == number { 10.0 } else { 0.0 };
+        let ahead = |time: NtpTimestamp| time + NtpDuration::from_seconds(ahead_s);
+        vec![Header {
+            receive_time: ahead(answer.receive_time),
+            transmit_time: ahead(answer.transmit_time),
+            ..answer
+        }]
+    })
+}
+
+#[test]
+fn a_wild_measurement_is_settled_soon_even_at_the_shortest_interval() {
+    let line = line(SourceKind::Server, "192.0.2.1", |line| {
+        (line.min_poll, line.max_poll) = (6, 6);
+    });
+    let mut stage = Stage::new(config(vec![line]), wrong_once(12));
+    stage.run_until(1500.0);
+    let times_s: Vec<f64> = stage.requests.iter().map(|request| request.at_s).collect();
+    for (number, pair) in times_s
+        .windows(2)
+        .enumerate()
+        .map(|(index, pair)| (index + 1, pair))
+    {
+        let wait_s = pair[1] - pair[0];
+        let usual_s = if number == 12 { 3.0..6.0 } else { 60.0..68.0 };
+        assert!(usual_s.contains(&wait_s), "{wait_s} s after request {number}");
+    }
+    assert!(
+        times_s.len() > 20
+            && stage
+                .source()
+                .estimator
+                .state()
+                .is_some_and(|state| state.phase_s.abs() < 0.01)
+    );
+}
+
 #[test]
 fn a_wild_measurement_is_not_written() {
-    let mut answers = 0;
-    let mut stage = Stage::new(
-        config(vec![server("192.0.2.1")]),
-        answering(move |_, answer| {
-            answers += 1;
-            let ahead_s = if answers == 12 { 10.0 } else { 0.0 };
-            let ahead = |time: NtpTimestamp| time + NtpDuration::from_seconds(ahead_s);
-            vec![Header {
-                receive_time: ahead(answer.receive_time),
-                transmit_time: ahead(answer.transmit_time),
-                ..answer
-            }]
-        }),
-    );
+    let mut stage = Stage::new(config(vec![server("192.0.2.1")]), wrong_once(12));
     stage.run_until(1500.0);
     stage.act(|sources, tools| sources.dump(tools));
     let (_, text) = &stage.dumps[0];

@@ -99,19 +99,10 @@ fn stratum_16_is_not_followed() {
 }
 
 #[test]
-fn one_wrong_answer_of_the_only_server_is_forgotten_with_the_next_right_one() {
-    // A minute after the last right one it is suspected, and the next answer comes seconds later. After four minutes it may
-    // be believed, until the next one comes.
-    let wrong_at_s = 21_600.0;
-    for (poll, by_s, right_from_s) in [
-        (6, millis(10.0), minutes(10.0)),
-        (6, 0.1, minutes(10.0)),
-        (8, 0.1, wrong_at_s + minutes(10.0)),
-        // The clock follows it for minutes, and takes as many to come back.
-        (8, 10.0, wrong_at_s + minutes(15.0)),
-    ] {
+fn one_wrong_answer_of_the_only_server_does_not_move_the_clock() {
+    for (poll, by_s) in [(6, millis(10.0)), (6, 0.1), (8, 0.1), (8, 10.0)] {
         Scenario::of_hours(8.0)
-            .server("time", Server::ideal().answering_wrong_once(wrong_at_s, by_s))
+            .server("time", Server::ideal().answering_wrong_once(21_600.0, by_s))
             .path(
                 "time",
                 Path::of(micros(200.0)).jitter(Jitter::Exponential(micros(10.0))),
@@ -120,7 +111,50 @@ fn one_wrong_answer_of_the_only_server_is_forgotten_with_the_next_right_one() {
                 Client::asking(&format!("server time iburst minpoll {poll} maxpoll {poll}"))
                     .also("makestep 1 3"),
             )
-            .expect(offset_below(millis(1.0)).within(right_from_s))
+            .expect(offset_below(millis(1.0)).within(minutes(10.0)))
             .check(25);
+    }
+}
+
+#[test]
+fn an_only_server_that_answers_wrong_now_and_then_does_not_move_the_clock() {
+    let wrong_s = [10.0, -10.0, 0.1, 3600.0, millis(10.0), -1.0, 10.0, 10.0];
+    let times_s = (0_i32..).map(|number| 10_800.0 + 1900.0 * f64::from(number));
+    for line in ["server time iburst", "server time iburst minpoll 8 maxpoll 8"] {
+        let server = times_s.clone().zip(wrong_s);
+        let server = server.fold(Server::ideal(), |server, (at_s, by_s)| {
+            server.answering_wrong_once(at_s, by_s)
+        });
+        Scenario::of_hours(8.0)
+            .server("time", server)
+            .path(
+                "time",
+                Path::of(micros(200.0)).jitter(Jitter::Exponential(micros(10.0))),
+            )
+            .client(Client::asking(line).also("makestep 1 3"))
+            .expect(offset_below(millis(2.0)).within(minutes(10.0)))
+            .check(25);
+    }
+}
+
+#[test]
+fn an_only_server_that_was_set_is_followed_in_one_step() {
+    for (line, followed_s) in [
+        ("server time iburst", 800.0),
+        ("server time minpoll 8 maxpoll 8", 700.0),
+    ] {
+        for by_s in [millis(10.0), 1.0] {
+            Scenario::of_hours(8.0)
+                .server("time", Server::ideal().jumping(hours(6.0), by_s))
+                .path(
+                    "time",
+                    Path::of(micros(200.0)).jitter(Jitter::Exponential(micros(10.0))),
+                )
+                .client(Client::asking(line).also("makestep 0.0005 -1"))
+                .expect(steps(1).between(hours(6.0), hours(8.0)))
+                .expect(offset_above(by_s - millis(1.0)).between(hours(6.0) + followed_s, hours(8.0)))
+                .expect(offset_below(by_s + millis(1.0)).within(minutes(10.0)))
+                .check(25);
+        }
     }
 }
