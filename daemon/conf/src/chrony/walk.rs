@@ -340,8 +340,7 @@ impl<'a> Walk<'a> {
                     }
                     Err(error) => {
                         let message = format!("Could not search for files matching {pattern}");
-                        let help =
-                            format!("{error} : directories of a pattern have to be there and readable");
+                        let help = format!("{error}: directories of a pattern have to be there and readable");
                         self.refuse_file(line, message, Some(help));
                     }
                 }
