@@ -86,6 +86,8 @@ fn seeds() -> Vec<Vec<u8>> {
         .map(String::into_bytes)
         .collect();
     seeds.push(b"server \xb1\nrestrict \xb1 nomodify\nincludefile /\xb1\n# \xb1\n".to_vec());
+    // One that names itself: few lines are read often.
+    seeds.push(b"tinker dispersion 1e9\nincludefile /main\nincludefile /main\nincludefile /main\n".to_vec());
     seeds.extend(words_of(&[
         "restrict default kod nomodify nopeer noquery limited\nrestrict -6 ::1\nrestrict 10.1.2.3 mask 255.0.0.0 ignore\n",
         "restrict default -6 ignore\nrestrict ${net} mask ${mask}\nunrestrict 10.0.0.0/8\nrestrict source notrust\n",

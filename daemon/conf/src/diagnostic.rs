@@ -114,6 +114,18 @@ pub enum Placed {
 }
 
 impl Diagnostic {
+    /// Makes one that is about a file as a whole.
+    pub(crate) const fn of_file(severity: Severity, span: Span, message: String) -> Self {
+        Self {
+            severity,
+            span,
+            line_text: String::new(),
+            message,
+            help: None,
+            placed: Placed::Nowhere,
+        }
+    }
+
     /// Returns the text under which the original program reports this, where it has one: with line and file as
     /// [`Self::placed`] says, or with the line only if it was given as an argument.
     pub fn as_original(&self) -> String {
@@ -159,6 +171,72 @@ impl fmt::Display for Diagnostic {
             write_printable(formatter, help)?;
         }
         Ok(())
+    }
+}
+
+/// Collects what is found wrong, up to a number of each severity; of more than that only the number is kept. So however
+/// many warnings there are, they hide no error and are none.
+#[derive(Debug, Default)]
+pub(crate) struct Diagnostics {
+    kept: Vec<Diagnostic>,
+    /// How many there were of each severity, kept or not.
+    counts: [usize; 3],
+}
+
+impl Diagnostics {
+    /// The largest number of one severity that is kept.
+    pub(crate) const KEPT_MAX: usize = 1000;
+
+    /// Adds one, unless there are enough of its severity.
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        let is_kept = !self.is_full(diagnostic.severity);
+        self.counts[diagnostic.severity as usize] += 1;
+        if is_kept {
+            self.kept.push(diagnostic);
+        }
+    }
+
+    /// Adds one for a reader that stops where too much is wrong: the last error that is kept says so.
+    pub(crate) fn push_or_stop(&mut self, diagnostic: Diagnostic) {
+        let severity = diagnostic.severity;
+        let span = Span::of_file(Arc::clone(&diagnostic.span.file));
+        self.push(diagnostic);
+        if severity == Severity::Error && self.count(severity) == Self::KEPT_MAX - 1 {
+            let message = "too much is wrong; the rest is not read";
+            self.push(Diagnostic::of_file(severity, span, message.to_owned()));
+        }
+    }
+
+    /// Reports whether no more of a severity are kept.
+    pub(crate) fn is_full(&self, severity: Severity) -> bool {
+        self.count(severity) >= Self::KEPT_MAX
+    }
+
+    /// The number of those of a severity.
+    pub(crate) fn count(&self, severity: Severity) -> usize {
+        self.counts[severity as usize]
+    }
+
+    /// Puts those that are kept into an order, those with the same key as they are.
+    pub(crate) fn sort_by_key<K: Ord>(&mut self, key: impl FnMut(&Diagnostic) -> K) {
+        self.kept.sort_by_key(key);
+    }
+
+    /// Returns those that are kept; a last one says how many others there were, and is as grave as the gravest of them.
+    pub(crate) fn into_vec(mut self) -> Vec<Diagnostic> {
+        let severities = [Severity::Error, Severity::Skipped, Severity::Warning];
+        let unkept = |severity| self.count(severity).saturating_sub(Self::KEPT_MAX);
+        let count = severities.into_iter().map(unkept).sum::<usize>();
+        let gravest = severities.into_iter().find(|severity| unkept(*severity) > 0);
+        if let (Some(severity), Some(first)) = (gravest, self.kept.first()) {
+            let span = Span::of_file(Arc::clone(&first.span.file));
+            let message = format!("{count} more diagnostics are not shown");
+            self.kept.push(Diagnostic {
+                help: Some("mend those that are, and look again".to_owned()),
+                ..Diagnostic::of_file(severity, span, message)
+            });
+        }
+        self.kept
     }
 }
 
@@ -241,6 +319,40 @@ mod tests {
     #[test]
     fn escape_sequences_are_defused() {
         assert!(!diagnostic(1, 1, "\x1b[2J").to_string().contains('\x1b'));
+    }
+
+    #[test]
+    fn however_many_warnings_there_are_they_hide_no_error_and_are_none() {
+        let mut found = Diagnostics::default();
+        let of = |severity| Diagnostic {
+            severity,
+            ..diagnostic(1, 1, "a")
+        };
+        for _ in 0..5000 {
+            found.push_or_stop(of(Severity::Warning));
+        }
+        found.push_or_stop(of(Severity::Error));
+        let all = found.into_vec();
+        assert_eq!(all.len(), Diagnostics::KEPT_MAX + 2);
+        let errors = all.iter().filter(|found| found.severity == Severity::Error);
+        assert_eq!(errors.count(), 1);
+        let last = all.last().unwrap();
+        assert_eq!(last.message, "4000 more diagnostics are not shown");
+        assert_eq!(last.severity, Severity::Warning);
+    }
+
+    #[test]
+    fn the_last_error_that_is_kept_says_that_reading_stops() {
+        let mut found = Diagnostics::default();
+        while !found.is_full(Severity::Error) {
+            found.push_or_stop(diagnostic(1, 1, "a"));
+        }
+        let all = found.into_vec();
+        assert_eq!(all.len(), Diagnostics::KEPT_MAX);
+        assert_eq!(
+            all.last().unwrap().to_string(),
+            "a.conf: too much is wrong; the rest is not read"
+        );
     }
 
     proptest! {

@@ -336,6 +336,25 @@ fn what_cannot_be_set_up_comes_last_and_in_the_order_of_chronyd() {
 }
 
 #[test]
+fn no_number_of_warnings_stops_reading_and_enough_errors_do() {
+    // As far as chronyd is concerned nothing is wrong with the first.
+    let warned = "maxclockerror 1e15\n".repeat(5000);
+    let (config, said) = check(&format!("{warned}port 1\nfoo\n"));
+    assert_eq!(config.server.port, 1);
+    assert_eq!(said.len(), 1002);
+    let errors = said.iter().filter(|said| said.starts_with('E'));
+    assert_eq!(
+        errors.collect::<Vec<_>>(),
+        ["E 5002:1 Invalid directive foo at line 5002 in file /main"]
+    );
+    assert_eq!(said[1001], "W 0:1 4000 more diagnostics are not shown");
+    let (config, said) = check(&format!("{}port 1\n", "foo\n".repeat(5000)));
+    assert_ne!(config.server.port, 1);
+    assert_eq!(said.len(), 1000);
+    assert_eq!(said[999], "E 0:1 too much is wrong; the rest is not read");
+}
+
+#[test]
 fn errors_of_arguments_have_a_line_and_no_file() {
     let lines = ["port 1".to_owned(), "foo".to_owned()];
     let (config, diagnostics) = parse_arguments(&lines, &Files::new([]));

@@ -251,7 +251,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::chrony::walk::DIAGNOSTICS_MAX;
+    use crate::diagnostic::Diagnostics;
     use crate::include::FILES_MAX;
     use crate::include::tests::Files;
 
@@ -482,7 +482,7 @@ logdir /var/log/chrony
     fn a_file_that_includes_itself_many_times_comes_to_an_end() {
         let (conf, diagnostics) = check(&format!("include {MAIN}\n").repeat(50));
         assert!(conf.files.len() < FILES_MAX);
-        assert_eq!(diagnostics.len(), DIAGNOSTICS_MAX);
+        assert_eq!(diagnostics.len(), Diagnostics::KEPT_MAX);
         assert_eq!(
             diagnostics.last().unwrap(),
             "0:1 too much is wrong; the rest is not read"

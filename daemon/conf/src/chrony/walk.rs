@@ -6,7 +6,7 @@ use super::directives::{Directive, Standing};
 use super::scan::Via;
 use super::source::SourceKind;
 use super::words::{Word, is_comment, words};
-use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
+use crate::diagnostic::{Diagnostic, Diagnostics, Placed, Severity, Span};
 use crate::include::{
     BYTE_ORDER_MARK, FILE_LENGTH_MAX, FILES_MAX, INCLUDE_DEPTH_MAX, NOT_UTF8_HELP, ReadError, Reader,
     TOTAL_LENGTH_MAX, expand, search,
@@ -17,9 +17,6 @@ const LINE_LENGTH_MAX: usize = 2046;
 
 /// The longest line of a source file, without its end, in bytes (observed with chronyd 4.3).
 const SOURCE_LINE_LENGTH_MAX: usize = 2047;
-
-/// The largest number of diagnostics; a configuration with more is not worth reading to its end.
-pub(super) const DIAGNOSTICS_MAX: usize = 1000;
 
 /// Is told what a configuration says, in the order in which it says it.
 pub(super) trait Visit {
@@ -89,12 +86,9 @@ impl Line<'_> {
     }
 }
 
-/// What is found wrong, up to a number.
+/// What is found wrong. Where too much is, reading ends.
 #[derive(Default)]
-pub(super) struct Reports {
-    diagnostics: Vec<Diagnostic>,
-    errors: usize,
-}
+pub(super) struct Reports(Diagnostics);
 
 impl Reports {
     pub(super) fn report(
@@ -109,46 +103,23 @@ impl Reports {
     }
 
     fn report_file(&mut self, severity: Severity, path: &str, message: String) {
-        self.push(Diagnostic {
-            severity,
-            span: Span::of_file(path.into()),
-            line_text: String::new(),
-            message,
-            help: None,
-            placed: Placed::Nowhere,
-        });
+        self.push(Diagnostic::of_file(severity, Span::of_file(path.into()), message));
     }
 
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
-        if self.is_full() {
-            return;
-        }
-        self.errors += usize::from(diagnostic.severity == Severity::Error);
-        let span = Span::of_file(Arc::clone(&diagnostic.span.file));
-        self.diagnostics.push(diagnostic);
-        if self.diagnostics.len() == DIAGNOSTICS_MAX - 1 {
-            self.errors += 1;
-            self.diagnostics.push(Diagnostic {
-                severity: Severity::Error,
-                span,
-                line_text: String::new(),
-                message: "too much is wrong; the rest is not read".to_owned(),
-                help: None,
-                placed: Placed::Nowhere,
-            });
-        }
+        self.0.push_or_stop(diagnostic);
     }
 
     pub(super) fn has_errors(&self) -> bool {
-        self.errors > 0
+        self.0.count(Severity::Error) > 0
     }
 
     fn is_full(&self) -> bool {
-        self.diagnostics.len() >= DIAGNOSTICS_MAX
+        self.0.is_full(Severity::Error)
     }
 
     pub(super) fn into_diagnostics(self) -> Vec<Diagnostic> {
-        self.diagnostics
+        self.0.into_vec()
     }
 }
 

@@ -10,16 +10,13 @@ use crate::config::{
     AccessRule, Config, Constraint, ConstraintUrl, ConstraintUrlError, InterfaceRule, InterfaceTarget,
     RateLimit, SourceConfig, SourceKind, SourceName, Subnet, Verdict,
 };
-use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
+use crate::diagnostic::{Diagnostic, Diagnostics, Placed, Severity, Span};
 use crate::dialect::Reading;
 use crate::explain::{Explanation, Fate};
 use crate::include::{FILE_LENGTH_MAX, ReadError, Reader};
 
 /// How many addresses of a name are asked: as many as OpenNTPD takes of one lookup.
 const POOL_SOURCES_MAX: u8 = 8;
-
-/// The largest number of diagnostics; a configuration with more is not worth reading to its end.
-const DIAGNOSTICS_MAX: usize = 1000;
 
 /// What limits the answers to one client, in chrony's words.
 const RATE_LIMIT: &str = "ratelimit";
@@ -63,7 +60,7 @@ pub(crate) fn wrong_lines(text: &str) -> usize {
 struct Meaning {
     file: Arc<str>,
     config: Config,
-    diagnostics: Vec<Diagnostic>,
+    diagnostics: Diagnostics,
     lines: Vec<Explanation>,
     /// Where clients are answered, unless that is everywhere.
     listening: Vec<ListeningPlace>,
@@ -93,7 +90,7 @@ impl Meaning {
         Self {
             file,
             config,
-            diagnostics: Vec::new(),
+            diagnostics: Diagnostics::default(),
             lines: Vec::new(),
             listening: Vec::new(),
         }
@@ -142,14 +139,9 @@ impl Meaning {
     }
 
     fn refuse_file(&mut self, message: String) {
-        self.diagnostics.push(Diagnostic {
-            severity: Severity::Error,
-            span: Span::of_file(Arc::clone(&self.file)),
-            line_text: String::new(),
-            message,
-            help: None,
-            placed: Placed::Nowhere,
-        });
+        let span = Span::of_file(Arc::clone(&self.file));
+        self.diagnostics
+            .push_or_stop(Diagnostic::of_file(Severity::Error, span, message));
     }
 
     fn read(&mut self, text: &str) {
@@ -157,8 +149,8 @@ impl Meaning {
         let mut lexer = Lexer::new(text);
         while let Some((tokens, end)) = lexer.next_line() {
             self.line(text, &texts, &tokens, end);
-            if self.diagnostics.len() >= DIAGNOSTICS_MAX {
-                return self.refuse_file("too much is wrong; the rest is not read".to_owned());
+            if self.diagnostics.is_full(Severity::Error) {
+                return;
             }
         }
     }
@@ -211,7 +203,7 @@ impl Meaning {
             .sort_by_key(|found| (found.span.line == 0, found.span.line, found.span.column));
         Reading {
             config: self.config,
-            diagnostics: self.diagnostics,
+            diagnostics: self.diagnostics.into_vec(),
             lines: self.lines,
         }
     }
@@ -447,7 +439,7 @@ impl Line<'_> {
             ..found.clone()
         };
         self.explanation.heed(&[on_first]);
-        self.meaning.diagnostics.push(found);
+        self.meaning.diagnostics.push_or_stop(found);
     }
 
     fn diagnostic(

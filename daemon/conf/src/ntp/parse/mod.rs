@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::directives::{DIRECTIVES, Directive, Support};
 use super::lexer::{Word, words};
 use crate::config::{Config, MakeStep, MaxChange, RateLimit, Subnet};
-use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
 use crate::dialect::Reading;
 use crate::explain::{Explanation, Fate};
 use crate::include::{
@@ -30,13 +30,9 @@ pub(super) use source::{clock_address, shared_memory_permissions};
 /// The deepest nesting of files, the first one included (ntp.conf, `includefile`).
 const DEPTH_MAX: usize = 5;
 
-/// The largest number of diagnostics of one severity that are kept; of the others their number is told. All lines are read
-/// all the same, because the last ones can be those that say who may do what.
-const DIAGNOSTICS_MAX: usize = 1000;
-
 /// The largest number of lines that begin with an unknown word, and of others that are refused, of which it is told what
 /// becomes of them. It is more than those by which languages are told apart.
-const REFUSED_LINES_MAX: usize = DIAGNOSTICS_MAX;
+const REFUSED_LINES_MAX: usize = Diagnostics::KEPT_MAX;
 
 /// How often a client is answered under `limited`: 20 packets at once and then one each second (ntp.conf, `limit`).
 /// One of 16 requests above that is answered all the same, and one of 4 gets a kiss.
@@ -97,14 +93,12 @@ pub fn explain_with(path: &str, further: &[String], reader: &dyn Reader) -> Read
         files.is_ended = false;
         match files.read(path) {
             Ok(text) => parser.file(path, &text, 1, &mut files),
-            Err(message) => parser.diagnostics.push(Diagnostic {
-                severity: Severity::Error,
-                span: Span::of_file(path.into()),
-                line_text: String::new(),
-                message,
-                help: None,
-                placed: Placed::Nowhere,
-            }),
+            Err(message) => {
+                let span = Span::of_file(path.into());
+                parser
+                    .diagnostics
+                    .push(Diagnostic::of_file(Severity::Error, span, message));
+            }
         }
     }
     parser.finish()
@@ -113,9 +107,7 @@ pub fn explain_with(path: &str, further: &[String], reader: &dyn Reader) -> Read
 /// What has been read so far.
 struct Parser {
     config: Config,
-    diagnostics: Vec<Diagnostic>,
-    /// How many diagnostics were not kept, and the gravest of their severities.
-    unshown: Option<(usize, Severity)>,
+    diagnostics: Diagnostics,
     lines: Vec<Explanation>,
     /// How many lines begin with an unknown word.
     unknown_lines: usize,
@@ -204,8 +196,7 @@ impl Parser {
         };
         Self {
             config,
-            diagnostics: Vec::new(),
-            unshown: None,
+            diagnostics: Diagnostics::default(),
             lines: vec![unsaid],
             unknown_lines: 0,
             refused_lines: 0,
@@ -224,7 +215,7 @@ impl Parser {
         }
     }
 
-    /// Reads the lines of a file.
+    /// Reads the lines of a file, all of them however much is wrong: the last can be those that say who may do what.
     fn file(&mut self, path: &str, text: &str, depth: usize, files: &mut Files<'_>) {
         let file: Arc<str> = path.into();
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
@@ -236,9 +227,6 @@ impl Parser {
             if files.is_ended {
                 return;
             }
-            if self.diagnostics.len() >= 4 * DIAGNOSTICS_MAX {
-                self.keep_some_diagnostics();
-            }
             let line = Line {
                 file: &file,
                 number,
@@ -247,27 +235,6 @@ impl Parser {
             };
             self.line(&line, depth, files);
         }
-    }
-
-    /// Keeps the first diagnostics of each severity, and counts the others.
-    fn keep_some_diagnostics(&mut self) {
-        let (mut warnings, mut skipped, mut errors) = (0_usize, 0_usize, 0_usize);
-        let unshown = &mut self.unshown;
-        self.diagnostics.retain(|found| {
-            let count = match found.severity {
-                Severity::Warning => &mut warnings,
-                Severity::Skipped => &mut skipped,
-                Severity::Error => &mut errors,
-            };
-            *count += 1;
-            let is_kept = *count <= DIAGNOSTICS_MAX;
-            if !is_kept {
-                let (number, gravest) = unshown.get_or_insert((0, found.severity));
-                *number += 1;
-                *gravest = (*gravest).max(found.severity);
-            }
-            is_kept
-        });
     }
 
     /// Reads one line, and the files that it names.
@@ -280,7 +247,7 @@ impl Parser {
             let known = DIRECTIVES.iter().map(|directive| directive.name);
             let message = format!("unknown directive \"{word}\" ignored");
             // What is not shown needs no help, which takes its time to find.
-            let is_shown = self.diagnostics.len() < DIAGNOSTICS_MAX;
+            let is_shown = !self.diagnostics.is_full(Severity::Warning);
             let meant = is_shown.then(|| near(word, &known.collect::<Vec<_>>())).flatten();
             let help = meant.map(|meant| format!("did you mean {meant}?"));
             let help = help.unwrap_or_default();
@@ -481,18 +448,18 @@ impl Parser {
         let has_sources = !config.sources.is_empty() || !config.ref_clocks.is_empty();
         if !has_sources && config.local.is_none() {
             let file = self.lines.first().map(|line| line.span.clone());
-            self.diagnostics.extend(file.map(|span| Diagnostic {
-                severity: Severity::Warning,
-                span,
-                line_text: String::new(),
-                message: "there is no source of time, so the clock stays as it is".to_owned(),
-                help: Some("add server or pool lines".to_owned()),
-                placed: Placed::Nowhere,
-            }));
+            if let Some(span) = file {
+                let message = "there is no source of time, so the clock stays as it is".to_owned();
+                self.diagnostics.push(Diagnostic {
+                    help: Some("add server or pool lines".to_owned()),
+                    ..Diagnostic::of_file(Severity::Warning, span, message)
+                });
+            }
         }
         let idle = std::mem::take(&mut self.idle);
-        self.diagnostics.extend(idle.into_diagnostic());
-        self.keep_some_diagnostics();
+        if let Some(notice) = idle.into_diagnostic() {
+            self.diagnostics.push(notice);
+        }
         // By line; the sort keeps the order of what is about one line, and that of files.
         let mut order: Vec<Arc<str>> = Vec::new();
         for line in &self.lines {
@@ -504,19 +471,9 @@ impl Parser {
             let file = order.iter().position(|file| *file == found.span.file);
             (file, found.span.line)
         });
-        if let (Some((count, severity)), Some(first)) = (self.unshown, self.lines.first()) {
-            self.diagnostics.push(Diagnostic {
-                severity,
-                span: Span::of_file(Arc::clone(&first.span.file)),
-                line_text: String::new(),
-                message: format!("{count} more diagnostics are not shown"),
-                help: Some("mend those that are, and look again; all lines were read".to_owned()),
-                placed: Placed::Nowhere,
-            });
-        }
         Reading {
             config: self.config,
-            diagnostics: self.diagnostics,
+            diagnostics: self.diagnostics.into_vec(),
             lines: self.lines,
         }
     }

@@ -7,7 +7,7 @@ use super::source::Place;
 use super::statement::{Refused, Statement, integer};
 use crate::chrony::name_of_rule;
 use crate::config::{RestrictFlags, Restriction, Restrictions, Subnet};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::explain::Explanation;
 
 /// The words after the address.
@@ -416,7 +416,7 @@ impl Rules {
     /// NTPsec adds what is said of all addresses to `noquery limited`. Where nothing is said, the rules are those that
     /// distributions ship. This host may ask for reports unless a rule for all addresses is there (NTPsec would need a
     /// line for that).
-    pub(super) fn finish(self, diagnostics: &mut Vec<Diagnostic>, lines: &mut [Explanation]) -> Restrictions {
+    pub(super) fn finish(self, diagnostics: &mut Diagnostics, lines: &mut [Explanation]) -> Restrictions {
         let mut restrictions = self.given;
         let loopbacks: [(IpAddr, u8); 2] = [
             (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
+use crate::diagnostic::{Diagnostic, Diagnostics, Placed, Severity, Span};
 use crate::explain::Fate;
 use crate::ntp::directives::Directive;
 use crate::ntp::lexer::Word;
@@ -55,7 +55,7 @@ pub(super) struct Refused;
 pub(super) struct Statement<'a> {
     pub(super) line: &'a Line<'a>,
     pub(super) directive: &'static Directive,
-    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
+    pub(super) diagnostics: &'a mut Diagnostics,
     /// Words that are accepted without effect, all lines together.
     pub(super) idle: &'a mut IdleWords,
     /// What becomes of the line.
