@@ -95,7 +95,7 @@ fn addresses(server: &Server) -> Vec<Listening> {
         });
         return open.collect();
     }
-    let families = [
+    let mut families = [
         (
             everyone || is_allowed(&any4),
             server.bind_ipv4.map(IpAddr::V4),
@@ -109,6 +109,11 @@ fn addresses(server: &Server) -> Vec<Listening> {
     ];
     if everyone && families.iter().all(|(_, bound, _)| bound.is_none()) {
         return vec![Listening::Everywhere];
+    }
+    // What is said first is written first.
+    let place = |subnet: &Subnet| access.iter().position(|rule| rule.subnet == *subnet);
+    if matches!((place(&any4), place(&any6)), (Some(of_v4), Some(of_v6)) if of_v6 < of_v4) {
+        families.reverse();
     }
     let open = families.into_iter().filter(|(is_open, _, _)| *is_open);
     open.map(|(_, bound, every)| Listening::Address(bound.unwrap_or(every)))
@@ -218,6 +223,8 @@ mod tests {
             "listen on ::\nserver 192.0.2.1\nservers ::1\nserver fe80::1%eth0\n",
             "listen on 192.0.2.1\nlisten on 192.0.2.2\nlisten on ::1\nserver a\n",
             "listen on 0.0.0.0\nlisten on ::1\nlisten on ::2\nserver a\n",
+            "listen on ::1\nlisten on 0.0.0.0\nserver a\n",
+            "listen on ::1\nlisten on 127.0.0.1\nserver a\n",
             "listen on time.example\nlisten on 192.0.2.1\nlisten on fe80::1%eth0\nlisten on \"server\"\n",
         ] {
             let of = |text: &str| read("/main", &Files::new(&[("/main", text)]));
