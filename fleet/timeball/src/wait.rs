@@ -90,7 +90,7 @@ pub(crate) fn run(args: &WaitArgs, globals: &Globals) -> Ending {
                     tracking.is_synchronised() && args.max_error.is_none_or(|max_s| bound_s <= max_s);
                 if reached || left().is_zero() {
                     let source = source(&tracking, daemon.as_mut().filter(|_| args.names));
-                    let sentence = tracking.sentence(&text::line(&source));
+                    let sentence = tracking.sentence_against(&text::line(&source), args.max_error);
                     let document = tracking.to_json(source).to_string();
                     Printer::new(globals.format())
                         .show(document.as_bytes(), |_: &IgnoredAny| sentence + "\n")?;

@@ -237,7 +237,9 @@ fn the_gate_opens_when_the_clock_is_right(program: &Path) {
     // The clock cannot be as right as this.
     let (code, out, _) = client.both("--max-error 1ns --timeout 100ms");
     assert!(
-        code == Some(1) && out.starts_with("synchronised to 127.0.0.1"),
+        code == Some(1)
+            && out.starts_with("synchronised to 127.0.0.1")
+            && out.ends_with(" seconds, which is more than 0.000000001\n"),
         "{out}"
     );
     let (code, out, _) = server.both("--timeout 0");

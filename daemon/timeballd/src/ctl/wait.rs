@@ -78,7 +78,7 @@ pub(crate) fn wait(options: &Options, condition: &ErrorCondition) -> Result<Repo
                         called(client, tracking.address, tracking.reference_id, options.names)
                     });
                     let report = Report {
-                        text: tracking.sentence(&source) + "\n",
+                        text: tracking.sentence_against(&source, condition.max_error_s) + "\n",
                         json: tracking.to_json(source),
                     };
                     return if reached {
