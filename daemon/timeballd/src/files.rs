@@ -153,7 +153,8 @@ pub(crate) fn dump_path(directory: &Path, source: &str) -> PathBuf {
     directory.join(format!("{source}{DUMP_SUFFIX}"))
 }
 
-/// Reads and removes all dump files of a directory, in the order of their names; what cannot be read is left out.
+/// Reads and removes all dump files of a directory, in the order of their names. What cannot be read, or is no text, comes as
+/// a text that no source takes, so that it is told.
 pub(crate) fn take_dumps(directory: &Path) -> Vec<(String, String)> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
@@ -175,7 +176,8 @@ pub(crate) fn take_dumps(directory: &Path) -> Vec<(String, String)> {
             // What stays would be of an earlier time at the next start.
             let _ = fs::remove_file(path);
             let source = path.file_stem()?.to_str()?.to_owned();
-            Some((source, String::from_utf8(read.ok()?).ok()?))
+            let text = read.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            Some((source, text.unwrap_or_default()))
         })
         .collect()
 }
@@ -280,6 +282,7 @@ mod tests {
             write_dump(&dump_path(folder.path(), source), text).unwrap();
         }
         make_pipe(&folder.path().join("192.0.2.8.dat"));
+        fs::write(folder.path().join("192.0.2.9.dat"), b"DMP0\xff\xfe\n").unwrap();
         for other in ["note.dat", "refid:x.dat", "192.0.2.7.nts"] {
             fs::write(folder.path().join(other), "other").unwrap();
         }
@@ -287,6 +290,8 @@ mod tests {
         let taken: Vec<(&str, &str)> = taken.iter().map(|(source, text)| (&**source, &**text)).collect();
         let written = [
             ("192.0.2.7", "one"),
+            ("192.0.2.8", ""),
+            ("192.0.2.9", ""),
             ("2001:db8::7", "two"),
             ("refid:50505300", "three"),
         ];
