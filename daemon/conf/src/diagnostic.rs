@@ -100,6 +100,8 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// How the original program says line and file when it reports this.
     pub placed: Placed,
+    /// How many others of its severity it stands for, which are not shown; 0 for all but the last.
+    pub unshown: usize,
 }
 
 /// Says how a program tells the line and the file of what it reports.
@@ -123,7 +125,13 @@ impl Diagnostic {
             message,
             help: None,
             placed: Placed::Nowhere,
+            unshown: 0,
         }
+    }
+
+    /// The number of things that are wrong, of which it tells.
+    pub fn count(&self) -> usize {
+        self.unshown.max(1)
     }
 
     /// Returns the text under which the original program reports this, where it has one: with line and file as
@@ -222,17 +230,23 @@ impl Diagnostics {
         self.kept.sort_by_key(key);
     }
 
-    /// Returns those that are kept; a last one says how many others there were, and is as grave as the gravest of them.
+    /// Returns those that are kept, and of each severity with more how many those are.
     pub(crate) fn into_vec(mut self) -> Vec<Diagnostic> {
-        let severities = [Severity::Error, Severity::Skipped, Severity::Warning];
-        let unkept = |severity| self.count(severity).saturating_sub(Self::KEPT_MAX);
-        let count = severities.into_iter().map(unkept).sum::<usize>();
-        let gravest = severities.into_iter().find(|severity| unkept(*severity) > 0);
-        if let (Some(severity), Some(first)) = (gravest, self.kept.first()) {
+        for (severity, what) in [
+            (Severity::Error, "error"),
+            (Severity::Skipped, "mistake"),
+            (Severity::Warning, "warning"),
+        ] {
+            let unshown = self.count(severity).saturating_sub(Self::KEPT_MAX);
+            let Some(first) = self.kept.first().filter(|_| unshown > 0) else {
+                continue;
+            };
             let span = Span::of_file(Arc::clone(&first.span.file));
-            let message = format!("{count} more diagnostics are not shown");
+            let verb = if unshown == 1 { " is" } else { "s are" };
+            let message = format!("{unshown} more {what}{verb} not shown, in all files together");
             self.kept.push(Diagnostic {
                 help: Some("mend those that are, and look again".to_owned()),
+                unshown,
                 ..Diagnostic::of_file(severity, span, message)
             });
         }
@@ -272,6 +286,7 @@ mod tests {
             message: "no".to_owned(),
             help: Some("yes".to_owned()),
             placed: Placed::After,
+            unshown: 0,
         }
     }
 
@@ -337,8 +352,15 @@ mod tests {
         let errors = all.iter().filter(|found| found.severity == Severity::Error);
         assert_eq!(errors.count(), 1);
         let last = all.last().unwrap();
-        assert_eq!(last.message, "4000 more diagnostics are not shown");
-        assert_eq!(last.severity, Severity::Warning);
+        assert_eq!(
+            last.message,
+            "4000 more warnings are not shown, in all files together"
+        );
+        let told = |severity| {
+            let of = all.iter().filter(move |found| found.severity == severity);
+            of.map(Diagnostic::count).sum::<usize>()
+        };
+        assert_eq!([told(Severity::Warning), told(Severity::Error)], [5000, 1]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use crate::config::Config;
-use crate::diagnostic::{Diagnostic, Placed, Severity, Span};
+use crate::diagnostic::{Diagnostic, Diagnostics, Placed, Severity, Span};
 use crate::explain::{Explanation, Fate};
 use crate::include::{BYTE_ORDER_MARK, ReadError, Reader, search};
 use crate::{chrony, ntp, openntpd};
@@ -79,6 +79,7 @@ impl Reading {
         if names.is_empty() {
             return;
         }
+        let mut found = Diagnostics::default();
         for line in &mut self.lines {
             let Some(word) = line.text.split_whitespace().skip(1).find(|word| is_suspect(word)) else {
                 continue;
@@ -87,23 +88,25 @@ impl Reading {
             let before = u32::try_from(before.map_or(0, |before| before.chars().count())).unwrap_or(u32::MAX);
             let indent = usize::try_from(line.span.column.saturating_sub(1)).unwrap_or_default();
             let message = format!("{word} looks like an address, and is none");
-            self.diagnostics.push(Diagnostic {
+            found.push(Diagnostic {
                 severity: Severity::Warning,
                 span: Span {
                     column: line.span.column.saturating_add(before),
                     width: u32::try_from(word.chars().count()).unwrap_or(u32::MAX),
                     ..line.span.clone()
                 },
-                line_text: format!("{:indent$}{}", "", line.text),
+                line_text: " ".repeat(indent) + &line.text,
                 message: message.clone(),
                 help: Some(
                     "the daemon looks it up as a name for ever; write an address, or the name of a host"
                         .to_owned(),
                 ),
                 placed: Placed::Nowhere,
+                unshown: 0,
             });
             line.note.get_or_insert(message);
         }
+        self.diagnostics.extend(found.into_vec());
     }
 }
 
@@ -177,6 +180,7 @@ impl Dialect {
             message: format!("this looks like {}", meant.file()),
             help: Some(format!("say --dialect {meant} to timeballd or timeball config")),
             placed: Placed::Nowhere,
+            unshown: 0,
         })
     }
 
@@ -343,6 +347,22 @@ mod tests {
             assert_eq!(dialect.to_string().parse(), Ok(dialect));
         }
         assert!("ntp".parse::<Dialect>().is_err());
+    }
+
+    #[test]
+    fn a_name_that_looks_like_an_address_is_found_wherever_it_is_and_however_often() {
+        let suspected = |text: &str| {
+            let mut reading = Dialect::Ntpd.read("/main", &Files::new(&[("/main", text)]));
+            let others = reading.diagnostics.len();
+            reading.suspect_names();
+            reading.diagnostics.split_off(others)
+        };
+        let far = suspected(&format!("{}server 10.0.0.5O\n", " ".repeat(70_000)));
+        assert_eq!(far[0].span.column, 70_008);
+        assert!(far[0].to_string().contains("10.0.0.5O looks like an address"));
+        let often = suspected(&"server 10.0.0.999\n".repeat(5000));
+        assert_eq!(often.len(), Diagnostics::KEPT_MAX + 1);
+        assert_eq!(often.iter().map(Diagnostic::count).sum::<usize>(), 5000);
     }
 
     #[test]

@@ -347,7 +347,10 @@ fn no_number_of_warnings_stops_reading_and_enough_errors_do() {
         errors.collect::<Vec<_>>(),
         ["E 5002:1 Invalid directive foo at line 5002 in file /main"]
     );
-    assert_eq!(said[1001], "W 0:1 4000 more diagnostics are not shown");
+    assert_eq!(
+        said[1001],
+        "W 0:1 4000 more warnings are not shown, in all files together"
+    );
     let (config, said) = check(&format!("{}port 1\n", "foo\n".repeat(5000)));
     assert_ne!(config.server.port, 1);
     assert_eq!(said.len(), 1000);

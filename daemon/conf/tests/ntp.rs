@@ -301,6 +301,10 @@ fn errors_about_who_may_do_what_keep_the_daemon_from_starting() {
         ("keys", "E 1:6 missing file after \"keys\""),
         ("keys \"\"", "E 1:6 missing file after \"keys\""),
         ("trustedkey 0", "E 1:12 \"0\" is no value for \"trustedkey\""),
+        (
+            "trustedkey 1 (2 ... 5) 99999",
+            "E 1:24 \"99999\" is no value for \"trustedkey\"",
+        ),
         ("trustedkey (5 ... 3)", "E 1:12 the range of keys is empty"),
         ("trustedkey (5 - 3)", "E 1:12 no range of keys"),
         ("nts enable", "E 1:5 timeballd is no NTS server yet"),
@@ -457,7 +461,7 @@ fn however_much_is_said_about_lines_the_last_of_them_counts() {
         assert!(flags(&reading.config, "192.0.2.11", 1000).ignore, "{repeated}");
         let last = reading.diagnostics.last().unwrap();
         assert!(
-            last.message.ends_with(" more diagnostics are not shown"),
+            last.message.ends_with(" are not shown, in all files together"),
             "{last}"
         );
         assert_eq!(last.severity, severity, "{repeated}");
@@ -518,6 +522,10 @@ fn warnings_say_what_is_taken() {
             "W 1:10 maxpoll 4 is below minpoll 6, which is taken for both",
         ),
         ("peer a", "W 1:1 peer is treated as server"),
+        (
+            "restrict defualt kod limited",
+            "W 1:10 \"defualt\" is taken for the name of a host",
+        ),
         (
             "server 192.0.2.1\nserver a",
             "W 3:8 Ignoring duplicate '192.0.2.1'",

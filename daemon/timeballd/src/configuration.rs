@@ -285,7 +285,9 @@ fn report_all(problems: &[Diagnostic], tolerant: bool, log: &mut Log) -> Result<
             Weight::Skipped => log.write(Severity::Error, &line),
             Weight::Error => {
                 // Such a rule is there as the strictest that it can have meant.
-                errors += u32::from(!(tolerant && is_rule(problem)));
+                if !(tolerant && is_rule(problem)) {
+                    errors += problem.count();
+                }
                 log.write(Severity::Error, &line);
             }
         }
@@ -308,7 +310,9 @@ fn first_error(problems: &[Diagnostic]) -> Option<&Diagnostic> {
 pub(crate) fn shown_error(problems: &[Diagnostic]) -> Option<String> {
     let error = first_error(problems)?;
     let of_file = problems.iter().skip_while(|problem| *problem != error);
-    let of_file = of_file.filter(|problem| problem.severity == Weight::Warning && problem.span.line == 0);
+    let of_file = of_file.filter(|problem| {
+        problem.severity == Weight::Warning && problem.span.line == 0 && problem.unshown == 0
+    });
     let shown: Vec<String> = [error]
         .into_iter()
         .chain(of_file)
@@ -322,5 +326,35 @@ pub(crate) const fn weight(severity: Weight) -> &'static str {
     match severity {
         Weight::Warning => "warning",
         Weight::Skipped | Weight::Error => "error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conf::chrony;
+
+    use super::*;
+
+    /// A file that is there.
+    struct Only(String);
+
+    impl Reader for Only {
+        fn read_file(&self, _path: &str) -> Result<String, ReadError> {
+            Ok(self.0.clone())
+        }
+
+        fn list_dir(&self, _path: &str) -> Result<Vec<String>, ReadError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn beside_the_first_error_only_what_is_said_of_the_file_is_shown() {
+        let text = format!("foo\n{}", "maxclockerror 1e15\n".repeat(2000));
+        let (_, problems) = chrony::parse("/main", &Only(text));
+        assert_eq!(problems.last().map(|notice| notice.unshown), Some(1000));
+        let shown = shown_error(&problems).unwrap();
+        assert!(shown.starts_with("/main:1:1: Invalid directive foo\n"), "{shown}");
+        assert_eq!(shown.lines().count(), 4, "{shown}");
     }
 }

@@ -221,6 +221,7 @@ impl Problem {
             message: self.message,
             help: None,
             placed: self.placed,
+            unshown: 0,
         }
     }
 }

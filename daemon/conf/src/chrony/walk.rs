@@ -82,6 +82,7 @@ impl Line<'_> {
             message,
             help,
             placed: Placed::After,
+            unshown: 0,
         }
     }
 }

@@ -74,6 +74,7 @@ pub fn parse_keys(path: &str, content: impl AsRef<[u8]>) -> (Vec<Key>, Vec<Diagn
             message: problem,
             help: Some("a line is ID TYPE SECRET".to_owned()),
             placed: Placed::Before,
+            unshown: 0,
         });
     }
     (keys, diagnostics)

@@ -457,6 +457,7 @@ impl Line<'_> {
             message,
             help,
             placed: Placed::Before,
+            unshown: 0,
         }
     }
 }

@@ -76,7 +76,7 @@ fn report(args: &FileArgs, dialect: Dialect, mut reading: Reading) -> Report {
         let found = diagnostics
             .iter()
             .filter(|diagnostic| diagnostic.severity == severity);
-        found.count()
+        found.map(Diagnostic::count).sum()
     };
     let errors = count(Severity::Error);
     Report {

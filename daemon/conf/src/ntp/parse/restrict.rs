@@ -9,6 +9,7 @@ use crate::chrony::name_of_rule;
 use crate::config::{RestrictFlags, Restriction, Restrictions, Subnet};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::explain::Explanation;
+use crate::words::near;
 
 /// The words after the address.
 const FLAGS: [&str; 20] = [
@@ -235,6 +236,10 @@ fn subnet(
         let Some(name) = name_of_rule(bare) else {
             return statement.refuse(at, format!("\"{text}\" is neither an address nor a name"), "");
         };
+        if let Some(meant) = near(bare, &["default", "source"]) {
+            let message = format!("\"{bare}\" is taken for the name of a host");
+            statement.warn(at, message, &format!("did you mean {meant}?"));
+        }
         return Ok(Whom::Some(name));
     };
     if family.is_some_and(|family| (family == 4) != address.is_ipv4()) {

@@ -43,6 +43,7 @@ impl Line<'_> {
             message,
             help: (!help.is_empty()).then(|| help.to_owned()),
             placed: Placed::Before,
+            unshown: 0,
         }
     }
 }
@@ -243,7 +244,9 @@ impl Statement<'_> {
 
     /// Says that a value is missing or wrong.
     pub(super) fn wrong_value<T>(&mut self, word: usize, help: &str) -> Result<T, Refused> {
-        let of = self.word(word - 1).to_owned();
+        let is_word = |text: &&str| text.contains(char::is_alphanumeric);
+        let of = [self.word(word - 1)].into_iter().find(is_word);
+        let of = of.unwrap_or(self.directive.name).to_owned();
         let message = match self.word(word) {
             "" => format!("missing value after \"{of}\""),
             text => format!("\"{text}\" is no value for \"{of}\""),
