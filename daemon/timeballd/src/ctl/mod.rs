@@ -37,6 +37,8 @@ struct Options {
     names: bool,
     /// Sources whose names have no address yet are listed too.
     all: bool,
+    /// Whether columns are explained.
+    verbose: bool,
 }
 
 /// What is printed: as text, or as JSON.
@@ -124,6 +126,7 @@ fn parse(
         json: false,
         names: false,
         all: false,
+        verbose: false,
     };
     let mut words = Vec::new();
     let mut rest = arguments.into_iter();
@@ -154,8 +157,9 @@ fn parse(
             }
             "-N" => options.names = true,
             "-a" => options.all = true,
-            // Addresses are not looked up anyway, and explanations are in the manual.
-            "-n" | "-v" => {}
+            // Addresses are not looked up anyway.
+            "-n" => {}
+            "-v" => options.verbose = true,
             _ => words.push(argument),
         }
     }
@@ -168,29 +172,50 @@ fn parse(
 
 /// Carries a command out.
 fn run(options: &Options, action: &Action) -> Result<Report, CtlError> {
-    let names = options.names;
     match action {
-        Action::Report(query) => asked(options, |client| match query {
-            Query::Status => health::status(client, names),
-            Query::Tracking => report::tracking(client, names),
-            Query::Activity => report::activity(client),
-            Query::ServerStats => report::server_stats(client),
-            Query::Clients => report::clients(client),
-            Query::Smoothing => report::smoothing(client),
-            Query::RtcData => report::rtc_data(client),
-            Query::ManualList => report::manual_list(client),
-            Query::Sources => source_reports::sources(client, names, options.all),
-            Query::SourceStats => source_reports::source_stats(client, names, options.all),
-            Query::SelectData => source_reports::select_data(client, names, options.all),
-            Query::AuthData => source_reports::auth_data(client, names, options.all),
-            Query::NtpData(address) => source_reports::ntp_data(client, *address),
-            Query::SourceName(address) => report::source_name(client, *address),
+        Action::Report(query) => asked(options, |client| {
+            let mut report = report_of(query, client, options)?;
+            if let Some(legend) = legend(query).filter(|_| options.verbose) {
+                report.text.insert_str(0, legend);
+            }
+            Ok(report)
         }),
         Action::Do(request) => asked(options, |client| report::done(client, request)),
         Action::WaitSync(condition) => wait::wait_sync(options, condition),
         Action::Wait(condition) => wait::wait(options, condition),
         Action::Alive => health::alive(options),
         Action::Ready { max_error_s } => health::ready(options, *max_error_s),
+    }
+}
+
+/// Asks the daemon for a report.
+fn report_of(query: &Query, client: &mut Client, options: &Options) -> Result<Report, AskError> {
+    let (names, all) = (options.names, options.all);
+    match query {
+        Query::Status => health::status(client, names),
+        Query::Tracking => report::tracking(client, names),
+        Query::Activity => report::activity(client),
+        Query::ServerStats => report::server_stats(client),
+        Query::Clients => report::clients(client),
+        Query::Smoothing => report::smoothing(client),
+        Query::RtcData => report::rtc_data(client),
+        Query::ManualList => report::manual_list(client),
+        Query::Sources => source_reports::sources(client, names, all),
+        Query::SourceStats => source_reports::source_stats(client, names, all),
+        Query::SelectData => source_reports::select_data(client, names, all),
+        Query::AuthData => source_reports::auth_data(client, names, all),
+        Query::NtpData(address) => source_reports::ntp_data(client, *address),
+        Query::SourceName(address) => report::source_name(client, *address),
+    }
+}
+
+/// What `-v` explains before a report, if anything.
+const fn legend(query: &Query) -> Option<&'static str> {
+    match query {
+        Query::Sources => Some(source_reports::SOURCES_LEGEND),
+        Query::SourceStats => Some(source_reports::SOURCE_STATS_LEGEND),
+        Query::SelectData => Some(source_reports::SELECT_DATA_LEGEND),
+        _ => None,
     }
 }
 
@@ -217,6 +242,7 @@ Options:
   -p, --port PORT  UDP port (323)
   -N               Call sources by their configured names
   -a               List sources without an address too
+  -v               Explain the columns of sources, sourcestats and selectdata
   --json           Print JSON
 
 Reports:

@@ -19,6 +19,48 @@ use super::report::called;
 /// The largest number of sources that are asked for: a daemon that claims more is not believed.
 const SOURCES_MAX: u32 = 10_000;
 
+/// What the columns of `sources` mean.
+pub(crate) const SOURCES_LEGEND: &str = "\
+M            ^ server, = peer, # reference clock
+S            * followed, + combined with it, - not combined, x wrong (falseticker),
+             ~ too variable, ? not selectable
+Poll         interval of the requests, as a power of 2 in seconds
+Reach        the last eight requests in octal digits, 377 if all were answered
+LastRx       how long ago the last good answer came
+Last sample  offset as of now [as it was measured] +/- by how much it can be wrong;
+             the local clock is ahead where it is positive
+
+";
+
+/// What the columns of `sourcestats` mean.
+pub(crate) const SOURCE_STATS_LEGEND: &str = "\
+NP           samples that are held
+NR           runs of samples on one side of the estimate
+Span         from the oldest sample to the newest
+Frequency    by how much the clock and the source differ in frequency, ppm
+Freq Skew    by how much that can be wrong, ppm
+Offset       estimated offset of the source
+Std Dev      standard deviation of the samples
+
+";
+
+/// What the columns of `selectdata` mean.
+pub(crate) const SELECT_DATA_LEGEND: &str = "\
+S            * followed, + combined, x falseticker, ~ too variable, d too distant,
+             D distant, L outlier, M samples missing, N noselect, O orphan,
+             P another is preferred, r stratum out of range, s not synchronised,
+             S stale, T another is trusted, U waiting for an update,
+             w waiting for samples, W waiting for other sources
+Auth         whether its answers are authenticated
+COpts EOpts  options as configured and as they hold: N noselect, P prefer,
+             T trust, R require
+Last         how long ago the last sample was
+Score        compared with the one that is followed; another takes over at 10
+Interval     where true time is, as offsets, if the source is right
+Leap         N none, + second inserted, - second deleted, ? not synchronised
+
+";
+
 /// `sources`: how each takes part, and its last measurement.
 pub(crate) fn sources(client: &mut Client, names: bool, all: bool) -> Result<Report, AskError> {
     let mut text = heading("MS Name/IP address         Stratum Poll Reach LastRx Last sample               ");
