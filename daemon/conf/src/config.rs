@@ -41,6 +41,7 @@ pub use interface::{InterfaceRule, InterfaceTarget};
 pub use ntp::{Statistics, StatisticsFile, StatisticsKind, SystemVariable};
 pub use process::{LogKind, LogTopics, Logs, PathSetting, Process, Topic};
 pub use refclock::{RefClock, RefClockDriver};
+pub(crate) use restrict::network;
 pub use restrict::{NTP_PORT, RestrictFlags, Restriction, Restrictions};
 pub use server::{Broadcast, Client, ClientLog, RateLimit, Server};
 pub use source::{Family, SelectOptions, SourceConfig, SourceKey, SourceKind, SourceName};

@@ -6,6 +6,9 @@ use std::sync::Arc;
 /// The longest part of a line that a diagnostic shows, in characters.
 const EXCERPT_LENGTH_MAX: usize = 160;
 
+/// The longest part of a line that a diagnostic keeps, in characters.
+const LINE_TEXT_LENGTH_MAX: usize = 2046;
+
 /// Locates a piece of text in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Span {
@@ -92,7 +95,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// Where it is.
     pub span: Span,
-    /// The line it is on; empty for a file as a whole.
+    /// The line it is on, or its beginning if it is long; empty for a file as a whole.
     pub line_text: String,
     /// What is wrong.
     pub message: String,
@@ -116,6 +119,14 @@ pub enum Placed {
 }
 
 impl Diagnostic {
+    /// Returns what is kept of the line that one is on.
+    pub(crate) fn line_text(line: &str) -> String {
+        let end = line.char_indices().nth(LINE_TEXT_LENGTH_MAX);
+        end.and_then(|(end, _)| line.get(..end))
+            .unwrap_or(line)
+            .to_owned()
+    }
+
     /// Makes one that is about a file as a whole.
     pub(crate) const fn of_file(severity: Severity, span: Span, message: String) -> Self {
         Self {
@@ -197,19 +208,35 @@ impl Diagnostics {
 
     /// Adds one, unless there are enough of its severity.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
-        let is_kept = !self.is_full(diagnostic.severity);
-        self.counts[diagnostic.severity as usize] += 1;
+        self.push_with(diagnostic.severity, || diagnostic);
+    }
+
+    /// Adds one of a severity, which is only made if there are not enough of it.
+    pub(crate) fn push_with(&mut self, severity: Severity, make: impl FnOnce() -> Diagnostic) {
+        let is_kept = !self.is_full(severity);
+        self.counts[severity as usize] += 1;
         if is_kept {
-            self.kept.push(diagnostic);
+            self.kept.push(make());
         }
     }
 
     /// Adds one for a reader that stops where too much is wrong: the last error that is kept says so.
     pub(crate) fn push_or_stop(&mut self, diagnostic: Diagnostic) {
         let severity = diagnostic.severity;
-        let span = Span::of_file(Arc::clone(&diagnostic.span.file));
-        self.push(diagnostic);
+        let file = Arc::clone(&diagnostic.span.file);
+        self.push_with_or_stop(severity, &file, || diagnostic);
+    }
+
+    /// Adds one of a file and a severity as [`Self::push_or_stop`] does; it is only made if there are not enough of it.
+    pub(crate) fn push_with_or_stop(
+        &mut self,
+        severity: Severity,
+        file: &Arc<str>,
+        make: impl FnOnce() -> Diagnostic,
+    ) {
+        self.push_with(severity, make);
         if severity == Severity::Error && self.count(severity) == Self::KEPT_MAX - 1 {
+            let span = Span::of_file(Arc::clone(file));
             let message = "too much is wrong; the rest is not read";
             self.push(Diagnostic::of_file(severity, span, message.to_owned()));
         }
@@ -361,6 +388,28 @@ mod tests {
             of.map(Diagnostic::count).sum::<usize>()
         };
         assert_eq!([told(Severity::Warning), told(Severity::Error)], [5000, 1]);
+    }
+
+    #[test]
+    fn of_a_long_line_the_beginning_is_kept() {
+        let line = "é".repeat(LINE_TEXT_LENGTH_MAX);
+        assert_eq!(Diagnostic::line_text(&line), line);
+        assert_eq!(Diagnostic::line_text(&format!("{line}a")), line);
+        assert_eq!(Diagnostic::line_text(""), "");
+    }
+
+    #[test]
+    fn what_is_not_kept_is_counted_and_not_made() {
+        let mut found = Diagnostics::default();
+        let mut made = 0;
+        for _ in 0..Diagnostics::KEPT_MAX + 7 {
+            found.push_with(Severity::Error, || {
+                made += 1;
+                diagnostic(1, 1, "a")
+            });
+        }
+        assert_eq!(made, Diagnostics::KEPT_MAX);
+        assert_eq!(found.count(Severity::Error), Diagnostics::KEPT_MAX + 7);
     }
 
     #[test]

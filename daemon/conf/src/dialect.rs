@@ -265,8 +265,8 @@ impl Dialect {
             // A word with an equals sign names a macro.
             let words = words.filter(|word| !word.starts_with('#') && !word.contains('='));
             let foreign = words.filter(|word| !self.has_directive(word)).count();
-            let wrong = openntpd::wrong_lines(text);
-            return (foreign.min(WRONG_LINES_MAX), wrong.min(WRONG_LINES_MAX));
+            let wrong = openntpd::wrong_lines(text, WRONG_LINES_MAX);
+            return (foreign.min(WRONG_LINES_MAX), wrong);
         }
         // What files that are named say fits all.
         let reading = self.read_as_it_is("", &Alone(text));

@@ -1,6 +1,6 @@
 //! What each line of a configuration becomes.
 
-use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::diagnostic::{Severity, Span};
 
 /// Says what one line of a configuration becomes. Comments and blank lines have none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,20 +47,15 @@ impl Fate {
 
 impl Explanation {
     /// Takes into account what was found wrong with this line.
-    pub(crate) fn heed(&mut self, diagnostics: &[Diagnostic]) {
-        let about = diagnostics
-            .iter()
-            .filter(|found| found.span.line == self.span.line && found.span.file == self.span.file);
-        for found in about {
-            let fate = match found.severity {
-                Severity::Error | Severity::Skipped => Fate::Refused,
-                Severity::Warning => Fate::Adapted,
-            };
-            if fate > self.fate || (fate == self.fate && self.note.is_none()) {
-                self.note = Some(found.message.clone());
-            }
-            self.fate = self.fate.max(fate);
+    pub(crate) fn heed(&mut self, severity: Severity, message: &str) {
+        let fate = match severity {
+            Severity::Error | Severity::Skipped => Fate::Refused,
+            Severity::Warning => Fate::Adapted,
+        };
+        if fate > self.fate || (fate == self.fate && self.note.is_none()) {
+            self.note = Some(message.to_owned());
         }
+        self.fate = self.fate.max(fate);
         if self.fate == Fate::Refused {
             self.chrony.clear();
         }

@@ -1,6 +1,10 @@
 //! ntp.conf: whole files with what is said about them, and each rule of the language by itself.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot have is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test cannot have is a failed test"
+)]
 #![allow(clippy::disallowed_methods, reason = "the files of a test are its own")]
 
 use std::fmt::Write as _;
@@ -10,7 +14,7 @@ use std::path::Path;
 use conf::chrony;
 use conf::config::{
     ClientLog, Config, DriftFormat, InterfaceRule, KeyFormat, MakeStep, RestrictFlags, SourceKind,
-    SourceName, Statistics, StatisticsFile, StatisticsKind, Topic,
+    SourceName, Statistics, StatisticsFile, StatisticsKind, Subnet, Topic,
 };
 use conf::diagnostic::Severity;
 use conf::dialect::{Dialect, Reading};
@@ -144,6 +148,30 @@ fn rules_add_flags_and_unrestrict_takes_them_away() {
     // Of IPv4 nothing was said that is about all.
     assert_eq!(flags(&config, "127.0.0.1", 1000), of(""));
     assert_eq!(flags(&config, "::1", 1000), of("noquery limited ignore"));
+}
+
+#[test]
+fn rules_are_in_the_order_in_which_they_are_made() {
+    let config = config(
+        "restrict 10.0.0.1 nomodify\nrestrict 10.0.0.2 nomodify\nrestrict 10.0.0.3 nomodify\n\
+         restrict 10.0.0.1 ntpport ignore\nunrestrict 10.0.0.1\nunrestrict 10.0.0.4\nrestrict 10.0.0.2 noquery\n\
+         restrict 10.0.0.1 noserve\nunrestrict 10.0.0.5 noserve\n",
+    );
+    let rules = config.server.restrictions.unwrap().rules;
+    let given = rules.iter().map(|rule| match rule.subnet {
+        Subnet::Prefix { address, .. } => (address.to_string(), rule.ntp_port, rule.flags),
+        _ => panic!("{rule:?}"),
+    });
+    let of = |address: &str, ntp_port, words: &str| (address.to_owned(), ntp_port, of(words));
+    assert_eq!(
+        given.take(4).collect::<Vec<_>>(),
+        [
+            of("10.0.0.2", false, "nomodify noquery"),
+            of("10.0.0.3", false, "nomodify"),
+            of("10.0.0.1", true, "ignore"),
+            of("10.0.0.1", false, "noserve"),
+        ]
+    );
 }
 
 #[test]
@@ -838,6 +866,76 @@ fn sources_are_taken_away_wherever_they_are_named() {
         ]
     );
     assert!(matches!(said("unpeer\nserver a\n").as_slice(), [only] if only.starts_with("S 1:")));
+}
+
+#[test]
+fn a_source_is_taken_away_once_and_however_its_name_is_written() {
+    let reading = read(
+        "server A.example\npool a.EXAMPLE\nserver b\nserver A.example\nunpeer a.example\nunpeer A.example\n",
+    );
+    let names = reading
+        .config
+        .sources
+        .iter()
+        .map(|source| source.name.to_string());
+    assert_eq!(names.collect::<Vec<_>>(), ["b"]);
+    let found = reading
+        .diagnostics
+        .iter()
+        .map(|found| (found.span.line, found.message.as_str()));
+    assert_eq!(
+        found.collect::<Vec<_>>(),
+        [
+            (4, "Ignoring duplicate 'A.example'"),
+            (6, "there is no source \"A.example\"")
+        ]
+    );
+    let reading =
+        read("unpeer 127.127.28.1\nserver 127.127.28.1\nserver 127.127.28.2\nrefclock shm unit 1\n");
+    assert_eq!(reading.config.ref_clocks.len(), 1);
+    let fates = reading.lines.iter().skip(1).map(|line| line.fate);
+    assert_eq!(
+        fates.collect::<Vec<_>>(),
+        [Fate::Adapted, Fate::Ignored, Fate::Used, Fate::Ignored]
+    );
+}
+
+#[test]
+fn a_key_is_trusted_wherever_its_range_stands() {
+    let text = "keys /k\ntrustedkey 30 (4 ... 20) 6 (8 ... 9) 22\n";
+    for (id, is_trusted) in [
+        (3, false),
+        (4, true),
+        (7, true),
+        (10, true),
+        (20, true),
+        (21, false),
+        (22, true),
+        (23, false),
+        (30, true),
+        (31, false),
+    ] {
+        let config = read(&format!("{text}server a key {id}\n")).config;
+        assert_eq!(config.sources.len(), usize::from(is_trusted), "{id}");
+    }
+}
+
+#[test]
+fn of_a_long_line_all_that_is_wrong_counts_and_the_first_is_told() {
+    let reading = read(&format!("tinker {}panic 7\nserver a\n", "foo 1 ".repeat(5000)));
+    let last = reading.diagnostics.last().unwrap();
+    assert_eq!(
+        last.message,
+        "4000 more mistakes are not shown, in all files together"
+    );
+    assert_eq!(reading.diagnostics.len(), 1001);
+    assert!(
+        reading
+            .diagnostics
+            .iter()
+            .all(|found| found.line_text.len() < 3000)
+    );
+    assert_eq!(reading.config.clock.max_change.unwrap().offset_s, 7.0);
 }
 
 #[test]

@@ -294,6 +294,85 @@ fn the_number_of_diagnostics_has_a_bound() {
     assert_eq!(last.message, "too much is wrong; the rest is not read");
 }
 
+#[test]
+fn of_a_long_line_diagnostics_keep_the_beginning_and_are_so_many() {
+    // Mistakes, of which the last that is kept ends the reading, and what is only warned of.
+    let text = format!("sensor *\nserver a {}\nserver b\n", "weight 99 ".repeat(5000));
+    let reading = read_text(&text);
+    assert_eq!(reading.diagnostics.len(), 1000);
+    let last = reading.diagnostics.last().unwrap();
+    assert_eq!(last.message, "too much is wrong; the rest is not read");
+    let of_line = reading.diagnostics.iter().filter(|found| found.span.line == 2);
+    let columns = of_line.clone().map(|found| found.span.column);
+    let expected = (0..999).map(|number| 17 + 10 * number);
+    assert_eq!(columns.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    assert!(
+        of_line
+            .clone()
+            .all(|found| found.line_text.starts_with("server a weight 99 "))
+    );
+    assert!(of_line.clone().all(|found| found.line_text.len() < 3000));
+    assert_eq!(reading.config.sources, []);
+    let fates = reading.lines.iter().map(|line| line.fate);
+    assert_eq!(fates.collect::<Vec<_>>(), [Fate::Ignored, Fate::Refused]);
+
+    let reading = read_text(&format!("server a weight 3 {}\n", "trusted ".repeat(5000)));
+    let [found] = &reading.diagnostics[..] else {
+        panic!("{:?}", reading.diagnostics)
+    };
+    assert_eq!(
+        (found.severity, found.message.as_str()),
+        (Severity::Warning, "weight is not used")
+    );
+    assert!(found.line_text.starts_with("server a weight 3 trusted ") && found.line_text.len() < 3000);
+}
+
+#[test]
+fn what_is_listened_on_is_found_again_among_much() {
+    let listen = |number: u16| format!("listen on 10.1.{}.{}\n", number >> 8, number & 255);
+    let many = (0..2000).map(listen).collect::<String>();
+    let reading = read_text(&format!(
+        "{many}listen on ::1\nlisten on ::\n{}listen on ::1\nlisten on time.example\nlisten on ::2\n\
+         listen on time.example\n",
+        listen(7)
+    ));
+    let notes = reading
+        .lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.fate == Fate::Ignored);
+    let notes = notes.map(|(at, line)| (at, line.note.as_deref().unwrap_or_default()));
+    assert_eq!(
+        notes.collect::<Vec<_>>(),
+        [
+            (2002, "it is said before"),
+            (2003, "it is said before"),
+            (2005, "every address of its family is said before"),
+            (2006, "it is said before"),
+        ]
+    );
+    // The order is that of the lines, behind the two rules that shut all others.
+    let interfaces = &reading.config.server.interfaces;
+    let address = |at: usize| match &interfaces[at].target {
+        InterfaceTarget::Address(Subnet::Prefix { address, length }) => format!("{address}/{length}"),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(interfaces.len(), 2005);
+    assert_eq!(
+        [2, 3, 2001, 2002, 2003].map(address),
+        ["10.1.0.0/32", "10.1.0.1/32", "10.1.7.207/32", "::1/128", "::/0",]
+    );
+
+    // With all addresses nothing else is left.
+    let reading = read_text(&format!("{many}listen on *\n{}", listen(7)));
+    assert_eq!(reading.config.server.interfaces, []);
+    let used = reading.lines.iter().filter(|line| line.fate == Fate::Used);
+    assert_eq!(
+        used.map(|line| line.text.as_str()).collect::<Vec<_>>(),
+        ["listen on *"]
+    );
+}
+
 /// Says where OpenNTPD 6.2p3 and we part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Differs {

@@ -1,10 +1,12 @@
 //! What each line of chrony.conf becomes.
 
+use std::collections::BTreeMap;
+
 use super::directives::{Directive, Standing, Support};
 use super::parse::Parser;
 use super::source::SourceKind;
 use super::walk::{Line, Reports, Visit, Walk};
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::dialect::Reading;
 use crate::explain::{Explanation, Fate};
 use crate::include::Reader;
@@ -16,13 +18,27 @@ pub fn explain(path: &str, reader: &dyn Reader) -> Reading {
     walk.main_file(path, &mut explainer);
     let Explainer { parser, mut lines } = explainer;
     let (config, diagnostics) = parser.finish(walk.reports);
-    for line in &mut lines {
-        line.heed(&diagnostics);
-    }
+    heed(&mut lines, &diagnostics);
     Reading {
         config,
         diagnostics,
         lines,
+    }
+}
+
+/// Takes into account what was found wrong with each line.
+fn heed(lines: &mut [Explanation], diagnostics: &[Diagnostic]) {
+    let mut by_line: BTreeMap<u32, Vec<&Diagnostic>> = BTreeMap::new();
+    for found in diagnostics {
+        by_line.entry(found.span.line).or_default().push(found);
+    }
+    for line in lines {
+        let found = by_line.get(&line.span.line);
+        for found in found.into_iter().flatten() {
+            if found.span.file == line.span.file {
+                line.heed(found.severity, &found.message);
+            }
+        }
     }
 }
 

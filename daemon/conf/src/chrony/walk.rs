@@ -78,7 +78,7 @@ impl Line<'_> {
         Diagnostic {
             severity,
             span: self.span(index),
-            line_text: self.text.chars().take(LINE_LENGTH_MAX).collect(),
+            line_text: Diagnostic::line_text(self.text),
             message,
             help,
             placed: Placed::After,

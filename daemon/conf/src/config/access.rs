@@ -27,7 +27,7 @@ pub enum Verdict {
 }
 
 /// Says whom a rule is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Subnet {
     /// Every IPv4 and IPv6 address.
     Everyone,

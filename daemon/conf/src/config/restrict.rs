@@ -1,5 +1,6 @@
 //! Who may do what: rules with flags, of which the most specific decides.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::access::{AccessRule, Subnet, Verdict};
@@ -246,20 +247,37 @@ impl Restrictions {
 
 /// Removes rules that say of a subnet what the next larger one says of it anyway. The rules have the longer prefixes later.
 fn without_repeated(access: Vec<AccessRule>) -> Vec<AccessRule> {
-    let mut held = Vec::new();
+    // For each length the first bits of addresses with what holds for them.
+    let mut held: BTreeMap<u8, BTreeMap<IpAddr, Verdict>> = BTreeMap::new();
     let mut needed = Vec::new();
     for rule in access {
         if let Subnet::Prefix { address, length } = rule.subnet {
-            let rule_of = |held: &(Subnet, Verdict)| held.0.contains(address).then_some(held.1);
-            let holds = held.iter().rev().find_map(rule_of).unwrap_or(Verdict::Deny);
-            if holds == rule.verdict {
+            let mut longest_first = held.iter().rev();
+            let holds = longest_first.find_map(|(length, held)| held.get(&network(address, *length)));
+            if *holds.unwrap_or(&Verdict::Deny) == rule.verdict {
                 continue;
             }
-            held.push((Subnet::Prefix { address, length }, rule.verdict));
+            let of_length = held.entry(length).or_default();
+            of_length.insert(network(address, length), rule.verdict);
         }
         needed.push(rule);
     }
     needed
+}
+
+/// Returns an address with zeros behind its first bits.
+pub(crate) fn network(address: IpAddr, length: u8) -> IpAddr {
+    let length = u32::from(length);
+    match address {
+        IpAddr::V4(address) => {
+            let behind = u32::MAX.checked_shr(length).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & !behind))
+        }
+        IpAddr::V6(address) => {
+            let behind = u128::MAX.checked_shr(length).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !behind))
+        }
+    }
 }
 
 /// Reports whether chrony forgets an earlier rule on a subnet when it reads one on `later`: those inside it if the later
@@ -327,6 +345,34 @@ mod tests {
             assert!(flags.noserve && !flags.noquery && !flags.nomodify, "{address}");
         }
         assert_eq!(local.as_access(), (Vec::new(), true));
+    }
+
+    #[test]
+    fn what_holds_anyway_is_known_by_the_first_bits() {
+        let mut given = Restrictions::default();
+        for (address, length, ignore) in [
+            ("0.0.0.0", 0, true),
+            ("::", 0, true),
+            ("10.9.9.9", 8, false),
+            ("10.1.9.9", 16, true),
+            ("10.1.2.3", 32, true),
+            ("10.2.3.4", 32, false),
+            ("2001:db8::1", 127, false),
+            ("2001:db8::", 128, false),
+            ("2001:db8::2", 128, false),
+        ] {
+            let subnet = Subnet::prefix(address.parse().unwrap(), length).unwrap();
+            given.entry(&subnet, false).ignore = ignore;
+        }
+        assert_eq!(
+            subnets(&given.as_access().0),
+            [
+                (Verdict::Allow, "10.9.9.9/8".to_owned()),
+                (Verdict::Deny, "10.1.9.9/16".to_owned()),
+                (Verdict::Allow, "2001:db8::1/127".to_owned()),
+                (Verdict::Allow, "2001:db8::2/128".to_owned()),
+            ]
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Statements to a configuration.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -47,12 +48,13 @@ pub fn read(path: &str, reader: &dyn Reader) -> Reading {
     meaning.finish()
 }
 
-/// Returns the number of lines of a text that are not of this language.
-pub(crate) fn wrong_lines(text: &str) -> usize {
+/// Returns the number of lines of a text that are not of this language, at most `most`.
+pub(crate) fn wrong_lines(text: &str, most: usize) -> usize {
     let mut lexer = Lexer::new(text);
     let lines = std::iter::from_fn(|| lexer.next_line());
     lines
         .filter(|(tokens, end)| !statement::read(tokens, *end).1.is_empty())
+        .take(most)
         .count()
 }
 
@@ -64,6 +66,8 @@ struct Meaning {
     lines: Vec<Explanation>,
     /// Where clients are answered, unless that is everywhere.
     listening: Vec<ListeningPlace>,
+    /// The places of `listening`, to find them.
+    listened: BTreeSet<Subnet>,
 }
 
 /// Where clients are answered, as one line says it.
@@ -93,6 +97,7 @@ impl Meaning {
             diagnostics: Diagnostics::default(),
             lines: Vec::new(),
             listening: Vec::new(),
+            listened: BTreeSet::new(),
         }
     }
 
@@ -178,8 +183,10 @@ impl Meaning {
             texts,
         };
         for mistake in mistakes {
-            let found = line.diagnostic(Severity::Error, mistake.place, mistake.message, mistake.help);
-            line.push(found);
+            line.push(Severity::Error, mistake.place, mistake.message, mistake.help);
+            if line.meaning.diagnostics.is_full(Severity::Error) {
+                break;
+            }
         }
         if let Some(statement) = statement {
             line.take(statement);
@@ -199,6 +206,7 @@ impl Meaning {
 
     /// Adds what only the whole configuration can tell.
     fn finish(mut self) -> Reading {
+        self.bind();
         self.diagnostics
             .sort_by_key(|found| (found.span.line == 0, found.span.line, found.span.column));
         Reading {
@@ -264,7 +272,6 @@ impl Line<'_> {
             Listening::Everywhere => {
                 server.access = vec![everyone];
                 self.explanation.chrony = vec!["allow".to_owned(), RATE_LIMIT.to_owned()];
-                self.meaning.bind();
                 for place in &self.meaning.listening {
                     if let Some(line) = self.meaning.lines.get_mut(place.line) {
                         line.chrony.clear();
@@ -272,20 +279,22 @@ impl Line<'_> {
                         line.note = Some(EVERY_ADDRESS.to_owned());
                     }
                 }
+                self.meaning.listened.clear();
                 return self.meaning.listening.clear();
             }
             Listening::Address(address) => (one(address), vec![every(address.is_ipv6())]),
             Listening::Name(name) => (Subnet::Name(name), vec![every(false), every(true)]),
         };
-        let said = |subnet: &Subnet| self.meaning.listening.iter().any(|place| place.subnet == *subnet);
-        if said(&subnet) {
+        let listened = &mut self.meaning.listened;
+        if listened.contains(&subnet) {
             return self.adds_nothing("it is said before");
         }
         if let Subnet::Prefix { address, .. } = &subnet
-            && said(&one(unspecified(address.is_ipv6())))
+            && listened.contains(&every(address.is_ipv6()))
         {
             return self.adds_nothing("every address of its family is said before");
         }
+        listened.insert(subnet.clone());
         self.meaning.listening.push(ListeningPlace {
             line: self.meaning.lines.len(),
             subnet,
@@ -301,7 +310,6 @@ impl Line<'_> {
                 access.push(rule);
             }
         }
-        self.meaning.bind();
         match self.meaning.listening.last().map(|place| &place.subnet) {
             Some(Subnet::Prefix { address, length }) if is_first => {
                 let chrony = &mut self.explanation.chrony;
@@ -428,37 +436,26 @@ impl Line<'_> {
     }
 
     fn report(&mut self, severity: Severity, place: Place, message: &str, help: &str) {
-        let found = self.diagnostic(severity, place, message.to_owned(), Some(help.to_owned()));
-        self.push(found);
+        self.push(severity, place, message.to_owned(), Some(help.to_owned()));
     }
 
     /// Adds what is found, which can be on a line that is joined to this.
-    fn push(&mut self, found: Diagnostic) {
-        let on_first = Diagnostic {
-            span: self.explanation.span.clone(),
-            ..found.clone()
-        };
-        self.explanation.heed(&[on_first]);
-        self.meaning.diagnostics.push_or_stop(found);
-    }
-
-    fn diagnostic(
-        &self,
-        severity: Severity,
-        place: Place,
-        message: String,
-        help: Option<String>,
-    ) -> Diagnostic {
+    fn push(&mut self, severity: Severity, place: Place, message: String, help: Option<String>) {
+        self.explanation.heed(severity, &message);
+        let span = self.meaning.span(place);
+        let file = Arc::clone(&span.file);
         let index = usize::try_from(place.line.saturating_sub(1)).unwrap_or(usize::MAX);
-        Diagnostic {
+        let text = self.texts.get(index).copied().unwrap_or_default();
+        let make = || Diagnostic {
             severity,
-            span: self.meaning.span(place),
-            line_text: self.texts.get(index).copied().unwrap_or_default().to_owned(),
+            span,
+            line_text: Diagnostic::line_text(text),
             message,
             help,
             placed: Placed::Before,
             unshown: 0,
-        }
+        };
+        self.meaning.diagnostics.push_with_or_stop(severity, &file, make);
     }
 }
 

@@ -70,14 +70,14 @@ fn addresses(server: &Server) -> Vec<Listening> {
     let any = |address: IpAddr| Subnet::Prefix { address, length: 0 };
     let any4 = any(Ipv4Addr::UNSPECIFIED.into());
     let any6 = any(Ipv6Addr::UNSPECIFIED.into());
+    let everyone = is_allowed(&Subnet::Everyone);
+    let (has_v4, has_v6) = (is_allowed(&any4), is_allowed(&any6));
     // A part of those who are all let in may be named beside.
     let are_simple = access.iter().all(|rule| {
         let is_all = match &rule.subnet {
             Subnet::Everyone => true,
-            Subnet::Prefix { address, .. } => {
-                is_allowed(&Subnet::Everyone) || is_allowed(if address.is_ipv4() { &any4 } else { &any6 })
-            }
-            Subnet::Name(_) => is_allowed(&Subnet::Everyone),
+            Subnet::Prefix { address, .. } => everyone || if address.is_ipv4() { has_v4 } else { has_v6 },
+            Subnet::Name(_) => everyone,
         };
         is_all && rule.verdict == Verdict::Allow
     });
@@ -86,9 +86,8 @@ fn addresses(server: &Server) -> Vec<Listening> {
     if !are_simple || is_of_some || server.port != 123 {
         return Vec::new();
     }
-    let everyone = is_allowed(&Subnet::Everyone);
     if let Some(listed) = listed {
-        let is_open = |is_ipv6: bool| everyone || is_allowed(if is_ipv6 { &any6 } else { &any4 });
+        let is_open = |is_ipv6: bool| everyone || if is_ipv6 { has_v6 } else { has_v4 };
         let open = listed.into_iter().filter(|place| match place {
             Listening::Address(address) => is_open(address.is_ipv6()),
             Listening::Name(_) | Listening::Everywhere => is_open(false) && is_open(true),
@@ -97,12 +96,12 @@ fn addresses(server: &Server) -> Vec<Listening> {
     }
     let mut families = [
         (
-            everyone || is_allowed(&any4),
+            everyone || has_v4,
             server.bind_ipv4.map(IpAddr::V4),
             IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         ),
         (
-            everyone || is_allowed(&any6),
+            everyone || has_v6,
             server.bind_ipv6.map(IpAddr::V6),
             IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         ),

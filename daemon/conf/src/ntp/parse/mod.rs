@@ -7,12 +7,13 @@ mod source;
 mod statement;
 mod statistics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::directives::{DIRECTIVES, Directive, Support};
 use super::lexer::{Word, words};
-use crate::config::{Config, MakeStep, MaxChange, RateLimit, Subnet};
+use crate::config::{Config, MakeStep, MaxChange, RateLimit, SourceName, Subnet};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
 use crate::dialect::Reading;
 use crate::explain::{Explanation, Fate};
@@ -119,6 +120,8 @@ struct Parser {
     kods: Vec<(Option<Subnet>, bool, Place)>,
     clocks: Vec<NamedClock>,
     fudges: BTreeMap<(u8, u8), Fudge>,
+    /// The names of the sources of the configuration, to find those that are there already.
+    source_names: BTreeSet<SourceName>,
     /// The sources that are taken away, as they are written, wherever they are named.
     unpeered: Vec<(String, Place)>,
     /// Where the sources of the configuration are, in their order.
@@ -205,6 +208,7 @@ impl Parser {
             kods: Vec::new(),
             clocks: Vec::new(),
             fudges: BTreeMap::new(),
+            source_names: BTreeSet::new(),
             unpeered: Vec::new(),
             source_places: Vec::new(),
             max_clock: MAX_CLOCK,
@@ -251,8 +255,8 @@ impl Parser {
             let meant = is_shown.then(|| near(word, &known.collect::<Vec<_>>())).flatten();
             let help = meant.map(|meant| format!("did you mean {meant}?"));
             let help = help.unwrap_or_default();
-            self.diagnostics
-                .push(line.diagnostic(Severity::Warning, 0, message, &help));
+            let make = || line.diagnostic(Severity::Warning, 0, message, &help);
+            self.diagnostics.push_with(Severity::Warning, make);
             self.unknown_lines += 1;
             if self.unknown_lines <= REFUSED_LINES_MAX {
                 self.lines.push(Explanation {
@@ -461,16 +465,13 @@ impl Parser {
             self.diagnostics.push(notice);
         }
         // By line; the sort keeps the order of what is about one line, and that of files.
-        let mut order: Vec<Arc<str>> = Vec::new();
+        let mut order: BTreeMap<&str, usize> = BTreeMap::new();
         for line in &self.lines {
-            if !order.contains(&line.span.file) {
-                order.push(Arc::clone(&line.span.file));
-            }
+            let next = order.len();
+            order.entry(&line.span.file).or_insert(next);
         }
-        self.diagnostics.sort_by_key(|found| {
-            let file = order.iter().position(|file| *file == found.span.file);
-            (file, found.span.line)
-        });
+        self.diagnostics
+            .sort_by_key(|found| (order.get(&*found.span.file).copied(), found.span.line));
         Reading {
             config: self.config,
             diagnostics: self.diagnostics.into_vec(),
@@ -481,9 +482,9 @@ impl Parser {
     /// Removes sources with keys that cannot be used: without one anybody could pass for them. A key for control packets
     /// that cannot be used is none.
     fn check_keys(&mut self) {
-        let trusted = self.config.trusted_keys.clone().unwrap_or_default();
+        let trusted = Trusted::new(self.config.trusted_keys.as_deref().unwrap_or_default());
         let has_file = self.config.key_file.is_some();
-        let is_usable = |id: &u32| has_file && trusted.iter().any(|range| range.contains(id));
+        let is_usable = |id: &u32| has_file && trusted.contains(*id);
         let control_key = self.config.control_key;
         self.config.control_key = control_key.filter(is_usable);
         if let (Some(id), None, Some(place)) = (
@@ -501,9 +502,7 @@ impl Parser {
         for (source, place) in sources.into_iter().zip(places) {
             let unusable = match source.key_id {
                 Some(id) if !has_file => Some(format!("there is no keys file for key {id}")),
-                Some(id) if !trusted.iter().any(|range| range.contains(&id)) => {
-                    Some(format!("key {id} is not trusted"))
-                }
+                Some(id) if !trusted.contains(id) => Some(format!("key {id} is not trusted")),
                 _ => None,
             };
             match unusable {
@@ -517,6 +516,32 @@ impl Parser {
                 }
             }
         }
+    }
+}
+
+/// Ranges of keys, to find one.
+struct Trusted(Vec<(u32, u32)>);
+
+impl Trusted {
+    fn new(ranges: &[RangeInclusive<u32>]) -> Self {
+        let mut ranges = ranges
+            .iter()
+            .map(|range| (*range.start(), *range.end()))
+            .collect::<Vec<_>>();
+        ranges.sort_unstable();
+        // Each then ends where the farthest of those that begin before it does.
+        let mut farthest = 0;
+        for (_, end) in &mut ranges {
+            farthest = farthest.max(*end);
+            *end = farthest;
+        }
+        Self(ranges)
+    }
+
+    fn contains(&self, id: u32) -> bool {
+        let begun = self.0.partition_point(|(start, _)| *start <= id);
+        let last = begun.checked_sub(1).and_then(|last| self.0.get(last));
+        last.is_some_and(|(_, end)| id <= *end)
     }
 }
 

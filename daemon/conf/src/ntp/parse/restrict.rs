@@ -1,12 +1,13 @@
 //! `restrict` and `unrestrict`: who may do what.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Parser;
 use super::source::Place;
 use super::statement::{Refused, Statement, integer};
 use crate::chrony::name_of_rule;
-use crate::config::{RestrictFlags, Restriction, Restrictions, Subnet};
+use crate::config::{RestrictFlags, Restriction, Restrictions, Subnet, network};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::explain::Explanation;
 use crate::words::near;
@@ -38,7 +39,7 @@ const FLAGS: [&str; 20] = [
 /// The rules while they are read.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    given: Restrictions,
+    given: Given,
     /// What was said of all IPv4 and all IPv6 addresses: added to and taken from what holds anyway.
     of_all: [OfAll; 2],
     /// Whether there was any line at all.
@@ -47,6 +48,55 @@ pub(super) struct Rules {
     frees_ipv6_loopback: Option<Diagnostic>,
     /// Whom each line is about, with its index among the explanations.
     told: Vec<(usize, Vec<Subnet>)>,
+}
+
+/// What becomes [`Restrictions`], with the places of the rules to find them.
+#[derive(Debug, Default)]
+struct Given {
+    /// The rules in the order in which they are made; `None` where one was taken away.
+    rules: Vec<Option<Restriction>>,
+    /// Where the rule for a subnet and port is among them.
+    places: BTreeMap<(Subnet, bool), usize>,
+    of_sources: Option<RestrictFlags>,
+}
+
+impl Given {
+    /// Reports whether there is a rule for a subnet and port.
+    fn has(&self, subnet: &Subnet, ntp_port: bool) -> bool {
+        self.places.contains_key(&(subnet.clone(), ntp_port))
+    }
+
+    /// Changes the flags for a subnet and port, without any if there is no rule for them yet.
+    fn change(&mut self, subnet: &Subnet, ntp_port: bool, change: impl FnOnce(&mut RestrictFlags)) {
+        let next = self.rules.len();
+        let place = self.places.entry((subnet.clone(), ntp_port)).or_insert(next);
+        if *place == next {
+            self.rules.push(None);
+        }
+        if let Some(rule) = self.rules.get_mut(*place) {
+            let rule = rule.get_or_insert_with(|| Restriction {
+                subnet: subnet.clone(),
+                ntp_port,
+                flags: RestrictFlags::default(),
+            });
+            change(&mut rule.flags);
+        }
+    }
+
+    /// Takes away the rule for a subnet and port.
+    fn remove(&mut self, subnet: &Subnet, ntp_port: bool) {
+        let place = self.places.remove(&(subnet.clone(), ntp_port));
+        if let Some(rule) = place.and_then(|place| self.rules.get_mut(place)) {
+            *rule = None;
+        }
+    }
+
+    fn into_restrictions(self) -> Restrictions {
+        Restrictions {
+            rules: self.rules.into_iter().flatten().collect(),
+            of_sources: self.of_sources,
+        }
+    }
 }
 
 /// What was said of all addresses of a family.
@@ -95,7 +145,7 @@ pub(super) fn fail_closed(directive: &str, whom: Option<Whom>, rules: &mut Rules
     }
     // A rule for port 123 would count in the place of the other.
     for subnet in whom.iter().flat_map(Whom::subnets) {
-        rules.given.entry(&subnet, true).ignore = true;
+        rules.given.change(&subnet, true, |flags| flags.ignore = true);
     }
     match whom {
         None => rules.of_all.iter_mut().for_each(|all| all.added.ignore = true),
@@ -105,7 +155,7 @@ pub(super) fn fail_closed(directive: &str, whom: Option<Whom>, rules: &mut Rules
             meant.for_each(|(all, _)| all.added.ignore = true);
         }
         Some(Whom::Sources) => rules.given.of_sources.get_or_insert_default().ignore = true,
-        Some(Whom::Some(subnet)) => rules.given.entry(&subnet, false).ignore = true,
+        Some(Whom::Some(subnet)) => rules.given.change(&subnet, false, |flags| flags.ignore = true),
     }
 }
 
@@ -142,20 +192,21 @@ pub(super) fn read(statement: &mut Statement<'_>, parser: &mut Parser) -> Result
         }
         Whom::Everyone { .. } | Whom::Some(_) => {
             for subnet in whom.subnets() {
-                let is_this = |rule: &Restriction| rule.subnet == subnet && rule.ntp_port == ntp_port;
                 if takes_away && !has_flags {
-                    rules.given.rules.retain(|rule| !is_this(rule));
+                    rules.given.remove(&subnet, ntp_port);
                     continue;
                 }
                 // What no rule says cannot be taken from it.
-                if takes_away && !rules.given.rules.iter().any(is_this) {
+                if takes_away && !rules.given.has(&subnet, ntp_port) {
                     continue;
                 }
                 if !ntp_port && !has_flags && subnet.contains(IpAddr::V6(Ipv6Addr::LOCALHOST)) {
                     rules.frees_ipv6_loopback =
                         Some(statement.line.diagnostic(Severity::Warning, 1, String::new(), ""));
                 }
-                rules.given.entry(&subnet, ntp_port).set_all(flags, !takes_away);
+                rules
+                    .given
+                    .change(&subnet, ntp_port, |known| known.set_all(flags, !takes_away));
             }
         }
     }
@@ -292,21 +343,6 @@ fn contiguous(mask: u128) -> Option<u8> {
     (rest == 0).then(|| u8::try_from(length).unwrap_or(128))
 }
 
-/// Returns an address with zeros behind its first bits.
-fn network(address: IpAddr, length: u8) -> IpAddr {
-    let length = u32::from(length);
-    match address {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
-            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
-        }
-    }
-}
-
 /// Reads flags from an index on; also says whether the rule is only about port 123.
 fn flags(statement: &mut Statement<'_>, from: usize) -> Result<(RestrictFlags, bool), Refused> {
     let mut flags = RestrictFlags::default();
@@ -422,7 +458,7 @@ impl Rules {
     /// distributions ship. This host may ask for reports unless a rule for all addresses is there (NTPsec would need a
     /// line for that).
     pub(super) fn finish(self, diagnostics: &mut Diagnostics, lines: &mut [Explanation]) -> Restrictions {
-        let mut restrictions = self.given;
+        let mut given = self.given;
         let loopbacks: [(IpAddr, u8); 2] = [
             (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
             (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
@@ -441,15 +477,18 @@ impl Rules {
             };
             flags.set_all(all.added, true);
             flags.set_all(all.removed, false);
-            *restrictions.entry(&Subnet::Prefix { address, length: 0 }, false) = flags;
+            given.change(&Subnet::Prefix { address, length: 0 }, false, |known| {
+                *known = flags;
+            });
             if !all.is_said {
                 let loopback = Subnet::Prefix {
                     address: loopback,
                     length,
                 };
-                restrictions.entry(&loopback, false);
+                given.change(&loopback, false, |_| {});
             }
         }
+        let restrictions = given.into_restrictions();
         if let Some(place) = self.frees_ipv6_loopback {
             let of = |address: IpAddr| restrictions.find(address, 0).map(|rule| rule.flags);
             let is_shut = |flags: RestrictFlags| flags.ignore || flags.noquery;
@@ -463,11 +502,11 @@ impl Rules {
             }
         }
         // Of several lines about the same only their sum counts.
-        let verdict = |subnet: &Subnet| {
-            let mut rules = restrictions.rules.iter();
-            let rule = rules.find(|rule| rule.subnet == *subnet && !rule.ntp_port);
-            rule.map(|rule| is_shut_out(rule.flags))
-        };
+        let of_all_ports = restrictions.rules.iter().filter(|rule| !rule.ntp_port);
+        let verdicts = of_all_ports
+            .map(|rule| (&rule.subnet, is_shut_out(rule.flags)))
+            .collect::<BTreeMap<_, _>>();
+        let verdict = |subnet: &Subnet| verdicts.get(subnet).copied();
         for (index, subnets) in &self.told {
             if let Some(line) = lines.get_mut(*index)
                 && !line.chrony.is_empty()
@@ -481,13 +520,14 @@ impl Rules {
 
 /// Warns where kisses are asked for that nobody gets.
 pub(super) fn check_kods(parser: &mut Parser, restrictions: &Restrictions) {
+    let rules = restrictions.rules.iter();
+    let vain = rules
+        .filter(|rule| rule.flags.kod && !rule.flags.limited)
+        .map(|rule| (&rule.subnet, rule.ntp_port))
+        .collect::<BTreeSet<_>>();
     for (subnet, ntp_port, place) in std::mem::take(&mut parser.kods) {
         let Some(subnet) = subnet else { continue };
-        let rule = restrictions
-            .rules
-            .iter()
-            .find(|rule| rule.subnet == subnet && rule.ntp_port == ntp_port);
-        if rule.is_some_and(|rule| rule.flags.kod && !rule.flags.limited) {
+        if vain.contains(&(&subnet, ntp_port)) {
             parser.warn_later(
                 place,
                 "KOD does nothing without LIMITED.".to_owned(),

@@ -1,5 +1,6 @@
 //! `server`, `pool` and `peer`, and the reference clocks among them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Parser;
@@ -110,12 +111,7 @@ pub(super) fn read(statement: &mut Statement<'_>, parser: &mut Parser) -> Result
         let help = "as with NTPsec; a symmetric association is easily forged";
         statement.warn(0, "peer is treated as server".to_owned(), help);
     }
-    if parser
-        .config
-        .sources
-        .iter()
-        .any(|other| other.name == source.name)
-    {
+    if !parser.source_names.insert(source.name.clone()) {
         statement.warn(at, format!("Ignoring duplicate '{}'", source.name), "");
         return Ok(());
     }
@@ -260,34 +256,29 @@ pub(super) fn unpeer(statement: &mut Statement<'_>, parser: &mut Parser) -> Resu
 
 /// Takes those sources away that `unpeer` names. ntpd does so when it knows all of them, wherever the lines are.
 pub(super) fn take_away(parser: &mut Parser) {
+    // The lines of each source that is left.
+    let mut left: BTreeMap<Unpeered, Vec<usize>> = BTreeMap::new();
+    for (source, place) in parser.config.sources.iter().zip(&parser.source_places) {
+        left.entry(Unpeered::source(&source.name))
+            .or_default()
+            .push(place.line);
+    }
+    for clock in &parser.clocks {
+        left.entry(Unpeered::Clock(clock.address))
+            .or_default()
+            .push(clock.place.line);
+    }
+    let mut taken = BTreeSet::new();
     for (address, place) in std::mem::take(&mut parser.unpeered) {
         let bare = address
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
             .unwrap_or(&address);
-        let is_meant = |name: &SourceName| match (name, bare.parse::<IpAddr>()) {
-            (SourceName::Address(known), Ok(address)) => *known == address,
-            (SourceName::Name(known), Err(_)) => known.eq_ignore_ascii_case(bare),
-            _ => false,
-        };
-        let mut lines = Vec::new();
-        let sources = std::mem::take(&mut parser.config.sources);
-        let places = std::mem::take(&mut parser.source_places);
-        for (source, place) in sources.into_iter().zip(places) {
-            if is_meant(&source.name) {
-                lines.push(place.line);
-            } else {
-                parser.config.sources.push(source);
-                parser.source_places.push(place);
-            }
-        }
+        let mut lines = left.remove(&Unpeered::named(bare)).unwrap_or_default();
         if let Some(clock) = clock_address(bare) {
-            parser.clocks.retain(|known| {
-                let is_kept = known.address != clock;
-                lines.extend((!is_kept).then_some(known.place.line));
-                is_kept
-            });
+            lines.extend(left.remove(&Unpeered::Clock(clock)).into_iter().flatten());
         }
+        taken.extend(lines.iter().copied());
         if lines.is_empty() {
             let help = "ntpd takes none away either; a number is that of an association of a running daemon";
             parser.warn_later(place, format!("there is no source \"{address}\""), help);
@@ -298,6 +289,41 @@ pub(super) fn take_away(parser: &mut Parser) {
                 line.chrony.clear();
                 line.note = Some(format!("unpeer {address} takes it away"));
             }
+        }
+    }
+    let sources = std::mem::take(&mut parser.config.sources);
+    let places = std::mem::take(&mut parser.source_places);
+    let kept = sources
+        .into_iter()
+        .zip(places)
+        .filter(|(_, place)| !taken.contains(&place.line));
+    (parser.config.sources, parser.source_places) = kept.unzip();
+    parser.clocks.retain(|clock| !taken.contains(&clock.place.line));
+}
+
+/// What `unpeer` takes away.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Unpeered {
+    Address(IpAddr),
+    /// In small letters.
+    Name(String),
+    Clock((u8, u8)),
+}
+
+impl Unpeered {
+    /// Returns what a source is, by its name.
+    fn source(name: &SourceName) -> Self {
+        match name {
+            SourceName::Address(address) => Self::Address(*address),
+            SourceName::Name(name) => Self::Name(name.to_ascii_lowercase()),
+        }
+    }
+
+    /// Returns the source that is named so, which is no reference clock.
+    fn named(text: &str) -> Self {
+        match text.parse() {
+            Ok(address) => Self::Address(address),
+            Err(_) => Self::Name(text.to_ascii_lowercase()),
         }
     }
 }

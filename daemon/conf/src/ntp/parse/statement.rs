@@ -9,9 +9,6 @@ use crate::ntp::directives::Directive;
 use crate::ntp::lexer::Word;
 use crate::words::near;
 
-/// The longest line that is shown, in characters.
-const LINE_LENGTH_MAX: usize = 2046;
-
 /// One line that is no comment.
 pub(super) struct Line<'a> {
     pub(super) file: &'a Arc<str>,
@@ -39,7 +36,7 @@ impl Line<'_> {
         Diagnostic {
             severity,
             span: self.span(index),
-            line_text: self.text.chars().take(LINE_LENGTH_MAX).collect(),
+            line_text: Diagnostic::line_text(self.text),
             message,
             help: (!help.is_empty()).then(|| help.to_owned()),
             placed: Placed::Before,
@@ -86,8 +83,10 @@ impl IdleWords {
     /// More lines of a word than these are not named.
     const LINES_MAX: usize = 5;
 
-    fn add(&mut self, word: &str, at: Diagnostic) {
-        let line = at.span.line;
+    /// Adds the word at an index of a line.
+    fn add(&mut self, at: &Line<'_>, index: usize) {
+        let line = at.number;
+        let word = at.words.get(index).map_or("", |word| word.text.as_str());
         let shown = word.chars().take(Self::LENGTH_MAX).collect::<String>();
         self.count += 1;
         let is_full = self.words.len() >= Self::WORDS_MAX;
@@ -99,7 +98,8 @@ impl IdleWords {
             None if is_full => self.unnamed += 1,
             None => self.words.push((shown, vec![line])),
         }
-        self.first.get_or_insert(at);
+        let diagnostic = || at.diagnostic(Severity::Warning, index, String::new(), "");
+        self.first.get_or_insert_with(diagnostic);
     }
 
     /// The number of words that were added.
@@ -149,12 +149,16 @@ impl Statement<'_> {
 
     /// Says that the line cannot be taken.
     pub(super) fn refuse<T>(&mut self, word: usize, message: String, help: &str) -> Result<T, Refused> {
-        let severity = if self.directive.security {
+        self.refuse_as(self.refusal(), word, message, help)
+    }
+
+    /// Returns how the daemon takes it that the line cannot be taken.
+    const fn refusal(&self) -> Severity {
+        if self.directive.security {
             Severity::Error
         } else {
             Severity::Skipped
-        };
-        self.refuse_as(severity, word, message, help)
+        }
     }
 
     /// Says that the line cannot be taken, and how the daemon takes that.
@@ -167,16 +171,16 @@ impl Statement<'_> {
     ) -> Result<T, Refused> {
         self.fate = Fate::Refused;
         self.note = Some(message.clone());
-        self.diagnostics
-            .push(self.line.diagnostic(severity, word, message, help));
+        let make = || self.line.diagnostic(severity, word, message, help);
+        self.diagnostics.push_with(severity, make);
         Err(Refused)
     }
 
     /// Says that the line does not do what it says, or not all of it.
     pub(super) fn warn(&mut self, word: usize, message: String, help: &str) {
         self.adapt(&message);
-        self.diagnostics
-            .push(self.line.diagnostic(Severity::Warning, word, message, help));
+        let make = || self.line.diagnostic(Severity::Warning, word, message, help);
+        self.diagnostics.push_with(Severity::Warning, make);
     }
 
     /// Says that words have no effect although something is missing then.
@@ -202,9 +206,7 @@ impl Statement<'_> {
 
     /// Notes that a word has no effect.
     pub(super) fn idle(&mut self, word: usize) {
-        let at = self.line.diagnostic(Severity::Warning, word, String::new(), "");
-        let text = self.word(word).to_owned();
-        self.idle.add(&text, at);
+        self.idle.add(self.line, word);
     }
 
     /// Adds a line of chrony.conf that this one amounts to.
@@ -217,7 +219,10 @@ impl Statement<'_> {
         let text = self.word(word).to_owned();
         let name = self.directive.name;
         let message = format!("unknown {what} \"{text}\" of \"{name}\"");
-        let help = match near(&text, known) {
+        // What is not shown needs no help, which takes its time to find.
+        let is_shown = !self.diagnostics.is_full(self.refusal());
+        let meant = is_shown.then(|| near(&text, known)).flatten();
+        let help = match meant {
             Some(meant) => format!("did you mean {meant}? ntpd skips the whole line"),
             None => "ntpd skips the whole line".to_owned(),
         };
