@@ -155,6 +155,7 @@ impl Daemon {
                 Err(refused) => hands.log.warn(&format!("{refused} : the keys stay as they were")),
             },
             Output::CycleLogs => {
+                hands.log.reopen();
                 hands.log_files.close();
                 hands.statistics_files.close();
             }

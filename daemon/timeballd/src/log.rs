@@ -71,7 +71,11 @@ impl Log {
         match append(path, FILE_MODE) {
             Ok(new) => *file = new,
             Err(error) => {
-                let line = format!("Could not open log file {} : {}", path.display(), reason(&error));
+                let line = format!(
+                    "Could not open {} : {}, the log goes on in the old file",
+                    path.display(),
+                    reason(&error)
+                );
                 self.warn(&line);
             }
         }
@@ -252,7 +256,7 @@ mod tests {
         };
         assert_eq!(lines("log.1"), ["one", "two"]);
         let fails = format!(
-            "Could not open log file {} : Is a directory",
+            "Could not open {} : Is a directory, the log goes on in the old file",
             path("log").display()
         );
         assert_eq!(lines("log.2"), ["three", &fails, "four"]);

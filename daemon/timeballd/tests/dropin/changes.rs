@@ -145,6 +145,26 @@ fn the_clock_is_commanded_alike() {
     });
 }
 
+/// chronyd does so in releases after Debian's; there the old file goes on.
+#[test]
+fn a_log_that_was_moved_is_begun_anew_by_cyclelogs() {
+    for program in [Program::Chronyd, Program::Timeballd] {
+        let daemon = Daemon::start_with(program, &["-l", "@DIR@/own.log"], SOURCES);
+        fs::rename(daemon.path("own.log"), daemon.path("own.log.1")).unwrap();
+        for command in ["cyclelogs", "online 192.0.2.1"] {
+            assert_eq!(daemon.ask(command), ("200 OK\n".to_owned(), Some(0)), "{command}");
+        }
+        let read = |name: &str| fs::read_to_string(daemon.path(name)).unwrap_or_default();
+        let (old, new) = (read("own.log.1"), read("own.log"));
+        let is_told = |log: &str| log.contains("Source 192.0.2.1 online");
+        assert!(
+            old.contains(" starting ") && (is_told(&old) != is_told(&new)),
+            "{old}\n{new}"
+        );
+        assert!(program == Program::Chronyd || is_told(&new), "{old}\n{new}");
+    }
+}
+
 #[test]
 fn smoothing_is_begun_and_reset_alike() {
     for rule in ["smoothtime 400 0.01", "smoothtime 400 0.01 leaponly"] {

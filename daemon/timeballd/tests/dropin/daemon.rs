@@ -48,13 +48,19 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts a daemon and waits until it answers. In its configuration `@DIR@` is its directory.
     pub(crate) fn start(program: Program, config: &str) -> Self {
+        Self::start_with(program, &[], config)
+    }
+
+    /// Likewise, with more options; in these too `@DIR@` is its directory.
+    pub(crate) fn start_with(program: Program, options: &[&str], config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o770)).unwrap();
         let path = |name: &str| folder.path().join(name);
         let command_port = free_port();
         let text =
             format!("cmdport {command_port}\nbindcmdaddress @DIR@/socket\npidfile @DIR@/pid\n{config}\n");
-        let text = text.replace("@DIR@", folder.path().to_str().unwrap());
+        let in_folder = |text: &str| text.replace("@DIR@", folder.path().to_str().unwrap());
+        let text = in_folder(&text);
         fs::write(path("conf"), text).unwrap();
         let log = File::create(path("log")).unwrap();
         let user = Command::new("id").arg("-un").output().unwrap().stdout;
@@ -69,6 +75,7 @@ impl Daemon {
                 "-f",
             ])
             .arg(path("conf"))
+            .args(options.iter().map(|option| in_folder(option)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
