@@ -358,7 +358,7 @@ impl Daemon {
         if self.hands.end_at.is_some_and(|end| end <= now.mono) {
             self.hands.end_at = None;
             self.hands.log.info("Timeout reached");
-            let synchronised = self.engine.tracking(now.mono).following == Following::Source;
+            let synchronised = self.engine.tracking(now.mono).following != Following::Nothing;
             self.engine.handle_input(now, Input::Terminate);
             let status = self.act();
             return status.map(|status| status.max(u8::from(!synchronised)));

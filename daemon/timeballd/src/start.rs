@@ -236,12 +236,8 @@ fn prepare(
     if let Some(path) = Identity::path(&config.control.socket, Some(identity.socket)) {
         control.open_unix(path, log);
     }
-    if control.is_empty()
-        && config.server.port == 0
-        && config.sources.is_empty()
-        && config.ref_clocks.is_empty()
-        && config.source_dirs.is_empty()
-    {
+    // What ends by itself has that to do.
+    if arguments.timeout_s.is_none() && arguments.once.is_none() && control.is_empty() && !has_work(&config) {
         return Err(Fatal("Nothing to do".to_owned()));
     }
     let said = config.clock.initial_frequency_ppm;
@@ -290,6 +286,16 @@ fn prepare(
         arguments: arguments.clone(),
         pid_file,
     })
+}
+
+/// Whether a daemon that nobody can command has anybody to serve or to ask.
+fn has_work(config: &Config) -> bool {
+    let asks_first = config.initial_step.as_ref();
+    config.server.port != 0
+        || !config.sources.is_empty()
+        || !config.ref_clocks.is_empty()
+        || !config.source_dirs.is_empty()
+        || asks_first.is_some_and(|step| !step.servers.is_empty())
 }
 
 impl Prepared {

@@ -32,6 +32,36 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Runs a daemon with these arguments, without touching the clock, until it ends by itself; returns its status and what
+    /// it logged, without the times. In the arguments `@DIR@` is a directory.
+    pub(crate) fn run(self, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let in_folder = |text: &str| text.replace("@DIR@", folder.path().to_str().unwrap());
+        let path = self.path();
+        let output = Command::new("timeout")
+            .arg(END.as_secs().to_string())
+            .args([&path, "-x", "-U", "-d"])
+            .args(arguments.iter().map(|argument| in_folder(argument)))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("{path} cannot be run: {error}"));
+        let text = String::from_utf8(output.stderr).unwrap();
+        let lines = text.lines().map(|line| {
+            let line = line.split_once("Z ").map_or(line, |(_, text)| text);
+            line.replace(folder.path().to_str().unwrap(), "@DIR@")
+                .replace("timeballd", "chronyd")
+        });
+        (output.status.code(), lines.collect())
+    }
+}
+
+/// Who runs the test.
+pub(crate) fn user() -> String {
+    let user = Command::new("id").arg("-un").output().unwrap().stdout;
+    String::from_utf8(user).unwrap().trim().to_owned()
+}
+
 /// A program of chrony: that of Debian, or of another release that the environment names.
 fn peer(variable: &str, debian: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| debian.to_owned())
@@ -63,17 +93,9 @@ impl Daemon {
         let text = in_folder(&text);
         fs::write(path("conf"), text).unwrap();
         let log = File::create(path("log")).unwrap();
-        let user = Command::new("id").arg("-un").output().unwrap().stdout;
         let path_of_program = program.path();
         let child = Command::new(&path_of_program)
-            .args([
-                "-d",
-                "-x",
-                "-U",
-                "-u",
-                String::from_utf8(user).unwrap().trim(),
-                "-f",
-            ])
+            .args(["-d", "-x", "-U", "-u", &user(), "-f"])
             .arg(path("conf"))
             .args(options.iter().map(|option| in_folder(option)))
             .stdin(Stdio::null())

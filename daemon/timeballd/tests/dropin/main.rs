@@ -14,6 +14,7 @@ mod access;
 mod changes;
 mod commands;
 mod daemon;
+mod ends;
 mod reports;
 mod transcript;
 
