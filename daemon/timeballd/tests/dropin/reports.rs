@@ -16,7 +16,7 @@ server nosuchname.invalid offline
 pool nosuchpool.invalid maxsources 2 offline";
 
 /// Every report there is.
-const REPORTS: [&str; 29] = [
+const REPORTS: [&str; 31] = [
     "tracking",
     "sources",
     "sources -a",
@@ -32,6 +32,8 @@ const REPORTS: [&str; 29] = [
     "ntpdata",
     "ntpdata 192.0.2.1",
     "ntpdata 192.0.2.99",
+    "ntpdata ID#0000000001",
+    "ntpdata ID#0000000099",
     "ntpdata 2001:db8::1",
     "sourcename 192.0.2.1",
     "sourcename ID#0000000001",

@@ -181,9 +181,9 @@ const FLAG_AUTHENTICATED: u16 = 0x8000;
 fn counts(report: &PacketReport, reply_type: ReplyType) -> NtpData {
     let counts = report.counts;
     NtpData {
-        remote_address: report.remote.ip().into(),
+        remote_address: address(report.place),
         local_address: Address::Unspecified,
-        remote_port: report.remote.port(),
+        remote_port: report.port,
         leap: leap(Leap::Normal),
         version: 0,
         mode: 0,

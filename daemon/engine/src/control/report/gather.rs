@@ -126,11 +126,15 @@ impl Engine {
         })
     }
 
-    /// The last valid packet of a source; `None` if there is no such source or its name is not resolved.
+    /// The last valid packet of a source; `None` if there is no such source or none that is asked by NTP.
     pub fn packet_report(&self, id: SourceId) -> Option<PacketReport> {
-        let source = self.sources.get(&id)?;
+        let source = self
+            .sources
+            .get(&id)
+            .filter(|source| source.ref_clock.is_none())?;
         Some(PacketReport {
-            remote: source.remote()?,
+            place: place_of(source),
+            port: source.config.port,
             answer: source.last_answer.clone(),
             authenticated: source.config.key_id.is_some(),
             asymmetry: source.config.asymmetry.unwrap_or(0.0),

@@ -1,7 +1,7 @@
 //! One source: what it said last, what its samples tell, and what the selection makes of it.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use units::{Leap, PollInterval, ReferenceId, Stratum};
 
@@ -129,8 +129,10 @@ pub struct Selection {
 /// The last valid packet of a source, and counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PacketReport {
-    /// Where it is asked.
-    pub remote: SocketAddr,
+    /// Where it is asked; before its name is resolved, the number that stands for its address.
+    pub place: Place,
+    /// The UDP port at which it is asked.
+    pub port: u16,
     /// The packet, if there was one.
     pub answer: Option<LastAnswer>,
     /// Whether its answers must be authentic.

@@ -223,7 +223,16 @@ fn names_are_listed_by_their_numbers_until_they_have_an_address() {
         bench.ask(&Request::Activity),
         Got::Reply(Reply::Activity(expected))
     );
-    bench.refused(&Request::NtpData(first), Status::NoSuchSource);
+    match bench.ask(&Request::NtpData(first)) {
+        Got::Reply(Reply::NtpData(data)) => {
+            assert_eq!(
+                (data.remote_address, data.remote_port, data.sent),
+                (first, 123, 0)
+            );
+        }
+        got => panic!("{got:?}"),
+    }
+    bench.refused(&Request::NtpData(Address::Id(9)), Status::NoSuchSource);
     bench.done(&Request::ModifyMinPoll {
         address: first,
         poll_log2_s: 4,
