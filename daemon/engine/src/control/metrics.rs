@@ -101,7 +101,13 @@ impl Page {
         self.head("chrony_tracking_info", "What the clock follows.", Kind::Gauge);
         self.line("chrony_tracking_info", &labels, 1.0);
         let (seconds, nanos) = tracking.reference_time.to_parts();
-        let reference_s = units::rounding::f64_from_i64(seconds) + units::rounding::f64_from_i64(nanos) / 1e9;
+        let reference_s = match tracking.following {
+            // As chronyd has it: never.
+            Following::Nothing => 0.0,
+            Following::Itself | Following::Source => {
+                units::rounding::f64_from_i64(seconds) + units::rounding::f64_from_i64(nanos) / 1e9
+            }
+        };
         let is_remote = f64::from(u8::from(tracking.following != Following::Itself));
         for (name, help, value) in [
             (
@@ -535,6 +541,10 @@ mod tests {
         assert!(page.contains("\ntimeball_clock_error_bound_seconds +Inf\n"));
         assert_eq!(value(&page, "timeball_clock_synchronized"), Some(0.0));
         assert_eq!(value(&page, "chrony_tracking_stratum"), Some(0.0));
+        assert_eq!(
+            value(&page, "chrony_tracking_reference_timestamp_seconds"),
+            Some(0.0)
+        );
         assert!(
             page.contains(r#"chrony_sources_stratum{source_address="192.0.2.1",source_name="192.0.2.1"} 0"#)
         );
