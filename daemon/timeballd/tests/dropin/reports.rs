@@ -331,6 +331,44 @@ fn a_daemon_that_follows_a_server_reports_alike() {
     }
 }
 
+/// A server that says when its clock was set, with a fraction of a second that is no whole number of nanoseconds.
+fn server_set_at(reference: u64) -> u16 {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut request = [0; 100];
+        while let Ok((_, from)) = socket.recv_from(&mut request) {
+            let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+            let seconds = (now.as_secs() + 2_208_988_800) << 32;
+            let fraction = (u64::from(now.subsec_nanos()) << 32) / 1_000_000_000;
+            // Version 4, server, stratum 2, precision 2^-20 s, and no root delay or dispersion to speak of.
+            let head = [0x24, 2, 0, 0xec, 0, 0, 0, 9, 0, 0, 0, 9, 192, 0, 2, 1];
+            let times = [(seconds | fraction).to_be_bytes(); 2].concat();
+            let answer = [&head[..], &reference.to_be_bytes(), &request[40..48], &times].concat();
+            let _ = socket.send_to(&answer, from);
+        }
+    });
+    port
+}
+
+#[test]
+fn a_time_that_a_server_told_is_cut_to_nanoseconds() {
+    const NEW_YEAR: u64 = 0xed00_0000_0000_0000;
+    let references = [NEW_YEAR | 0xebd5_ebd5, NEW_YEAR | 0xffff_ffff, NEW_YEAR | 1, 0];
+    let lines = references.map(|reference| {
+        let port = server_set_at(reference);
+        format!("server 127.0.0.1 port {port} iburst minpoll -2 maxpoll -2")
+    });
+    for line in lines {
+        same(&format!("port 0\n{line}"), |daemon, transcript| {
+            let value = |(text, _): &(String, _)| text.split(',').nth(17).map(str::to_owned);
+            daemon.wait_until("sources", |(text, _)| text.contains("^* 127.0.0.1"));
+            let told = value(&daemon.ask_for_values("ntpdata")).unwrap_or_default();
+            transcript.add("the reference time", (told + "\n", None));
+        });
+    }
+}
+
 #[test]
 fn a_reference_clock_without_samples_looks_the_same() {
     // A segment that nobody else has.

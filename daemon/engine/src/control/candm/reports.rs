@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use units::rounding::{nearest_i64, up_u32};
-use units::{Leap, ReferenceId, UnixTime};
+use units::{Leap, NtpTimestamp, ReferenceId, UnixTime};
 use wire::candm::{
     Activity, Address, AuthData, AuthMode, ClientAccess, ClientAccessQuery, ClientAccesses, InterleavedStats,
     ManualSample, NtpData, NtsStats, Reply, ReplyType, Rtc, SelectData, SelectOptions, SelectState,
@@ -153,10 +153,7 @@ pub(super) fn ntp_data(engine: &Engine, address: Address, reply_type: ReplyType)
     data.root_delay_s = header.root_delay.as_seconds();
     data.root_dispersion_s = header.root_dispersion.as_seconds();
     data.reference_id = reference_id(header.reference_id);
-    data.reference_time = timespec(UnixTime::from_ntp_in_window(
-        header.reference_time,
-        engine.options.era_start,
-    ));
+    data.reference_time = told_time(header.reference_time, engine.options.era_start);
     data.offset_s = measurement.offset_s;
     data.peer_delay_s = measurement.delay_s;
     data.peer_dispersion_s = measurement.dispersion_s;
@@ -171,6 +168,19 @@ pub(super) fn ntp_data(engine: &Engine, address: Address, reply_type: ReplyType)
     data.tx_timestamp_source = stamp_letter(answer.sent_by);
     data.rx_timestamp_source = stamp_letter(answer.received_by);
     Ok(Reply::NtpData(Box::new(data)))
+}
+
+/// The time in a packet as chronyd tells it: cut to nanoseconds, not rounded; where there is none, that of the epoch.
+fn told_time(timestamp: NtpTimestamp, era_start: i64) -> Timespec {
+    if timestamp.is_zero() {
+        return Timespec::default();
+    }
+    let second = NtpTimestamp::from_parts(timestamp.seconds(), 0);
+    let nanoseconds = (u64::from(timestamp.fraction()) * 1_000_000_000) >> 32;
+    Timespec::new(
+        UnixTime::from_ntp_in_window(second, era_start).seconds(),
+        u32::try_from(nanoseconds).unwrap_or_default(),
+    )
 }
 
 /// Bits of the flags word of NTP_DATA.
