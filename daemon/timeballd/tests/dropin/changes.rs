@@ -177,6 +177,22 @@ fn smoothing_is_begun_and_reset_alike() {
 }
 
 #[test]
+fn an_action_of_smoothing_that_does_not_exist_is_refused_alike() {
+    for rule in ["", "smoothtime 400 0.01"] {
+        same(&format!("port 0\n{rule}"), |daemon, transcript| {
+            for action in [0, 1, 2, 7, u32::MAX] {
+                // A request of the protocol's version 6, SMOOTHTIME, with its number and some room for the answer.
+                let head = [6, 1, 0, 0, 0, 52, 0, 0, 0, 0, 0, 9];
+                let request = [&head[..], &[0; 8], &action.to_be_bytes(), &[0; 16]].concat();
+                let answer = daemon.ask_raw(&request);
+                let status = answer.get(8..10).map(<[u8]>::to_vec);
+                transcript.add(&action.to_string(), (format!("{status:?}\n"), None));
+            }
+        });
+    }
+}
+
+#[test]
 fn typed_times_are_answered_alike() {
     alike("port 0\nmanual", |daemon, transcript| {
         let words = |(text, status): (String, Option<i32>)| (text.replace('-', ""), status);

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -150,6 +151,19 @@ impl Daemon {
         let socket = self.path("socket");
         let arguments = [options, &["-h", socket.to_str().unwrap()], words].concat();
         chronyc(&arguments, "")
+    }
+
+    /// Sends a datagram to the Unix socket; returns the answer.
+    pub(crate) fn ask_raw(&self, request: &[u8]) -> Vec<u8> {
+        let own = self.path("asking");
+        let socket = UnixDatagram::bind(&own).unwrap();
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o777)).unwrap();
+        socket.set_read_timeout(Some(END)).unwrap();
+        socket.send_to(request, self.path("socket")).unwrap();
+        let mut answer = [0; 1000];
+        let length = socket.recv(&mut answer).unwrap();
+        fs::remove_file(own).unwrap();
+        answer[..length].to_vec()
     }
 
     /// A file in the directory of the daemon.

@@ -111,6 +111,8 @@ fn refusal(engine: &Engine, peer: &ControlPeer, header: &Header, reason: Refusal
     let command = Command::from_code(header.command).filter(|_| is_of_the_body);
     match command {
         Some(command) if !permission::may(peer, command, &engine.control.open) => Status::Unauthorised,
+        // What is not configured has no wrong actions either.
+        Some(Command::SmoothTime) if engine.config.server.smoothing.is_none() => Status::NotEnabled,
         _ => reason.status(),
     }
 }
