@@ -5,7 +5,29 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use crate::errno::reason;
 use crate::privileges::User;
+
+/// Why a file was not replaced, in words for the log: chronyd's, where it has any.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceError {
+    /// What is there, or what was to take its place, cannot be opened.
+    #[error("Could not open {} : {}", path.display(), reason(error))]
+    Open {
+        /// Which of them.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It cannot be written.
+    #[error("Could not write {} : {}", path.display(), reason(error))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
 
 /// Replaces a file, so that whoever reads it, now or after a crash, sees the old content or the new.
 ///
@@ -13,14 +35,21 @@ use crate::privileges::User;
 /// disk.
 ///
 /// # Errors
-/// What the system says; the old file is as it was.
-pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+/// Why not; the old file is as it was.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), ReplaceError> {
     let beside = beside(path);
-    let written = write(&beside, content, mode).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
+    let file = create(&beside, mode).map_err(|error| ReplaceError::Open {
+        path: beside.clone(),
+        error,
+    })?;
+    let written = write(file, content).and_then(|()| fs::rename(&beside, path));
+    written.map_err(|error| {
         let _ = fs::remove_file(&beside);
-    }
-    written
+        ReplaceError::Write {
+            path: path.to_owned(),
+            error,
+        }
+    })
 }
 
 /// Reads a file that somebody else may have put there, at most `length_max` bytes of it. It waits for nobody: what is
@@ -105,18 +134,22 @@ pub fn read_text(path: &Path, length_max: u64) -> io::Result<String> {
     String::from_utf8(read_regular(path, length_max)?).map_err(|_| ErrorKind::InvalidData.into())
 }
 
-/// Writes a new file and waits until the disk has it.
-fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+/// Makes a new file.
+fn create(path: &Path, mode: u32) -> io::Result<File> {
     // One that an earlier crash left may belong to somebody else.
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file: File = OpenOptions::new()
+    OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
-        .open(path)?;
+        .open(path)
+}
+
+/// Writes a file and waits until the disk has it.
+fn write(mut file: File, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()
 }
@@ -235,8 +268,13 @@ mod tests {
         let path = folder.path().join("taken");
         fs::create_dir(&path).unwrap();
         fs::write(path.join("inside"), "").unwrap();
-        assert!(replace(&path, b"content", 0o644).is_err());
+        let error = replace(&path, b"content", 0o644).unwrap_err();
+        let said = format!("Could not write {} : Is a directory", path.display());
+        assert_eq!(error.to_string(), said);
         assert!(path.join("inside").exists());
         assert!(!beside(&path).exists());
+        let error = replace(Path::new("/nosuch/drift"), b"content", 0o644).unwrap_err();
+        let said = "Could not open /nosuch/drift.tmp : No such file or directory";
+        assert_eq!(error.to_string(), said);
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::errno::{check, reason};
-use crate::files;
+use crate::files::{self, ReplaceError};
 
 /// Why the daemon cannot be the one.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,7 @@ impl PidFile {
             });
         }
         files::replace(path, format!("{own}\n").as_bytes(), 0o644).map_err(|error| {
+            let (ReplaceError::Open { error, .. } | ReplaceError::Write { error, .. }) = error;
             PidFileError::Unwritable {
                 path: path.to_owned(),
                 error,

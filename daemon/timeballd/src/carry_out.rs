@@ -1,6 +1,5 @@
 //! What the engine wants done, done: one arm for each of its outputs.
 
-use std::fmt::Display;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -8,6 +7,7 @@ use std::path::Path;
 use engine::io::{
     ClockCommand, Input, KernelClock, KernelPulses, Output, RefClockReading, Severity, SocketUse,
 };
+use os::files::ReplaceError;
 use os::{ClockError, KernelState, SharedMemory, Token, Trace, UdpOptions, UdpSocket, Watch, reason};
 use units::Mono;
 
@@ -116,14 +116,13 @@ impl Daemon {
                 if let Some(voice) = &mut hands.voice {
                     voice.remember(frequency_ppm, &mut hands.log);
                 } else if let Some(drift) = &hands.config.clock.drift_file {
-                    let path = Path::new(&drift.path);
-                    said(&mut hands.log, path, write_drift(drift, frequency_ppm, skew_ppm));
+                    said(&mut hands.log, write_drift(drift, frequency_ppm, skew_ppm));
                 }
             }
             Output::WriteDump { source, text } => {
                 if let Some(directory) = &hands.dump_dir {
                     let path = dump_path(directory, &source);
-                    said(&mut hands.log, &path, write_dump(&path, &text));
+                    said(&mut hands.log, write_dump(&path, &text));
                 }
             }
             Output::Rtc(command) => self.act_on_rtc(command),
@@ -132,7 +131,7 @@ impl Daemon {
                 let is_written = path.is_some_and(|path| {
                     let written = write_rtc(path, &error);
                     let is_written = written.is_ok();
-                    said(&mut hands.log, path, written);
+                    said(&mut hands.log, written);
                     is_written
                 });
                 self.tell(Input::RtcFileWritten { is_written });
@@ -370,9 +369,8 @@ fn named(purpose: SocketUse) -> String {
 }
 
 /// Logs that a file could not be written.
-fn said(log: &mut Log, path: &Path, written: io::Result<()>) {
+fn said(log: &mut Log, written: Result<(), ReplaceError>) {
     if let Err(error) = written {
-        let path: &dyn Display = &path.display();
-        log.warn(&format!("Could not write {path} : {}", reason(&error)));
+        log.warn(&error.to_string());
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use conf::config::{DriftFile, DriftFormat};
 use conf::include::{FILE_LENGTH_MAX, NAMES_MAX, ReadError, Reader};
 use conf::rtc::RtcError;
-use os::files::{give_directory, read_regular, read_text, replace};
+use os::files::{ReplaceError, give_directory, read_regular, read_text, replace};
 use os::privileges::User;
 use os::reason;
 
@@ -107,14 +107,18 @@ pub(crate) fn read_drift(path: &Path, format: DriftFormat) -> io::Result<(f64, f
 /// Replaces the drift file. One that is something else, such as a configuration that was named by mistake, stays as it is.
 ///
 /// # Errors
-/// What the system says, or that it is no drift file.
-pub(crate) fn write_drift(drift: &DriftFile, frequency_ppm: f64, skew_ppm: f64) -> io::Result<()> {
+/// Why not, which may be that it is no drift file.
+pub(crate) fn write_drift(drift: &DriftFile, frequency_ppm: f64, skew_ppm: f64) -> Result<(), ReplaceError> {
     let path = Path::new(&drift.path);
-    if is_no_drift_file(path)? {
-        return Err(io::Error::new(
-            ErrorKind::InvalidData,
-            "It is no drift file, and stays as it is",
-        ));
+    let is_none = is_no_drift_file(path).map_err(|error| ReplaceError::Open {
+        path: path.to_owned(),
+        error,
+    })?;
+    if is_none {
+        return Err(ReplaceError::Write {
+            path: path.to_owned(),
+            error: io::Error::new(ErrorKind::InvalidData, "It is no drift file, and stays as it is"),
+        });
     }
     let text = conf::drift::print(frequency_ppm, skew_ppm, drift.format);
     replace(path, text.as_bytes(), FILE_MODE)
@@ -135,17 +139,23 @@ pub(crate) fn is_no_drift_file(path: &Path) -> io::Result<bool> {
 /// Replaces the file of what is known about the real-time clock.
 ///
 /// # Errors
-/// What the system says.
-pub(crate) fn write_rtc(path: &Path, error: &RtcError) -> io::Result<()> {
+/// Why not.
+pub(crate) fn write_rtc(path: &Path, error: &RtcError) -> Result<(), ReplaceError> {
     replace(path, conf::rtc::print(error).as_bytes(), FILE_MODE)
 }
 
 /// Replaces the dump file of a source.
 ///
 /// # Errors
-/// What the system says.
-pub(crate) fn write_dump(path: &Path, text: &str) -> io::Result<()> {
-    replace(path, text.as_bytes(), FILE_MODE)
+/// Why not. chronyd writes none beside, so that it is this one that cannot be opened.
+pub(crate) fn write_dump(path: &Path, text: &str) -> Result<(), ReplaceError> {
+    replace(path, text.as_bytes(), FILE_MODE).map_err(|error| match error {
+        ReplaceError::Open { error, .. } => ReplaceError::Open {
+            path: path.to_owned(),
+            error,
+        },
+        error @ ReplaceError::Write { .. } => error,
+    })
 }
 
 /// The dump file of a source.
@@ -224,7 +234,11 @@ mod tests {
         for text in ["server a\n", "# nothing yet\n", &long] {
             fs::write(&path, text).unwrap();
             let error = write_drift(&drift, 1.0, 1.0).unwrap_err();
-            assert_eq!(error.to_string(), "It is no drift file, and stays as it is");
+            let said = format!(
+                "Could not write {} : It is no drift file, and stays as it is",
+                path.display()
+            );
+            assert_eq!(error.to_string(), said);
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         for text in ["", "\0\0\0", "12.5 x"] {

@@ -61,23 +61,24 @@ impl LogFiles {
                 .failing
                 .remove(&log)
                 .then(|| Change::Works(format!("{} is written again", path.display()))),
-            Err(error) => {
+            Err((tried, error)) => {
                 // It is opened anew by the next line, which has a heading: lines are missing above it.
                 self.open.remove(&log);
                 let why = reason(&error);
                 self.failing
                     .insert(log)
-                    .then(|| Change::Fails(format!("Could not write {} : {why}", path.display())))
+                    .then(|| Change::Fails(format!("Could not {tried} {} : {why}", path.display())))
             }
         }
     }
 
-    fn try_write(&mut self, log: LogFile, path: &Path, line: &str) -> io::Result<()> {
+    /// An error has before it what was tried.
+    fn try_write(&mut self, log: LogFile, path: &Path, line: &str) -> Result<(), (&'static str, io::Error)> {
         let (_, heading, width) = of(log);
         let open = match self.open.entry(log) {
             std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::btree_map::Entry::Vacant(vacant) => {
-                let file = append(path, FILE_MODE)?;
+                let file = append(path, FILE_MODE).map_err(|error| ("open", error))?;
                 vacant.insert(Open { file, lines: 0 })
             }
         };
@@ -89,7 +90,9 @@ impl LogFiles {
         open.lines = open.lines.wrapping_add(1);
         text.push_str(line);
         text.push('\n');
-        open.file.write_all(text.as_bytes())
+        open.file
+            .write_all(text.as_bytes())
+            .map_err(|error| ("write", error))
     }
 
     /// Closes all; they are opened anew by their next line.
@@ -201,7 +204,7 @@ mod tests {
             dir,
             ..Logs::default()
         });
-        let said = "Could not write /nowhere/selection.log : No such file or directory".to_owned();
+        let said = "Could not open /nowhere/selection.log : No such file or directory".to_owned();
         assert_eq!(logs.write(LogFile::Selection, "line"), Some(Change::Fails(said)));
     }
 

@@ -522,7 +522,7 @@ fn open_log(identity: &Identity, arguments: &Arguments) -> Result<Log, Fatal> {
     };
     let log = match &arguments.log_file {
         Some(path) => Log::to_file(path, threshold(level))
-            .map_err(|error| fatal(format!("Could not open log file {path}"), &error))?,
+            .map_err(|error| fatal(format!("Could not open {path}"), &error))?,
         None if arguments.logs_to_stderr() => Log::to_stderr(threshold(level)),
         None => Log::to_system(identity.name, threshold(level)),
     };

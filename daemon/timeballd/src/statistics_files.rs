@@ -52,31 +52,34 @@ impl StatisticsFiles {
                 let works = || Change::Works(format!("{} is written again", path.display()));
                 self.failing.remove(&kind).then(works)
             }
-            Err(error) => {
+            Err((tried, error)) => {
                 self.open.remove(&kind);
                 let why = reason(&error);
-                let fails = || Change::Fails(format!("Could not write {} : {why}", path.display()));
+                let fails = || Change::Fails(format!("Could not {tried} {} : {why}", path.display()));
                 self.failing.insert(kind).then(fails)
             }
         }
     }
 
+    /// An error has before it what was tried.
     fn try_write(
         &mut self,
         kind: StatisticsKind,
         path: &Path,
         link: Option<&Path>,
         line: &str,
-    ) -> io::Result<()> {
+    ) -> Result<(), (&'static str, io::Error)> {
         if self.open.get(&kind).is_none_or(|(open, _)| open != path) {
-            let file = append(path, FILE_MODE)?;
+            let file = append(path, FILE_MODE).map_err(|error| ("open", error))?;
             self.open.insert(kind, (path.to_owned(), file));
             if let Some(link) = link {
-                make_link(path, link)?;
+                make_link(path, link).map_err(|error| ("write", error))?;
             }
         }
         match self.open.get_mut(&kind) {
-            Some((_, file)) => file.write_all(format!("{line}\n").as_bytes()),
+            Some((_, file)) => file
+                .write_all(format!("{line}\n").as_bytes())
+                .map_err(|error| ("write", error)),
             None => Ok(()),
         }
     }
@@ -203,7 +206,7 @@ mod tests {
     #[test]
     fn that_it_cannot_be_written_is_said_once() {
         let mut files = files(Path::new("/nowhere"), false, false);
-        let said = "Could not write /nowhere/loop : No such file or directory".to_owned();
+        let said = "Could not open /nowhere/loop : No such file or directory".to_owned();
         assert_eq!(
             files.write(StatisticsKind::Loop, at(0), "one"),
             Some(Change::Fails(said))

@@ -48,3 +48,39 @@ fn a_daemon_that_follows_itself_ends_well() {
     );
     assert_eq!(alike(&["-t", "1", "server 127.0.0.9"]).0, Some(1));
 }
+
+/// What cannot be opened at the start, while it runs and at the end.
+#[test]
+fn files_that_cannot_be_opened_are_told_alike() {
+    let (status, said) = alike(&["-t", "1", "-l", "/nosuch/log"]);
+    assert_eq!(
+        (status, said.as_str()),
+        (
+            Some(1),
+            "Fatal error : Could not open /nosuch/log : No such file or directory"
+        )
+    );
+    let (_server, port) = daemon::server();
+    let server = format!("server 127.0.0.1 port {port} iburst minpoll -2 maxpoll -2");
+    let user = daemon::user();
+    let told = [Program::Chronyd, Program::Timeballd].map(|program| {
+        let arguments = [
+            &["-u", &user, "-t", "4", &server][..],
+            &IDLE,
+            &["driftfile /nosuch/drift", "logdir /dev/null", "log tracking"],
+        ]
+        .concat();
+        let (status, mut lines) = program.run(&arguments);
+        lines.retain(|line| line.starts_with("Could not open /"));
+        lines.sort();
+        (status, lines)
+    });
+    assert_eq!(told[1], told[0]);
+    assert_eq!(
+        told[1].1,
+        [
+            "Could not open /dev/null/tracking.log : Not a directory",
+            "Could not open /nosuch/drift.tmp : No such file or directory",
+        ]
+    );
+}
