@@ -2,7 +2,7 @@
 //! said of its mistakes.
 
 use conf::config::{Config, Family, LogKind, PathSetting};
-use conf::diagnostic::{Diagnostic, Severity as Weight};
+use conf::diagnostic::{Diagnostic, Severity as Weight, Span};
 use conf::dialect::{Dialect, Reading};
 use conf::include::{ReadError, Reader};
 use engine::io::Severity;
@@ -160,6 +160,29 @@ impl ConfigurationText {
         {
             problems.extend(self.dialect.looks_like_another(&self.path, text));
         }
+    }
+
+    /// Finds the last line of a directive, which is chrony's: where it is, and what stands there without white space around it.
+    pub(crate) fn last_line_of(&self, directive: &str, arguments: &Arguments) -> Option<(Span, String)> {
+        let is_one = |line: &str| {
+            let first = line.split_whitespace().next().unwrap_or_default();
+            first.eq_ignore_ascii_case(directive)
+        };
+        if self.dialect != Dialect::Chrony {
+            return None;
+        }
+        if !self.path.is_empty() {
+            let lines = self.dialect.read(&self.path, self).lines;
+            let line = lines.into_iter().rfind(|line| is_one(&line.text))?;
+            return Some((line.span, line.text));
+        }
+        let lines = arguments.directives.iter().zip(1..);
+        let (line, number) = lines.filter(|(line, _)| is_one(line)).last()?;
+        let span = Span {
+            line: number,
+            ..Span::of_file("".into())
+        };
+        Some((span, line.trim().to_owned()))
     }
 
     /// Reads it in its language, which is not chrony's, with what becomes of each line.

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use conf::config::{Config, Conflict, DriftFile, InterfaceRule, InterfaceTarget, RefClockDriver, Subnet};
+use conf::diagnostic::{Diagnostic, Placed, Severity as Weight, Span};
 use conf::dialect::{Dialect, Reading};
 use engine::control::mode6::{About, LocalAddress};
 use engine::io::Severity;
@@ -79,13 +80,14 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
     let text = ConfigurationText::find(identity, arguments);
     let Reading {
         config,
-        diagnostics: problems,
+        diagnostics: mut problems,
         ..
     } = text.parse(arguments);
     if text.dialect == Dialect::OpenNtpd && openntpd::refuses(&problems) {
         return 1;
     }
     let arguments = &with_settings(arguments, &config);
+    problems.extend(missing_user(arguments, &config, &text));
     if let Err(fatal) = check_user(identity, arguments) {
         return refuse(identity, arguments, &fatal);
     }
@@ -571,6 +573,37 @@ fn is_nowhere_to_write(error: &io::Error, path: &Path) -> bool {
             .is_some_and(|directory| make_directory(directory, None).is_err_and(|error| is_read_only(&error)))
 }
 
+/// Finds the line that names a user whom there is not, where that matters.
+fn missing_user(arguments: &Arguments, config: &Config, text: &ConfigurationText) -> Option<Diagnostic> {
+    let name = config.process.user.as_deref()?;
+    if arguments.user.is_some() || !privileges::is_root() || find_user_and_group(name).is_some() {
+        return None;
+    }
+    // The last one counts.
+    let (span, line) = text.last_line_of("user", arguments)?;
+    let before = line.split_once(name)?.0.chars().count();
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let indent = usize::try_from(span.column).unwrap_or_default().saturating_sub(1);
+    Some(Diagnostic {
+        severity: Weight::Error,
+        span: Span {
+            column: span.column.saturating_add(number(before)),
+            width: number(name.chars().count()),
+            ..span
+        },
+        line_text: " ".repeat(indent) + &line,
+        message: no_user(name),
+        help: Some("the daemon becomes this user, who has to be there; root keeps it as it is".to_owned()),
+        placed: Placed::Nowhere,
+        unshown: 0,
+    })
+}
+
+/// What chronyd says of a user whom there is not.
+fn no_user(name: &str) -> String {
+    format!("Could not get user/group ID of {name}")
+}
+
 /// Finds the user to become; `None` for nobody else.
 fn find_user(identity: &Identity, arguments: &Arguments, config: &Config) -> Result<Option<User>, Fatal> {
     if !privileges::is_root() {
@@ -600,7 +633,7 @@ fn choose_user(
     asked: Option<&str>,
     find: impl Fn(&str) -> Option<User>,
 ) -> Result<Option<User>, Fatal> {
-    let missing = |name: &str| Fatal(format!("Could not get user/group ID of {name}"));
+    let missing = |name: &str| Fatal(no_user(name));
     if let Some(name) = asked {
         return find(name).map(Some).ok_or_else(|| missing(name));
     }

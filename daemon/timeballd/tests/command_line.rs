@@ -370,6 +370,36 @@ fn the_daemon_says_in_the_background_too_why_it_does_not_start() {
     check(&idle, 1, "", "Nothing to do\n");
 }
 
+/// Whoever is not root becomes nobody, and is not asked whether there is such a user.
+#[test]
+fn a_user_whom_there_is_not_is_told_with_the_line() {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("conf");
+    let path = file.to_str().unwrap();
+    fs::write(&file, "server 127.0.0.1\n  User  nosuchuser\n").unwrap();
+    let help = "help: the daemon becomes this user, who has to be there; root keeps it as it is";
+    let why = "Could not get user/group ID of nosuchuser";
+    for (arguments, shown) in [
+        (
+            &["-x", "-f", path][..],
+            format!("{path}:2:9: {why}\n    User  nosuchuser\n          ^^^^^^^^^^\n  {help}\n"),
+        ),
+        (
+            &["-x", "user root", "user nosuchuser"],
+            format!("arguments:2:6: {why}\n  user nosuchuser\n       ^^^^^^^^^^\n  {help}\n"),
+        ),
+        (&["-x", "-u", "nosuchuser", "-f", path], String::new()),
+    ] {
+        check(arguments, 1, "", &format!("{shown}{why}\n"));
+        let (status, _, said) = run("chronyd", &[&["-d"], arguments].concat());
+        let end = format!("{shown}Fatal error : {why}\n");
+        assert!(status == 1 && said.ends_with(&end), "{said}");
+    }
+}
+
 #[test]
 fn the_directory_of_the_pid_file_is_made_where_it_is_that_of_the_logs() {
     let folder = tempfile::tempdir().unwrap();
