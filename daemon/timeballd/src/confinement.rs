@@ -46,6 +46,9 @@ pub(crate) fn enter(
         // OpenNTPD is never anybody else altogether, and does not speak of it.
         if privileges::is_root() && !log.is_openntpd() {
             log.warn("Running with root privileges");
+            if arguments.filter_level != Some(0) {
+                log.info("System calls and files are not restricted: the daemon stays root");
+            }
         }
         return Ok(());
     };
@@ -69,7 +72,7 @@ pub(crate) fn enter(
         _ => Otherwise::Refuse,
     };
     match (restrict_calls(otherwise), arguments.filter_level) {
-        (Ok(()), Some(level)) => log.info(&format!("Loaded seccomp filter (level {level})")),
+        (Ok(()), Some(level)) => log.info(&format!("Loaded seccomp filter (level {})", level.abs())),
         // Nobody has asked for it.
         (Ok(()), None) => {}
         (Err(error), _) => log.warn(&error.to_string()),

@@ -82,6 +82,11 @@ impl Daemon {
 
     /// Likewise, with a program that prepares the start before it becomes the daemon.
     fn start_through(before: &[&str], user: &str, config: &str) -> Self {
+        Self::start_at("1", before, user, config)
+    }
+
+    /// Likewise, with another level of `-F`.
+    fn start_at(level: &str, before: &[&str], user: &str, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         let conf = folder.path().join("conf");
@@ -92,7 +97,7 @@ impl Daemon {
             "-x",
             "-d",
             "-F",
-            "1",
+            level,
             "-u",
             user,
             "-f",
@@ -179,6 +184,38 @@ fn the_directory_of_socket_and_pid_file_is_made_for_the_daemons_user() {
             !log.iter().any(|line| line.contains("Disabled command socket")),
             "{log:?}"
         );
+    });
+}
+
+#[test]
+fn what_is_restricted_is_said() {
+    inside(|| {
+        let user = somebody().0;
+        let config = "port 0\ncmdport 0\nbindcmdaddress /\npidfile /\nserver 127.0.0.1 port 9\n";
+        let root = "System calls and files are not restricted: the daemon stays root";
+        let filter = |level: u32| format!("Loaded seccomp filter (level {level})");
+        for (level, user, said) in [
+            // As chronyd says it, of a level by which a call that is not foreseen is refused.
+            ("-1", user, filter(1)),
+            ("-2", user, filter(2)),
+            ("1", "root", root.to_owned()),
+            ("0", "root", String::new()),
+        ] {
+            let said = if user == "root" && level != "0" {
+                root.to_owned()
+            } else {
+                said
+            };
+            let mut daemon = Daemon::start_at(level, &[], user, config);
+            daemon.wait_until("it runs", |daemon| {
+                daemon.log().contains("Could not open NTP socket") || daemon.log().contains(&said)
+            });
+            let log = daemon.end();
+            let told = |line: &&String| line.contains("restricted") || line.contains("seccomp");
+            let told: Vec<_> = log.iter().filter(told).collect();
+            let expected: Vec<_> = Some(&said).filter(|said| !said.is_empty()).into_iter().collect();
+            assert_eq!(told, expected, "{level} {user} {log:?}");
+        }
     });
 }
 
