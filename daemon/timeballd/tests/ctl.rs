@@ -164,6 +164,9 @@ fn reports_are_those_of_chronyc() {
         "ntpdata",
         "ntpdata 127.0.0.1",
         "ntpdata 192.0.2.1",
+        "ntpdata ID#0000000001",
+        "ntpdata ID#0000000099",
+        "sourcename ID#0000000001",
         "smoothing",
         "manual list",
         "sourcename 127.0.0.1",
@@ -173,7 +176,14 @@ fn reports_are_those_of_chronyc() {
     ] {
         client.compare(words);
     }
-    server.compare("clients");
+    for words in ["clients", "clients -k", "clients -p 1", "clients -k -p 1000000"] {
+        server.compare(words);
+    }
+    // From then on there are new counts.
+    assert!(server.ctl("clients -r").1.contains("\n127.0.0.1 "));
+    server.compare("clients -p 1000000");
+    let smoothed = Chronyd::start("smoothtime 400 0.01\nport 0\ncmdport 0\n");
+    smoothed.compare("smoothing");
     server.compare("tracking");
 }
 
@@ -275,6 +285,22 @@ fn a_daemon_that_is_not_there_is_said() {
         text,
         "Unrecognized command: nonsense; try `timeballd ctl --help`\n"
     );
+}
+
+#[test]
+fn json_of_waitsync_names_the_source_as_tracking_does() {
+    let alone = Chronyd::start("port 0\ncmdport 0\n");
+    let (_server, client) = pair();
+    for (daemon, source) in [(&alone, ""), (&client, "127.0.0.1")] {
+        for words in ["tracking --json", "waitsync 1 --json"] {
+            let (_, text) = daemon.ctl(words);
+            assert!(
+                text.contains(&format!("\"source\":\"{source}\",")),
+                "{words}: {text}"
+            );
+            assert!(!text.contains("-0,"), "{words}: {text}");
+        }
+    }
 }
 
 #[test]

@@ -27,6 +27,8 @@ impl Display for Json {
             Self::Null => formatter.write_str("null"),
             Self::Bool(value) => write!(formatter, "{value}"),
             Self::Integer(value) => write!(formatter, "{value}"),
+            // Whoever reads a zero with a sign asks what it means.
+            Self::Number(0.0) => formatter.write_char('0'),
             Self::Number(value) if value.is_finite() => write!(formatter, "{value}"),
             Self::Number(_) => formatter.write_str("null"),
             Self::Text(text) => write_text(formatter, text),
@@ -136,13 +138,14 @@ mod tests {
         let value = object! {
             "text": "a \"b\"\\\n\u{1}é",
             "number": -1.5e-9,
+            "zero": -0.0,
             "none": f64::NAN,
             "large": u64::MAX,
             "missing": None::<u32>,
             "flag": true,
             "list": Json::List(vec![1u32.into(), Json::Object(Vec::new())]),
         };
-        let text = "{\"text\":\"a \\\"b\\\"\\\\\\u000a\\u0001é\",\"number\":-0.0000000015,\"none\":null,\"large\":null,\
+        let text = "{\"text\":\"a \\\"b\\\"\\\\\\u000a\\u0001é\",\"number\":-0.0000000015,\"zero\":0,\"none\":null,\"large\":null,\
                     \"missing\":null,\"flag\":true,\"list\":[1,{}]}";
         assert_eq!(value.to_string(), text);
     }

@@ -36,13 +36,24 @@ pub(crate) enum Query {
     SelectData,
     Activity,
     AuthData,
-    NtpData(Option<IpAddr>),
+    NtpData(Option<Address>),
     ServerStats,
-    Clients,
-    SourceName(IpAddr),
+    Clients(ClientChoice),
+    SourceName(Address),
     Smoothing,
     RtcData,
     ManualList,
+}
+
+/// Which clients are listed, and what of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct ClientChoice {
+    /// Only those who have sent at least so many packets.
+    pub(crate) packets_min: u32,
+    /// Columns about NTS key exchanges, in the place of those about commands.
+    pub(crate) key_exchanges: bool,
+    /// Counts begin anew afterwards.
+    pub(crate) reset: bool,
 }
 
 /// When `waitsync` is content. Limits of 0 are none.
@@ -91,10 +102,10 @@ impl Action {
             ["activity"] => return Ok(Self::Report(Query::Activity)),
             ["authdata"] => return Ok(Self::Report(Query::AuthData)),
             ["ntpdata"] => return Ok(Self::Report(Query::NtpData(None))),
-            ["ntpdata", of] => return Ok(Self::Report(Query::NtpData(Some(ip(of)?)))),
+            ["ntpdata", of] => return Ok(Self::Report(Query::NtpData(Some(address(of)?)))),
             ["serverstats"] => return Ok(Self::Report(Query::ServerStats)),
-            ["clients"] => return Ok(Self::Report(Query::Clients)),
-            ["sourcename", of] => return Ok(Self::Report(Query::SourceName(ip(of)?))),
+            ["clients", rest @ ..] => return clients(rest),
+            ["sourcename", of] => return Ok(Self::Report(Query::SourceName(address(of)?))),
             ["smoothing"] => return Ok(Self::Report(Query::Smoothing)),
             ["rtcdata"] => return Ok(Self::Report(Query::RtcData)),
             ["manual", "list"] => return Ok(Self::Report(Query::ManualList)),
@@ -126,10 +137,14 @@ impl Action {
     }
 }
 
+/// How `clients` is used.
+const CLIENTS_USAGE: &str = "clients [-p PACKETS] [-k] [-r]";
+
 /// How commands are used that need an argument or have words of two parts.
-const USAGES: [(&str, &str); 11] = [
+const USAGES: [(&str, &str); 12] = [
     ("accheck", "accheck ADDRESS"),
     ("burst", "burst GOOD/MAX [ADDRESS|MASK/ADDRESS]"),
+    ("clients", CLIENTS_USAGE),
     ("cmdaccheck", "cmdaccheck ADDRESS"),
     ("delete", "delete ADDRESS"),
     ("manual", "manual list"),
@@ -152,7 +167,6 @@ fn not_understood(command: &str, line: &str) -> String {
         "activity",
         "authdata",
         "serverstats",
-        "clients",
         "smoothing",
         "rtcdata",
         "alive",
@@ -213,6 +227,26 @@ fn burst(samples: &str, sources: AddressMask) -> Result<Request, String> {
     }
 }
 
+/// Reads the options of `clients`.
+fn clients(words: &[&str]) -> Result<Action, String> {
+    let mut choice = ClientChoice::default();
+    let mut rest = words.iter();
+    while let Some(&option) = rest.next() {
+        match option {
+            "-p" => {
+                let packets = rest.next().ok_or("-p needs a value")?;
+                choice.packets_min = packets
+                    .parse()
+                    .map_err(|_| format!("-p {packets} is no number of packets (the port is --port)"))?;
+            }
+            "-k" => choice.key_exchanges = true,
+            "-r" => choice.reset = true,
+            _ => return Err(format!("clients is used as: {CLIENTS_USAGE}")),
+        }
+    }
+    Ok(Action::Report(Query::Clients(choice)))
+}
+
 /// Reads the arguments of `waitsync`.
 fn wait_sync(words: &[&str]) -> Result<SyncCondition, String> {
     let number = |index: usize, default: f64| match words.get(index) {
@@ -243,7 +277,7 @@ fn ready(words: &[&str]) -> Result<Action, String> {
         [] => None,
         ["--max-error", value] => Some(parse_seconds(value).map_err(|error| error.to_string())?),
         ["--max-error"] => return Err("--max-error needs a value".to_owned()),
-        _ => return Err(format!("ready has no option {}", words.join(" "))),
+        [other, ..] => return Err(no_option("ready", other)),
     };
     Ok(Action::Ready { max_error_s })
 }
@@ -256,15 +290,25 @@ fn wait(words: &[&str]) -> Result<ErrorCondition, String> {
     };
     let mut rest = words.iter();
     while let Some(&option) = rest.next() {
+        if !["--max-error", "--timeout"].contains(&option) {
+            return Err(no_option("wait", option));
+        }
         let value = rest.next().ok_or_else(|| format!("{option} needs a value"))?;
         let refused = |error: NoTime| error.to_string();
         match option {
             "--max-error" => condition.max_error_s = Some(parse_seconds(value).map_err(refused)?),
-            "--timeout" => condition.timeout = parse_duration(value).map_err(refused)?,
-            _ => return Err(format!("wait has no option {option}")),
+            _ => condition.timeout = parse_duration(value).map_err(refused)?,
         }
     }
     Ok(condition)
+}
+
+/// What is wrong with a word that is no option of a command; a time is meant as the largest error.
+fn no_option(command: &str, word: &str) -> String {
+    match parse_seconds(word) {
+        Ok(_) => format!("{command} has no argument {word}; the largest error is --max-error {word}"),
+        Err(_) => format!("{command} has no option {word}"),
+    }
 }
 
 #[cfg(test)]
@@ -320,6 +364,29 @@ mod tests {
     }
 
     #[test]
+    fn a_time_without_its_option_is_the_largest_error() {
+        for command in ["wait", "ready"] {
+            let said = format!("{command} has no argument 10ms; the largest error is --max-error 10ms");
+            assert_eq!(parse(&format!("{command} 10ms")), Err(said));
+        }
+        assert_eq!(parse("wait --x"), Err("wait has no option --x".to_owned()));
+        assert_eq!(parse("wait --timeout"), Err("--timeout needs a value".to_owned()));
+    }
+
+    #[test]
+    fn sources_are_named_by_what_stands_for_their_address_too() {
+        let first = Address::Id(1);
+        assert_eq!(
+            parse("ntpdata ID#0000000001"),
+            Ok(Action::Report(Query::NtpData(Some(first))))
+        );
+        assert_eq!(
+            parse("sourcename ID#0000000001"),
+            Ok(Action::Report(Query::SourceName(first)))
+        );
+    }
+
+    #[test]
     fn readiness_may_have_a_limit() {
         assert_eq!(parse("ready"), Ok(Action::Ready { max_error_s: None }));
         let limited = Action::Ready {
@@ -353,6 +420,10 @@ mod tests {
             "ready now",
             "alive now",
             "wait --x 1",
+            "clients -p",
+            "clients -p x",
+            "clients -x",
+            "ntpdata ID#x",
             "wait --timeout 1e300",
             "wait --timeout 1e19s",
             "waitsync x",

@@ -146,6 +146,8 @@ fn parse(
                     return Err(Misunderstood::Because(reason));
                 }
             }
+            // There they are the command's, as in chronyc.
+            "-p" | "-k" | "-r" if words.first().is_some_and(|word| word == "clients") => words.push(argument),
             "-p" | "--port" => {
                 let port = value()?;
                 options.port = port
@@ -196,7 +198,7 @@ fn report_of(query: &Query, client: &mut Client, options: &Options) -> Result<Re
         Query::Tracking => report::tracking(client, names),
         Query::Activity => report::activity(client),
         Query::ServerStats => report::server_stats(client),
-        Query::Clients => report::clients(client),
+        Query::Clients(choice) => report::clients(client, *choice),
         Query::Smoothing => report::smoothing(client),
         Query::RtcData => report::rtc_data(client),
         Query::ManualList => report::manual_list(client),
@@ -247,7 +249,8 @@ Options:
 
 Reports:
   status  tracking  sources  sourcestats  selectdata  activity  authdata
-  ntpdata [ADDRESS]  serverstats  clients  sourcename ADDRESS
+  ntpdata [ADDRESS]  serverstats  sourcename ADDRESS
+  clients [-p PACKETS] [-k] [-r]
   smoothing  manual list  rtcdata
 
 For supervisors (exit status 0 yes, 1 no):
@@ -306,6 +309,19 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_packets_is_no_port() {
+        let (options, action) = parsed("-p 11323 clients -p 5 -k -r").unwrap();
+        let choice = command::ClientChoice {
+            packets_min: 5,
+            key_exchanges: true,
+            reset: true,
+        };
+        assert_eq!(options.port, 11323);
+        assert_eq!(action, Action::Report(Query::Clients(choice)));
+        assert_eq!(parsed("clients --port 11323").unwrap().0.port, 11323);
+    }
+
+    #[test]
     fn the_usual_socket_comes_first() {
         let (options, _) = parsed("tracking").unwrap();
         assert_eq!(options.hosts, ["/run/chrony/chronyd.sock", "127.0.0.1", "::1"]);
@@ -322,6 +338,10 @@ mod tests {
             ("makestep 1", "makestep takes no argument"),
             ("-p x tracking", "-p x is no port from 1 to 65535"),
             ("--port 0 tracking", "--port 0 is no port from 1 to 65535"),
+            (
+                "clients -p x",
+                "-p x is no number of packets (the port is --port)",
+            ),
             ("tracking -h", "-h needs a value"),
             ("tracking -h ::1,", "-h \"::1,\" has an empty address"),
         ] {

@@ -2,8 +2,6 @@
 //!
 //! In JSON an offset is positive when the local clock is behind, whatever sign the protocol has for it.
 
-use std::net::IpAddr;
-
 use units::UnixTime;
 use wire::candm::{
     Address, AskError, ClientAccess, ClientAccessQuery, ReferenceId, Reply, Request, Rtc, Tracking,
@@ -13,6 +11,7 @@ use wire::object;
 
 use super::Report;
 use super::client::Client;
+use super::command::ClientChoice;
 use super::format::{date, heading, interval, line, name};
 
 /// The largest number of clients that are asked for in one request.
@@ -216,15 +215,15 @@ pub(crate) fn server_stats(client: &mut Client) -> Result<Report, AskError> {
 }
 
 /// `clients`: who has asked the server, and how often.
-pub(crate) fn clients(client: &mut Client) -> Result<Report, AskError> {
+pub(crate) fn clients(client: &mut Client, choice: ClientChoice) -> Result<Report, AskError> {
     let mut found: Vec<ClientAccess> = Vec::new();
     let mut first_index = 0;
     loop {
         let query = ClientAccessQuery {
             first_index,
             clients: CLIENTS_PER_REQUEST,
-            hits_min: 0,
-            reset: false,
+            hits_min: choice.packets_min,
+            reset: choice.reset,
         };
         let Reply::ClientAccesses(mut part) = client.ask(&Request::ClientAccesses(query))? else {
             return Err(AskError::Unexpected);
@@ -238,8 +237,26 @@ pub(crate) fn clients(client: &mut Client) -> Result<Report, AskError> {
     }
     found.retain(|access| access.address != Address::Unspecified);
     let log2 = |interval: Option<i8>| interval.map_or_else(|| " -".to_owned(), |log2| format!("{log2:2}"));
-    let mut text = heading("Hostname                      NTP   Drop Int IntL Last     Cmd   Drop Int  Last");
+    let further = if choice.key_exchanges { "NTS-KE" } else { "   Cmd" };
+    let mut text = heading(&format!(
+        "Hostname                      NTP   Drop Int IntL Last  {further}   Drop Int  Last"
+    ));
     for access in &found {
+        let (hits, drops, log2_s, ago_s) = if choice.key_exchanges {
+            (
+                access.nke_hits,
+                access.nke_drops,
+                access.nke_interval_log2_s,
+                access.last_nke_hit_ago_s,
+            )
+        } else {
+            (
+                access.cmd_hits,
+                access.cmd_drops,
+                access.cmd_interval_log2_s,
+                access.last_cmd_hit_ago_s,
+            )
+        };
         text += &format!(
             "{}  {:6}  {:5}  {}  {}  {}  {:6}  {:5}  {}  {}\n",
             name(&access.address.to_string(), 25),
@@ -248,10 +265,10 @@ pub(crate) fn clients(client: &mut Client) -> Result<Report, AskError> {
             log2(access.ntp_interval_log2_s),
             log2(access.ntp_timeout_interval_log2_s),
             interval(access.last_ntp_hit_ago_s),
-            access.cmd_hits,
-            access.cmd_drops,
-            log2(access.cmd_interval_log2_s),
-            interval(access.last_cmd_hit_ago_s),
+            hits,
+            drops,
+            log2(log2_s),
+            interval(ago_s),
         );
     }
     let json = found.iter().map(|access| {
@@ -262,6 +279,7 @@ pub(crate) fn clients(client: &mut Client) -> Result<Report, AskError> {
             "ntp_interval_log2_s": access.ntp_interval_log2_s,
             "last_ntp_ago_s": access.last_ntp_hit_ago_s,
             "nts_ke_accepted": access.nke_hits,
+            "nts_ke_dropped": access.nke_drops,
             "command_received": access.cmd_hits,
             "command_dropped": access.cmd_drops,
             "last_command_ago_s": access.last_cmd_hit_ago_s,
@@ -280,13 +298,14 @@ pub(crate) fn smoothing(client: &mut Client) -> Result<Report, AskError> {
     };
     let labelled = |label: &str, value: String| format!("{label:<15}: {value}\n");
     let active = if smoothing.active { "Yes" } else { "No" };
+    // The blank is there in any case, as chronyc has it.
     let only = if smoothing.leap_only {
-        " (leap second only)"
+        "(leap second only)"
     } else {
         ""
     };
     let text = [
-        labelled("Active", format!("{active}{only}")),
+        labelled("Active", format!("{active} {only}")),
         labelled("Offset", format!("{:+.9} seconds", smoothing.offset_s)),
         labelled("Frequency", format!("{:+.6} ppm", smoothing.frequency_ppm)),
         labelled(
@@ -371,8 +390,8 @@ pub(crate) fn manual_list(client: &mut Client) -> Result<Report, AskError> {
 }
 
 /// `sourcename`: the name under which a source is configured.
-pub(crate) fn source_name(client: &mut Client, address: IpAddr) -> Result<Report, AskError> {
-    match client.ask(&Request::NtpSourceName(address.into()))? {
+pub(crate) fn source_name(client: &mut Client, address: Address) -> Result<Report, AskError> {
+    match client.ask(&Request::NtpSourceName(address))? {
         Reply::NtpSourceName(name) => Ok(Report {
             text: format!("{}\n", name.as_str()),
             json: object! { "name": name.as_str() },

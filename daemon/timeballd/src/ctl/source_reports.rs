@@ -2,8 +2,6 @@
 //!
 //! In JSON an offset is positive when the local clock is behind, whatever sign the protocol has for it.
 
-use std::net::IpAddr;
-
 use units::PollInterval;
 use wire::candm::{
     Address, AskError, AuthMode, NtpData, Reply, Request, SelectOptions, SourceData, SourceMode, SourceState,
@@ -244,9 +242,9 @@ pub(crate) fn auth_data(client: &mut Client, names: bool, all: bool) -> Result<R
 }
 
 /// `ntpdata`: the last valid packet of one source, or of each.
-pub(crate) fn ntp_data(client: &mut Client, address: Option<IpAddr>) -> Result<Report, AskError> {
+pub(crate) fn ntp_data(client: &mut Client, address: Option<Address>) -> Result<Report, AskError> {
     let (addresses, before): (Vec<Address>, &str) = match address {
-        Some(address) => (vec![address.into()], ""),
+        Some(address) => (vec![address], ""),
         None => {
             let sources = listed(client, false)?;
             let of_ntp = sources

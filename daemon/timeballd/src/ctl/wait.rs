@@ -36,7 +36,9 @@ pub(crate) fn wait_sync(options: &Options, condition: &SyncCondition) -> Result<
                         "try: {tried}, refid: {id}, correction: {correction_s:.9}, skew: {skew_ppm:.3}\n"
                     ));
                 }
-                json = tracking.to_json(id.to_string());
+                if let Some(client) = client.as_mut().filter(|_| options.json) {
+                    json = tracking.to_json(called(client, tracking.address, id, options.names));
+                }
                 let below = |value: f64, limit: f64| limit == 0.0 || value <= limit;
                 if tracking.is_synchronised()
                     && below(correction_s, condition.max_correction_s)
