@@ -309,6 +309,7 @@ impl Engine {
     /// Adds the sources of the configuration, and says that the daemon is ready.
     pub(crate) fn begin_normal_operation(&mut self, now: Now) {
         self.is_begun = true;
+        self.write_tracking_of_loss(now.mono);
         self.begin_ref_clocks(now);
         let configured = std::mem::take(&mut self.config.sources);
         self.ask(now, |sources, tools| sources.add_configured(configured, tools));

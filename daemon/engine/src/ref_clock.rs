@@ -166,13 +166,14 @@ impl Engine {
         let sample = reading.and_then(|reading| self.ref_clock_sample(now, index, &reading));
         let frequency = self.discipline.frequency();
         let is_logged = self.config.logs.kinds.contains(&LogKind::RefClocks);
+        let news_s = self.news(now.mono);
         let Some(state) = place(index).and_then(|place| self.ref_clocks.get_mut(place)) else {
             return;
         };
         if let (Some(reading), Some((sample, leap))) = (reading, sample)
             && is_logged
         {
-            let offset_s = sample.phase_s - self.timeline.correction_at_oscillator_s(sample.at);
+            let offset_s = news_s(&sample);
             let line = state.line(
                 reading.at,
                 leap,
@@ -226,8 +227,7 @@ impl Engine {
             let since_s = self.timeline.oscillator(now.mono).seconds_since(sample.at);
             let slewed_s = self.timeline.correction_s(now.mono) - correction_s;
             let at = now.wall.plus_seconds(-since_s - slewed_s);
-            let offset_s = sample.phase_s - correction_s;
-            let line = state.line(at, leap, None, offset_s, sample.dispersion_s);
+            let line = state.line(at, leap, None, news_s(&sample), sample.dispersion_s);
             self.out.line(LogFile::RefClocks, line);
         }
         self.ask(now, |sources, tools| {

@@ -16,6 +16,9 @@ const KERNEL_LEAP_APART_S: f64 = 0.1;
 /// How many samples make a source selectable.
 const SAMPLES_NEEDED: usize = 3;
 
+/// What tracking.log has as the bound of the error while nothing is known, seconds (chronyd's).
+const BOUND_UNKNOWN_S: f64 = 1.5;
+
 impl Engine {
     /// Selects among the sources and corrects the clock; `fresh` is the source with a new sample, if that is why.
     pub fn consider(&mut self, now: Mono, fresh: Option<SourceId>) {
@@ -228,6 +231,10 @@ impl Engine {
             self.finish_initial(now, combined.offset_s);
             return;
         }
+        let (was_remaining_s, was_bound_s) = (
+            self.discipline.remaining_s(now, &self.timeline),
+            self.error_bound_s(now),
+        );
         let verdict =
             self.discipline
                 .update(now, &update, &mut self.timeline, &mut self.timers, &mut self.out);
@@ -243,7 +250,12 @@ impl Engine {
             .updated(reference.root_delay_s / 2.0 + reference.root_dispersion_s);
         self.announce_leap(now, combined.leap);
         self.tell_kernel(now);
-        self.write_tracking(now, combined);
+        self.write_tracking(
+            now,
+            combined,
+            was_remaining_s,
+            was_bound_s.unwrap_or(BOUND_UNKNOWN_S),
+        );
         if let Some(due) = self.fallback.updated(now, self.discipline.frequency()) {
             self.timers.set(Timer::Fallback, due);
         }
@@ -460,8 +472,15 @@ impl Engine {
         }
     }
 
-    /// A line of tracking.log.
-    fn write_tracking(&mut self, now: Mono, combined: &select::Combined) {
+    /// A line of tracking.log. As in chronyd's, what is left to correct and the bound of the error are those of before the
+    /// update, both in seconds.
+    fn write_tracking(
+        &mut self,
+        now: Mono,
+        combined: &select::Combined,
+        was_remaining_s: f64,
+        was_bound_s: f64,
+    ) {
         if !self.config.logs.kinds.contains(&conf::config::LogKind::Tracking) {
             return;
         }
@@ -483,21 +502,21 @@ impl Engine {
             "{} {name:<15} {:>2} {:>10.3} {:>10.3} {} {leap} {:>2} {} {} {} {} {}",
             reference.time.date_time(),
             reference.stratum.0,
-            -tracking.frequency * 1e6,
+            0.0 - tracking.frequency * 1e6,
             tracking.skew * 1e6,
-            scientific(tracking.last_offset_s),
+            scientific(-tracking.last_offset_s),
             combined.sources,
             scientific(combined.offset_error_s),
-            scientific(tracking.remaining_s),
+            scientific(was_remaining_s),
             scientific(reference.root_delay_s),
             scientific(reference.root_dispersion_s),
-            scientific(self.error_bound_s(now).unwrap_or(0.0)),
+            scientific(was_bound_s),
         );
         self.out.line(LogFile::Tracking, line);
     }
 
     /// A line of tracking.log that says that the clock follows nobody from now on.
-    fn write_tracking_of_loss(&mut self, now: Mono) {
+    pub(crate) fn write_tracking_of_loss(&mut self, now: Mono) {
         if !self.config.logs.kinds.contains(&conf::config::LogKind::Tracking) {
             return;
         }
@@ -508,7 +527,7 @@ impl Engine {
             self.timeline.wall(now).date_time(),
             "0.0.0.0",
             0,
-            -tracking.frequency * 1e6,
+            0.0 - tracking.frequency * 1e6,
             tracking.skew * 1e6,
             scientific(0.0),
             0,
@@ -544,7 +563,9 @@ mod tests {
     use conf::config::{Config, FallbackDrift, LogKind};
     use units::Stratum;
 
+    use super::BOUND_UNKNOWN_S;
     use super::scientific;
+    use crate::io::LogFile;
     use crate::stage::{Server, Stage, answering, line, well};
 
     #[test]
@@ -579,9 +600,44 @@ mod tests {
                 .filter(|(_, line)| line.contains(" 0.0.0.0          0 "))
                 .count()
         };
-        assert_eq!(losses(&stage), 1);
+        // The first one is that of the start.
+        assert_eq!(losses(&stage), 2);
         stage.run_until(2000.0);
-        assert_eq!(losses(&stage), 2, "nobody has 256 seconds to average");
+        assert_eq!(losses(&stage), 3, "nobody has 256 seconds to average");
+    }
+
+    /// What chronyd writes about a server that is told to be a quarter of a second further on, while the clock follows nobody's
+    /// orders (`-x`): once it has been taken in, it is no news.
+    #[test]
+    fn what_is_being_corrected_is_no_news_in_the_logs() {
+        let mut config = Config {
+            sources: vec![line(conf::config::SourceKind::Server, "192.0.2.1", |source| {
+                source.offset_s = 0.25;
+            })],
+            ..Config::default()
+        };
+        config.logs.kinds = [LogKind::Tracking, LogKind::RawMeasurements, LogKind::Statistics].into();
+        let mut stage = Stage::new(config, well());
+        stage.run_until(1000.0);
+        let column = |file: LogFile, column: usize| -> Vec<f64> {
+            let lines = stage.lines.iter().filter(|(of, _)| *of == file);
+            let values = lines.map(|(_, line)| line.split_whitespace().nth(column).unwrap().parse().unwrap());
+            values.collect()
+        };
+        let near = |value: f64, expected: f64| assert!((value - expected).abs() < 1e-3, "{value} {expected}");
+        // Both logs say it with the sign that they have in chronyd: behind is less than nothing in one of them.
+        let (news, left) = (column(LogFile::Tracking, 6), column(LogFile::Tracking, 10));
+        near(news[1], -0.25);
+        near(news[4], 0.0);
+        assert_eq!((left[0], left[1]), (0.0, 0.0), "that is what was left before");
+        near(left[4], 0.25);
+        near(column(LogFile::Tracking, 13)[1], BOUND_UNKNOWN_S);
+        let measured = column(LogFile::Measurements, 11);
+        near(measured[0], 0.25);
+        near(*measured.last().unwrap(), 0.0);
+        let estimated = column(LogFile::Statistics, 4);
+        near(estimated[0], -0.25);
+        near(*estimated.last().unwrap(), 0.0);
     }
 
     #[test]

@@ -566,16 +566,11 @@ impl Discipline {
             return None;
         }
         let given_up = self.max_change_left == Some(0);
-        let (action, severity) = if given_up {
-            ("exiting", Severity::Fatal)
-        } else {
-            ("ignored", Severity::Warning)
-        };
+        let action = if given_up { "exiting" } else { "ignored" };
         out.log(
-            severity,
+            Severity::Warning,
             format!(
-                "Adjustment of {:.3} seconds exceeds the allowed maximum of {limit_s:.3} seconds ({action})",
-                -offset_s
+                "Adjustment of {offset_s:.3} seconds exceeds the allowed maximum of {limit_s:.3} seconds ({action})"
             ),
         );
         if given_up {

@@ -7,7 +7,7 @@ use wire::ntp::{Header, KissCode};
 
 use crate::estimate::Sample;
 use crate::io::Stamp;
-use crate::source::exchange::{self, LastAnswer, Measurement, Past, Pending, Tests, Timestamps};
+use crate::source::exchange::{self, Heading, LastAnswer, Measurement, Past, Pending, Tests, Timestamps};
 use crate::source::moment::Moment;
 use crate::source::symmetric::Heard;
 use crate::source::{Local, Source};
@@ -124,7 +124,6 @@ impl Source {
         self.unanswered = 0;
         self.heard_at = Some(now);
         self.is_tentative = false;
-        self.is_route_in_doubt = false;
         let constrained = local.constrained;
         judgement.refused = judgement.tests.synchronised()
             && self.is_constrained()
@@ -244,9 +243,15 @@ impl Source {
             local.era_start,
             self.frequency(local),
             local.skew,
-            timeline.correction_s(now),
+            Heading {
+                at: timeline.oscillator(now),
+                phase_s: timeline.correction_s(now) + local.remaining_s,
+                frequency: local.frequency,
+            },
             precision_s,
         );
+        measurement.offset_s += self.config.offset_s;
+        measurement.phase_s += self.config.offset_s;
         if self.is_peer() && measurement.delay_s < 0.0 {
             let interval_s = timestamps.received.at.seconds_since(timestamps.sent.at).abs();
             if -measurement.delay_s < PEER_FREQUENCY_ERROR * interval_s {
@@ -412,11 +417,11 @@ impl Source {
     fn take(&mut self, header: &Header, measurement: &Measurement, local: &Local) -> bool {
         let excess_s = (measurement.delay_s - self.least_delay_s().unwrap_or(measurement.delay_s)).max(0.0);
         let asymmetry = self.config.asymmetry.unwrap_or(0.0);
-        let correction_s = self.config.offset_s + asymmetry * excess_s;
+        let correction_s = asymmetry * excess_s;
         // What the asymmetry explains of a delay is no reason to doubt the sample.
         let delay_s = measurement.delay_s - 2.0 * asymmetry.abs() * excess_s;
         let outside_burst = !self.polling.answered_well();
-        self.last_offset_s = measurement.offset_s + correction_s - local.remaining_s;
+        self.last_offset_s = measurement.offset_s + correction_s;
         let sample = Sample {
             at: measurement.at,
             phase_s: measurement.phase_s + correction_s,

@@ -9,6 +9,7 @@ use crate::estimate::Prior;
 use crate::io::{Now, Stamp, StampSource};
 use crate::keyring::Keyring;
 use crate::source::answer::{Arrival, Judgement};
+use crate::source::exchange::Heading;
 use crate::source::{Local, Source};
 use crate::stage::{BEGIN_S, line};
 use crate::timeline::Timeline;
@@ -305,7 +306,12 @@ fn the_offset_is_told_as_of_the_packet_that_came_however_long_the_two_were_apart
     };
     let local = side.local();
     let correction_s = side.timeline.correction_s(now(received_s, 0.0).mono);
-    let measured = stamps.measure(0, rate, 0.0, correction_s, local.precision_s);
+    let heading = Heading {
+        at: received.at,
+        phase_s: correction_s,
+        frequency: 0.0,
+    };
+    let measured = stamps.measure(0, rate, 0.0, heading, local.precision_s);
     assert!(
         (measured.offset_s - rate * received_s).abs() < 1e-6,
         "{measured:?}"

@@ -128,7 +128,8 @@ impl Tests {
 /// What an answer says about the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Measurement {
-    /// True time − system clock, seconds; positive: the clock is behind.
+    /// True time − where the system clock is heading, seconds: what is being corrected already is not in it, as in chronyd's
+    /// logs and reports, while the source's own `offset` is. Positive: the clock is behind.
     pub offset_s: f64,
     /// The round trip, seconds.
     pub delay_s: f64,
@@ -141,10 +142,28 @@ pub struct Measurement {
     pub middle: UnixTime,
     /// The same on the oscillator.
     pub at: Mono,
-    /// True time − oscillator, seconds.
+    /// True time − oscillator, the source's own `offset` included, seconds.
     pub phase_s: f64,
     /// How long the server took to answer, seconds.
     pub response_s: f64,
+}
+
+/// Where the system clock is heading: where it will be when what is being corrected has been.
+#[derive(Debug, Clone, Copy)]
+pub struct Heading {
+    /// An instant of the oscillator.
+    pub at: Mono,
+    /// Where it is heading − oscillator then, seconds.
+    pub phase_s: f64,
+    /// The rate that makes up for the oscillator.
+    pub frequency: f64,
+}
+
+impl Heading {
+    /// Where it is heading − oscillator at another instant of the oscillator, seconds.
+    pub fn phase_s(&self, at: Mono) -> f64 {
+        self.phase_s + self.frequency * at.seconds_since(self.at)
+    }
 }
 
 /// The last valid answer of a source, for reports.
@@ -170,14 +189,14 @@ impl Timestamps {
     /// Reads the clock off them (RFC 5905 §8).
     ///
     /// `era_start` is the first second of the window of 2^32 in which the remote time is thought to lie, Unix
-    /// seconds; `frequency` the rate that makes up for the oscillator, `skew` its error; `correction_s` the
-    /// system clock − oscillator now; `precision_s` that of both clocks.
+    /// seconds; `frequency` the rate that makes up for the oscillator, `skew` its error; `precision_s` that of
+    /// both clocks.
     pub fn measure(
         &self,
         era_start: i64,
         frequency: f64,
         skew: f64,
-        correction_s: f64,
+        heading: Heading,
         precision_s: f64,
     ) -> Measurement {
         let remote_received = UnixTime::from_ntp_in_window(self.remote_received, era_start);
@@ -189,18 +208,19 @@ impl Timestamps {
             self.received.phase_s(remote_sent),
         );
         let half_s = self.received.wall.seconds_since(self.sent.wall) / 2.0;
-        // Between packets of peers the oscillator goes on for a while.
-        let since_middle_s = self.received.at.seconds_since(self.sent.at) / 2.0;
+        let at = self
+            .sent
+            .at
+            .plus_seconds(self.received.at.seconds_since(self.sent.at) / 2.0);
         Measurement {
-            offset_s: phase_s + frequency * since_middle_s - correction_s,
+            // Between packets of peers the oscillator goes on for a while.
+            offset_s: phase_s + frequency * self.received.at.seconds_since(at)
+                - heading.phase_s(self.received.at),
             delay_s: local_s - response_s,
             dispersion_s: precision_s + skew * local_s.abs(),
             frequency_dispersion_s: skew * local_s.abs(),
             middle: self.sent.wall.plus_seconds(half_s),
-            at: self
-                .sent
-                .at
-                .plus_seconds(self.received.at.seconds_since(self.sent.at) / 2.0),
+            at,
             phase_s,
             response_s,
         }

@@ -33,11 +33,7 @@ impl Source {
             .as_ref()
             .map_or(StampSource::Daemon, |pending| pending.sent.source);
         let (offset_s, delay_s, dispersion_s) = measured.map_or((0.0, 0.0, 0.0), |measured| {
-            (
-                measured.offset_s + self.config.offset_s,
-                measured.delay_s,
-                measured.dispersion_s,
-            )
+            (measured.offset_s, measured.delay_s, measured.dispersion_s)
         });
         format!(
             "{} {:<15} {} {:>2} {} {:>2} {:>2} {:4.2} {} {} {} {} {} {} {}{} {} {}",
@@ -65,7 +61,7 @@ impl Source {
     }
 
     /// A line of statistics.log; `None` before there are three samples. `now` is the system clock, `clock_phase_s`
-    /// where it stands against the oscillator, seconds, and `frequency` the rate that makes up for the oscillator.
+    /// where it is heading − oscillator, seconds, and `frequency` the rate that makes up for the oscillator.
     pub fn statistics_line(
         &self,
         now: UnixTime,

@@ -254,7 +254,6 @@ impl Sources {
         };
         self.tell_undelivered(id, reason, tools);
         self.close(id, tools);
-        self.unroutable(id, tools);
         self.finish(id);
     }
 
@@ -494,7 +493,7 @@ impl Sources {
         let now = tools.now.mono;
         let line = source.statistics_line(
             tools.timeline.wall(now),
-            tools.timeline.correction_s(now),
+            tools.timeline.correction_s(now) + tools.local.remaining_s,
             tools.local.frequency,
             stress,
         );

@@ -62,6 +62,9 @@ impl Engine {
             poll: source.polling.used_interval(),
             stratum: if source.estimator.count() == 0 {
                 Stratum::ZERO
+            } else if source.config.copy {
+                // What is copied is the server's place, as if it were ours.
+                Stratum(source.stratum.0.saturating_sub(1))
             } else {
                 source.stratum
             },
@@ -185,14 +188,21 @@ impl Engine {
     /// The newest sample as it looks now.
     fn newest(&self, source: &Source, sample: &Sample, now: Mono) -> Newest {
         let age_s = self.timeline.oscillator(now).seconds_since(sample.at);
-        // Where the clock is heading is where it counts as being.
-        let target_s = self.timeline.correction_s(now) + self.discipline.remaining_s(now, &self.timeline);
         Newest {
             age_s: u32::try_from(down_i64(age_s)).unwrap_or(0),
             measured_offset_s: source.last_offset_s,
-            offset_s: sample.phase_s + self.discipline.frequency() * age_s - target_s,
+            offset_s: self.news(now)(sample),
             error_s: sample.root_distance_s(),
         }
+    }
+
+    /// What tells of a sample how far the clock is off, true time − where it is heading, seconds: what is being corrected
+    /// already is not in it.
+    pub(crate) fn news(&self, now: Mono) -> impl Fn(&Sample) -> f64 + use<> {
+        let at = self.timeline.oscillator(now);
+        let heading_s = self.timeline.correction_s(now) + self.discipline.remaining_s(now, &self.timeline);
+        let frequency = self.discipline.frequency();
+        move |sample| sample.phase_s + frequency * at.seconds_since(sample.at) - heading_s
     }
 
     fn estimate(&self, source: &Source, now: Mono) -> Option<Estimate> {
