@@ -225,6 +225,9 @@ impl Engine {
                 }
             }
             Input::Constraint { request, answer } => self.constraint_answered(now, request, &answer),
+            Input::Route { source, exists } => {
+                self.ask(now, |sources, tools| sources.route_found(source, exists, tools));
+            }
             Input::SourceFiles(configs) => {
                 self.ask(now, |sources, tools| sources.directory_read(configs, tools));
                 self.give_up_if_alone(now.mono);

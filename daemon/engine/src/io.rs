@@ -10,6 +10,8 @@ use conf::config::{ConstraintUrl, Topic};
 use conf::rtc::RtcError;
 use units::{Leap, Mono, UnixTime};
 
+use crate::source::SourceId;
+
 /// One moment, read from both clocks of the host at once.
 ///
 /// The monotonic clock is `CLOCK_MONOTONIC`: it follows the frequency corrections of the system clock but no
@@ -231,6 +233,13 @@ pub enum Input<'a> {
     },
     /// The kernel was asked, as told by [`Output::ReadKernelClock`]; `None`: it does not answer.
     KernelClock(Option<KernelClock>),
+    /// It was looked whether there is a way to a source, as told by [`Output::FindRoute`].
+    Route {
+        /// The source.
+        source: SourceId,
+        /// There is one.
+        exists: bool,
+    },
     /// The files of the source directories have been read, as asked by [`Output::ReadSourceFiles`].
     SourceFiles(Vec<conf::config::SourceConfig>),
     /// The key file has been read again, as asked by [`Output::ReadKeys`].
@@ -581,6 +590,14 @@ pub enum Output {
     },
     /// Ask the kernel for the state of its clock, and answer with [`Input::KernelClock`] before anything else.
     ReadKernelClock,
+    /// Find out whether there is a way to a source, with a socket that is connected to it and sends nothing, and answer with
+    /// [`Input::Route`] before anything else.
+    FindRoute {
+        /// The source.
+        source: SourceId,
+        /// Where it is asked.
+        remote: SocketAddr,
+    },
     /// Read the files of the source directories and answer with [`Input::SourceFiles`].
     ReadSourceFiles,
     /// Read the key file again and answer with [`Input::Keys`].

@@ -64,6 +64,8 @@ pub(crate) struct Stage {
     /// What the kernel says of its clock, if it does, and how often it was asked.
     pub(crate) kernel_clock: Option<KernelClock>,
     pub(crate) kernel_readings: u32,
+    /// There is a way to the sources.
+    pub(crate) has_route: bool,
     /// So much later than usual the answers come, in turn, seconds.
     pub(crate) late_s: Vec<f64>,
     /// So long answers lie there before they are read, seconds.
@@ -134,6 +136,7 @@ impl Stage {
             ready_at_s: None,
             kernel_clock: None,
             kernel_readings: 0,
+            has_route: true,
             late_s: vec![0.0],
             read_after_s: 0.0,
             read_later: Vec::new(),
@@ -333,6 +336,11 @@ impl Stage {
                     self.rate_ppm = ppm;
                     self.engine
                         .handle_input(self.now(), Input::FrequencyApplied { ppm });
+                }
+                Output::FindRoute { source, .. } => {
+                    let exists = self.has_route;
+                    self.engine
+                        .handle_input(self.now(), Input::Route { source, exists });
                 }
                 Output::ReadKernelClock => {
                     self.kernel_readings += 1;

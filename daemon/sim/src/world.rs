@@ -902,6 +902,11 @@ impl Client {
                 let now = self.clock.now();
                 self.tell(now, Input::RtcFileWritten { is_written: true });
             }
+            Output::FindRoute { source, .. } => {
+                // Packets get lost in this world, but there is always a way.
+                let now = self.clock.now();
+                self.tell(now, Input::Route { source, exists: true });
+            }
             Output::ReadKernelClock => {
                 // There is no kernel in this world.
                 let now = self.clock.now();

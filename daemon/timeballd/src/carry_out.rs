@@ -141,6 +141,14 @@ impl Daemon {
                 let state = hands.clock.kernel_state().ok();
                 self.tell(Input::KernelClock(state.as_ref().map(kernel_clock)));
             }
+            Output::FindRoute { source, remote } => {
+                let found = hands.open(SocketUse::Client {
+                    remote,
+                    local_port: 0,
+                });
+                let exists = found.is_ok();
+                self.tell(Input::Route { source, exists });
+            }
             Output::ReadSourceFiles => {
                 let (sources, problems) =
                     conf::chrony::read_source_dirs(&hands.config.source_dirs, &SourceFiles);

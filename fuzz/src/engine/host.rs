@@ -554,6 +554,11 @@ impl Host {
                 }
             }
             Output::ReadSourceFiles => self.files_asked_for = true,
+            Output::FindRoute { source, remote } => {
+                let exists = remote.is_ipv4() || self.dumps.len().is_multiple_of(2);
+                self.engine
+                    .handle_input(self.now(), Input::Route { source, exists });
+            }
             Output::ReadKernelClock => {
                 let reading = Some(KernelClock::default());
                 self.engine.handle_input(self.now(), Input::KernelClock(reading));

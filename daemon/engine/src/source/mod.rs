@@ -131,8 +131,6 @@ pub struct Source {
     pub heard_at: Option<Mono>,
     /// Requests in a row that were not answered.
     unanswered: u8,
-    /// Whether it can be sent to is not known; if not, it is not asked any more.
-    pub is_route_in_doubt: bool,
     /// The last kiss code, of which it was said that it came.
     pub kissed: Option<wire::ntp::KissCode>,
     /// Whether the poll under way has not been counted by the median filter yet.
@@ -213,7 +211,6 @@ impl Source {
             symmetric: Symmetric::default(),
             heard_at: None,
             unanswered: 0,
-            is_route_in_doubt: false,
             kissed: None,
             is_poll_open: false,
             is_reach_settled: true,

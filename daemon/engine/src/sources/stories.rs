@@ -635,6 +635,12 @@ fn a_source_that_cannot_be_sent_to_goes_offline_if_it_was_told_to() {
         assert_eq!(stage.requests.len() == 1, auto_offline);
         stage.act(|sources, tools| sources.on_or_offline(tools));
         assert!(stage.source().online);
+        // Nobody answers there: that is no reason to give it up.
+        stage.run_until(2000.0);
+        let socket = stage.requests.last().unwrap().socket;
+        let reason = "Connection refused";
+        stage.tell(Input::Undelivered { socket, reason });
+        assert!(stage.source().online);
     }
 }
 
@@ -659,14 +665,26 @@ fn who_is_switched_off_or_forgotten_is_not_reached_until_it_answers_again() {
 }
 
 #[test]
-fn all_are_asked_at_once_whether_the_network_is_there() {
+fn sources_to_which_there_is_no_way_are_not_asked_until_there_is() {
     let mut stage = Stage::new(config(vec![server("192.0.2.1")]), well());
     stage.run_until(1010.0);
     let before = stage.requests.len();
-    stage.act(|sources, tools| sources.on_or_offline(tools));
-    stage.run_until(1011.0);
+    stage.has_route = false;
+    for _ in 0..2 {
+        stage.act(|sources, tools| sources.on_or_offline(tools));
+        stage.run_until(2000.0);
+        assert!(!stage.source().online && stage.requests.len() == before);
+    }
+    assert_eq!(stage.said("Source 192.0.2.1 offline"), 1);
+    stage.has_route = true;
+    for _ in 0..2 {
+        stage.act(|sources, tools| sources.on_or_offline(tools));
+        assert!(stage.source().online);
+    }
+    assert_eq!(stage.said("Source 192.0.2.1 online"), 1);
+    // To look is not to ask.
+    stage.run_until(2001.0);
     assert_eq!(stage.requests.len(), before + 1);
-    assert!(stage.source().online);
 }
 
 #[test]
@@ -710,14 +728,6 @@ fn an_offset_that_is_being_corrected_is_said_and_limited_once() {
     assert_eq!(stage.ended, None);
     assert_eq!(stage.said("System clock wrong by"), 1);
     assert_eq!(stage.said("exceeds the allowed maximum"), 0);
-}
-
-#[test]
-fn an_answer_ends_the_doubt_whether_there_is_a_route() {
-    let mut stage = Stage::new(config(vec![server("192.0.2.1")]), well());
-    stage.act(|sources, tools| sources.on_or_offline(tools));
-    stage.run_until(64.6);
-    assert!(!stage.source().is_route_in_doubt && stage.source().online);
 }
 
 #[test]

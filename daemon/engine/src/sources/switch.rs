@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use conf::config::Topic;
 
+use crate::io::Output;
 use crate::source::poll::Burst;
 use crate::source::{Source, SourceId};
 use crate::sources::{Sources, Tools};
@@ -55,22 +56,21 @@ impl Sources {
         ids.len()
     }
 
-    /// Asks all sources at once, and keeps to it where the request can be sent; those to which one cannot be sent are not
-    /// asked any more (`chronyc onoffline`).
+    /// Has the program look which sources there is a way to (`chronyc onoffline`). Nothing is sent.
     pub fn on_or_offline(&mut self, tools: &mut Tools<'_>) {
-        let ids: Vec<SourceId> = self.by_id.keys().copied().collect();
-        for id in ids {
-            let Some(source) = self.by_id.get_mut(&id) else {
-                continue;
-            };
-            if source.address.is_some() {
-                source.is_route_in_doubt = true;
-                if source.online {
-                    self.plan_start(id, tools);
-                } else {
-                    self.online(Which::One(id), tools);
-                }
+        for (&source, asked) in self.by_id.iter().filter(|(_, source)| source.ref_clock.is_none()) {
+            if let Some(remote) = asked.remote() {
+                tools.out.push(Output::FindRoute { source, remote });
             }
+        }
+    }
+
+    /// There is a way to a source, or there is none: it is asked from now on, or not any more.
+    pub fn route_found(&mut self, id: SourceId, exists: bool, tools: &mut Tools<'_>) {
+        if exists {
+            self.online(Which::One(id), tools);
+        } else {
+            self.switch_off(id, tools);
         }
     }
 
@@ -94,8 +94,11 @@ impl Sources {
 
     /// A request could not be sent: there may be no network.
     pub(super) fn unroutable(&mut self, id: SourceId, tools: &mut Tools<'_>) {
-        let Some(source) = self.by_id.get(&id) else { return };
-        if source.config.auto_offline || source.is_route_in_doubt {
+        if self
+            .by_id
+            .get(&id)
+            .is_some_and(|source| source.config.auto_offline)
+        {
             self.switch_off(id, tools);
         }
     }
@@ -105,7 +108,6 @@ impl Sources {
             return;
         };
         source.online = false;
-        source.is_route_in_doubt = false;
         source.forget_reach();
         tools
             .out

@@ -197,6 +197,21 @@ fn sources_with_a_route_are_put_online_alike() {
 }
 
 #[test]
+fn sources_without_a_route_are_put_offline_alike() {
+    // Where the tests run there is nothing but the loopback interface.
+    same(
+        "port 0\nserver 192.0.2.1\nserver 192.0.2.2 offline\nserver 127.0.0.9 port 9 offline\nserver ::1 port 9",
+        |daemon, transcript| {
+            follow(
+                daemon,
+                transcript,
+                &["activity", "onoffline", "activity", "onoffline", "activity"],
+            );
+        },
+    );
+}
+
+#[test]
 fn commands_about_the_clock_are_answered_alike() {
     same(&format!("{SOURCES}\nmanual"), |daemon, transcript| {
         follow(

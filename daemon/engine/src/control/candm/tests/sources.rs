@@ -8,7 +8,6 @@ use wire::candm::{
 
 use super::*;
 use crate::estimate::Sample;
-use crate::io::SocketUse;
 
 fn activity(online: i32, offline: i32, burst_online: i32, burst_offline: i32) -> Got {
     Got::Reply(Reply::Activity(Activity {
@@ -425,19 +424,17 @@ fn sources_without_a_route_are_not_asked_any_more() {
     bench.done(&Request::Offline(AddressMask::ALL));
     bench.outputs();
     bench.done(&Request::OnOffline);
-    assert_eq!(bench.ask(&Request::Activity), activity(2, 0, 0, 0));
-    bench.run(3.0);
-    let unroutable = bench.outputs().into_iter().find_map(|output| match output {
-        Output::Open {
-            socket,
-            purpose: SocketUse::Client { remote, .. },
-        } if remote.is_ipv6() => Some(socket),
-        _ => None,
-    });
-    let socket = unroutable.expect("both are asked");
-    bench
-        .engine
-        .handle_input(bench.now(), Input::SendFailed { socket });
+    let mut looked = 0;
+    for output in bench.outputs() {
+        if let Output::FindRoute { source, remote } = output {
+            let exists = remote.is_ipv4();
+            bench
+                .engine
+                .handle_input(bench.now(), Input::Route { source, exists });
+            looked += 1;
+        }
+    }
+    assert_eq!(looked, 2);
     assert_eq!(bench.ask(&Request::Activity), activity(1, 1, 0, 0));
 }
 
