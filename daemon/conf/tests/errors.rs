@@ -147,6 +147,14 @@ fn every_error_has_the_text_of_chronyd_and_its_place() {
             "E 1:7 Could not parse allow directive at line 1 in file /main",
         ),
         (
+            "deny 2001:db8::g",
+            "E 1:6 Could not parse deny directive at line 1 in file /main",
+        ),
+        (
+            "cmddeny all 1::2::3",
+            "E 1:13 Could not parse cmddeny directive at line 1 in file /main",
+        ),
+        (
             "local foo",
             "E 1:7 Invalid option in local directive at line 1 in file /main",
         ),

@@ -133,6 +133,16 @@ fn without_rules_this_host_may_do_everything_and_others_ask_for_the_time() {
 }
 
 #[test]
+fn a_mistyped_address_is_no_name_and_a_zone_says_nothing() {
+    assert_eq!(
+        said("server 192.0.2.1\nrestrict 2001:db8::g noserve\n"),
+        ["E 2:10 \"2001:db8::g\" is neither an address nor a name"]
+    );
+    let config = config("restrict fe80::1%lo ignore\n");
+    assert_eq!(flags(&config, "fe80::1", 1000), of("ignore"));
+}
+
+#[test]
 fn rules_add_flags_and_unrestrict_takes_them_away() {
     let config = config(
         "restrict 10.0.0.0/8 nomodify\nrestrict 10.0.0.0 mask 255.0.0.0 noquery\nrestrict 10.1.2.3\n\

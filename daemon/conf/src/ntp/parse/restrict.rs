@@ -276,7 +276,12 @@ fn subnet(
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .unwrap_or(host);
-    let Ok(address) = bare.parse::<IpAddr>() else {
+    // Rules have no zone, in ntpd as well.
+    let unzoned = bare.split_once('%').map_or(
+        bare,
+        |(address, _)| if address.contains(':') { address } else { bare },
+    );
+    let Ok(address) = unzoned.parse::<IpAddr>() else {
         if length.is_some() || mask_at.is_some() {
             return statement.refuse(
                 at,
