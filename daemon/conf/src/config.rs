@@ -10,7 +10,8 @@
 //! Directives of chrony.conf for which this tree has no field, because timeballd does not do it:
 //! NTS (`nts` of a source, `ntsservercert`, `ntsserverkey`), Samba's
 //! signing (`ntpsigndsocket`) and NTP over PTP (`ptpport`) are refused; `hwtimestamp`, `tempcomp`,
-//! `mailonchange`, `maxtxbuffers` and `hwtstimeout` are left out with a warning; and what only
+//! `mailonchange` and `maxtxbuffers` are left out with a warning, and so is `minsamples`, which has a
+//! field to be written again (the estimator decides itself how many samples count); what only
 //! tunes one of these (`ntsdumpdir`, `ptpdomain`, …) has nothing to tune. The table
 //! [`crate::chrony::DIRECTIVES`] is the list.
 

@@ -276,6 +276,18 @@ fn every_error_has_the_text_of_chronyd_and_its_place() {
             "W 1:1 commandkey directive is no longer supported",
         ),
         (
+            "minsamples 32",
+            "W 1:1 minsamples directive is not supported at line 1 in file /main",
+        ),
+        (
+            "server a minsamples 32",
+            "W 1:10 minsamples option in server directive is not supported at line 1 in file /main",
+        ),
+        (
+            "refclock SHM 0 minsamples 32",
+            "W 1:16 refclock option minsamples is not supported at line 1 in file /main",
+        ),
+        (
             "hwtimestamp *",
             "W 1:1 hwtimestamp directive is not supported at line 1 in file /main",
         ),

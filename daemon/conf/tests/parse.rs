@@ -63,11 +63,15 @@ fn the_stock_configurations_are_taken_without_a_word() {
 
 #[test]
 fn every_option_of_a_source_is_taken() {
-    let all = config(
+    let (all, said) = check(
         "SERVER 192.0.2.1 IBurst burst prefer noselect trust require xleave offline auto_offline copy ipv6 \
          minpoll -1 maxpoll 3 maxsources 2 key 7 port 1123 version 3 presend 9 minstratum 2 polltarget 12 \
          minsamples 4 maxsamples 5 filter 6 maxunreach 10 maxdelay 0.5 maxdelayratio 2 maxdelaydevratio 3 \
          maxdelayquant 0.9 mindelay 1e-3 asymmetry -0.25 offset 0.1 certset 3 ntsport 4",
+    );
+    assert_eq!(
+        said,
+        ["W 1:196 minsamples option in server directive is not supported at line 1 in file /main"]
     );
     let name = SourceName::Address("192.0.2.1".parse().unwrap());
     let expected = SourceConfig {

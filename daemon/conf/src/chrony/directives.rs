@@ -238,7 +238,7 @@ pub const DIRECTIVES: &[Directive] = &[
     integer("maxstratum", 0, INT_MAX, "15"),
     integer("maxtxbuffers", 0, 1_048_576, "0").support(Support::LeftOut),
     positive("maxupdateskew", "1000.0"),
-    integer("minsamples", 0, INT_MAX, "6").support(Support::Idle),
+    integer("minsamples", 0, INT_MAX, "6").support(Support::LeftOut),
     integer("minsources", 1, INT_MAX, "1"),
     integer("minstratum", 0, INT_MAX, "0"),
     integer("nocerttimecheck", 0, INT_MAX, "0").support(Support::Idle),

@@ -22,7 +22,8 @@ pub struct Selection {
     pub min_stratum: u8,
     /// The largest stratum of a selectable source, 0…15; default 15.
     pub max_stratum: u8,
-    /// The least number of measurements kept of each source; default 6.
+    /// The least number of measurements kept of each source; default 6. timeballd decides it
+    /// itself.
     pub min_samples: u32,
     /// The largest number of measurements kept of each source; default 0, which is as many as the
     /// daemon has room for. With 1 the frequency is not followed.

@@ -26,7 +26,8 @@ pub struct RefClock {
     pub stratum: u8,
     /// Whether it tells TAI and not UTC; default off. Needs a table of leap seconds.
     pub is_tai: bool,
-    /// The least number of samples kept; default [`super::Selection::min_samples`].
+    /// The least number of samples kept; default [`super::Selection::min_samples`]. timeballd decides it
+    /// itself.
     pub min_samples: Option<u32>,
     /// The largest number of samples kept; default [`super::Selection::max_samples`].
     pub max_samples: Option<u32>,

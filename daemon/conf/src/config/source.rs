@@ -49,7 +49,8 @@ pub struct SourceConfig {
     pub filter_length: u32,
     /// The number of measurements that polling aims for, at least 1; default 8.
     pub poll_target: u32,
-    /// The least number of measurements kept; default [`super::Selection::min_samples`].
+    /// The least number of measurements kept; default [`super::Selection::min_samples`]. timeballd decides it
+    /// itself.
     pub min_samples: Option<u32>,
     /// The largest number of measurements kept; default [`super::Selection::max_samples`].
     pub max_samples: Option<u32>,

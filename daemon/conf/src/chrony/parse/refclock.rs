@@ -73,6 +73,10 @@ fn options(statement: &mut Statement<'_, '_>, clock: &mut RefClock) -> Result<()
             _ => {
                 at += 1;
                 with_value(statement, &option, at, clock)?;
+                if option == "minsamples" {
+                    let message = format!("refclock option {option} is not supported");
+                    statement.warn(at - 1, message, "timeballd goes on without");
+                }
             }
         }
         at += 1;

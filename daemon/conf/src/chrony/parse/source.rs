@@ -93,7 +93,7 @@ impl Reading<'_, '_> {
         if let Some(before) = before {
             self.options = before;
         }
-        if matches!(option.value, Value::ExtensionField) {
+        if matches!(option.value, Value::ExtensionField) || option.word == "minsamples" {
             let message = format!(
                 "{} option in {} directive is not supported",
                 option.word,
