@@ -57,29 +57,62 @@ pub enum ReadError {
     Other(String),
 }
 
-/// Reports whether a pattern has wildcards: `*`, `?` or `[`.
-fn has_wildcards(pattern: &str) -> bool {
-    pattern.contains(['*', '?', '['])
+/// Reports whether a component of a pattern has wildcards: `*`, `?` or `[`, without a backslash before it.
+fn has_wildcards(component: &str) -> bool {
+    let mut characters = component.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => drop(characters.next()),
+            '*' | '?' | '[' => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Returns a component without wildcards as it is meant: each backslash stands for the character after it.
+fn without_backslashes(component: &str) -> String {
+    let mut characters = component.chars();
+    let mut literal = String::with_capacity(component.len());
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => literal.extend(characters.next()),
+            _ => literal.push(character),
+        }
+    }
+    literal
 }
 
 /// Returns the paths that match a pattern, in byte order.
 ///
 /// `*` matches any characters, `?` one, `[a-z]` one of a set, `[!a-z]` one not of a set; none of
-/// them matches a slash, nor a dot at the start of a name. Without wildcards the pattern is the
-/// only match, whether it exists or not.
+/// them matches a slash, nor a dot at the start of a name. A backslash takes the character after it as
+/// it is. Without any of these the pattern is the only match, whether it exists or not.
 ///
 /// # Errors
 /// Why a directory cannot be searched that is named or that a component before the last matches. What is no directory
 /// matches nothing, and neither does what a matching name leads to and is not there (as with glob(3) and `GLOB_ERR`).
 pub fn expand(pattern: &str, reader: &dyn Reader) -> Result<Vec<String>, ReadError> {
-    if !has_wildcards(pattern) {
+    if !pattern.contains(['*', '?', '[', '\\']) {
         return Ok(vec![pattern.to_owned()]);
     }
     let absolute = pattern.starts_with('/');
     let mut found = vec![if absolute { "/".to_owned() } else { String::new() }];
     let (mut exists_so_far, mut is_matched) = (true, false);
-    for component in pattern.split('/').filter(|component| !component.is_empty()) {
-        if has_wildcards(component) {
+    let mut components = pattern
+        .split('/')
+        .filter(|component| !component.is_empty())
+        .peekable();
+    while let Some(component) = components.next() {
+        // Of the last component the directory is searched for backslashes too, of those before it not.
+        let is_last = components.peek().is_none();
+        // A backslash before a slash says nothing.
+        let trailing = component.len() - component.trim_end_matches('\\').len();
+        let component = match component.strip_suffix('\\') {
+            Some(shorter) if !is_last && trailing % 2 == 1 => shorter,
+            _ => component,
+        };
+        if has_wildcards(component) || (is_last && component.contains('\\')) {
             let mut matching = Vec::new();
             for directory in &found {
                 let names = match reader.list_dir(if directory.is_empty() { "." } else { directory }) {
@@ -94,7 +127,8 @@ pub fn expand(pattern: &str, reader: &dyn Reader) -> Result<Vec<String>, ReadErr
             found = matching;
             (exists_so_far, is_matched) = (true, true);
         } else {
-            found = found.iter().map(|directory| join(directory, component)).collect();
+            let name = without_backslashes(component);
+            found = found.iter().map(|directory| join(directory, &name)).collect();
             exists_so_far = false;
         }
     }
@@ -147,9 +181,8 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
                 Some(set) => set.contains(*character).then_some(set.length + 1),
                 None => (*character == '[').then_some(1),
             },
-            Some('\\') if at_pattern + 1 < pattern.len() => {
-                (pattern.get(at_pattern + 1) == Some(character)).then_some(2)
-            }
+            // At the end it matches nothing.
+            Some('\\') => (pattern.get(at_pattern + 1) == Some(character)).then_some(2),
             Some(literal) => (literal == character).then_some(1),
             None => None,
         };
@@ -299,6 +332,9 @@ pub(crate) mod tests {
             ("[a", "[a", true),
             ("\\*", "*", true),
             ("\\*", "a", false),
+            ("a\\-b", "a-b", true),
+            ("a\\\\b", "a\\b", true),
+            ("a\\", "a\\", false),
             ("a**", "a", true),
         ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
@@ -325,6 +361,14 @@ pub(crate) mod tests {
         assert_eq!(expanded("/g/*/none/*.conf"), [""; 0]);
         assert_eq!(expanded("/*/b/a.*"), ["/g/b/a.conf"]);
         assert_eq!(expanded("/none/plain"), ["/none/plain"]);
+        assert_eq!(expanded("/g/a/\\x\\.conf"), ["/g/a/x.conf"]);
+        assert_eq!(expanded("/g/\\a/x.conf"), ["/g/a/x.conf"]);
+        assert_eq!(expanded("/g\\/\\b/*.conf"), ["/g/b/a.conf", "/g/b/x.conf"]);
+        assert_eq!(expanded("/g/a/\\none"), [""; 0]);
+        assert_eq!(expanded("/g/a/x.conf\\"), [""; 0]);
+        assert_eq!(expanded("/g/\\*/x.conf"), [""; 0]);
+        assert_eq!(expand("/none/\\x", &files), Err(ReadError::NotFound));
+        assert_eq!(expand("/g/\\none/*", &files), Err(ReadError::NotFound));
         assert_eq!(expand("/none/*", &files), Err(ReadError::NotFound));
     }
 
