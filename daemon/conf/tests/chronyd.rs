@@ -180,7 +180,9 @@ const CORPUS: &[(&str, Differs)] = &[
     ("broadcast x 192.0.2.255", No),
     ("broadcast 64 192.0.2.255 123 4", No),
     ("broadcast 0 192.0.2.255", Ours),
+    ("broadcast -1 192.0.2.255", Ours),
     ("broadcast 64 192.0.2.255 99999", Ours),
+    ("broadcast 64 192.0.2.255 -1", Ours),
     (
         "bindaddress 192.0.2.1|bindaddress ::1|bindacqaddress 192.0.2.1",
         No,
