@@ -354,6 +354,7 @@ const CORPUS: &[(&str, Differs)] = &[
     ("server a foo", No),
     ("peer a iburst burst copy nts presend 3 maxsources 3", No),
     ("server a/b|server #x", No),
+    ("server 0.0.0.0|server ::|server 224.0.0.1|peer ff02::1", No),
     ("server a maxdelay 0x1p3", Ours),
     ("server a minpoll 3iburst", Ours),
     // Files.

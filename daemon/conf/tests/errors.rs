@@ -280,6 +280,14 @@ fn every_error_has_the_text_of_chronyd_and_its_place() {
             "W 1:1 minsamples directive is not supported at line 1 in file /main",
         ),
         (
+            "server 0.0.0.0",
+            "W 1:8 no host has the address 0.0.0.0 at line 1 in file /main",
+        ),
+        (
+            "peer ff02::1 prefer",
+            "W 1:6 no host has the address ff02::1 at line 1 in file /main",
+        ),
+        (
             "server a minsamples 32",
             "W 1:10 minsamples option in server directive is not supported at line 1 in file /main",
         ),
