@@ -44,6 +44,8 @@ pub(crate) struct Rules {
     /// Somebody else moved the clock by more than is believed; since then no update has been believed, and the clock has
     /// not been stepped.
     is_displaced: bool,
+    /// The clock was stepped since the last update.
+    has_stepped: bool,
     /// A step that nobody asked for and that is larger than what is believed, until the line of its update explains it.
     unexplained_s: Option<f64>,
     /// The updates that were not believed.
@@ -69,6 +71,7 @@ impl Rules {
             steps_under_rule: 0,
             is_by_hand: false,
             is_displaced: false,
+            has_stepped: false,
             unexplained_s: None,
             ignored: 0,
             gives_up: false,
@@ -117,6 +120,7 @@ impl Rules {
                 assert!(!cause.is_idle, "the clock is stepped without a reason");
                 self.check_step(by_s, cause);
                 self.is_displaced = false;
+                self.has_stepped = true;
             }
             ClockCommand::SetStatus {
                 synchronised,
@@ -228,8 +232,14 @@ impl Rules {
         if is_loss {
             return;
         }
-        // What is new, and what is left to correct after a step, if there was one.
-        let (news_s, left_s) = (number(6).abs(), number(10).abs());
+        // What is new (there positive when the clock is ahead), and what is left to correct with it, unless that was stepped.
+        let was_left_s = number(10);
+        let news_s = number(6).abs();
+        let left_s = if std::mem::take(&mut self.has_stepped) {
+            0.0
+        } else {
+            (was_left_s - number(6)).abs()
+        };
         if let Some(limit_s) = self.believed_s() {
             let change_s = if self.is_displaced {
                 left_s
