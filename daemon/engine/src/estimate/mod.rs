@@ -11,6 +11,7 @@ mod bank;
 mod change;
 mod doubt;
 mod logarithm;
+mod lost;
 mod noise;
 mod route;
 mod sample;
@@ -143,6 +144,9 @@ impl Estimator {
         if let Some(mut opinion) = before.filter(|_| self.is_waiting) {
             opinion.state = opinion.state.predicted(sample.at, opinion.wander_power);
             self.opinion = Some(opinion);
+        }
+        if !self.is_waiting {
+            self.start_again_if_lost();
         }
     }
 
@@ -458,6 +462,37 @@ mod tests {
             dispersion_s: 1e-7,
             root_delay_s: 0.0,
             root_dispersion_s: 0.0,
+        }
+    }
+
+    /// As seen from a server that slews by more and more (`smoothtime`), of one that slews by less and less afterwards.
+    #[test]
+    fn an_oscillator_that_was_lost_is_found_again() {
+        const ACCELERATION: f64 = 1e-6;
+        const SLEWS_S: f64 = 2000.0;
+        let phase_s = |at_s: f64| {
+            let up_s = (at_s - 4000.0).clamp(0.0, SLEWS_S);
+            let steady_s = (at_s - 4000.0 - SLEWS_S).max(0.0);
+            let down_s = (at_s - 9000.0).clamp(0.0, SLEWS_S);
+            let after_s = (at_s - 9000.0 - SLEWS_S).max(0.0);
+            ACCELERATION
+                * (up_s * up_s / 2.0 + SLEWS_S * steady_s - down_s * down_s / 2.0 - SLEWS_S * after_s)
+        };
+        for seed in 0..40 {
+            let mut chance = chances(seed);
+            let mut estimator = Estimator::new(seen(&[]).prior, 0);
+            let mut at_s = 0.0;
+            let mut error_s = 0.0;
+            for _ in 0..190 {
+                for wait_s in [64.0, 4.0] {
+                    at_s += wait_s;
+                    let (there_s, back_s) = (-1e-4 * chance().ln(), -1e-4 * chance().ln());
+                    let off_s = (there_s - back_s) / 2.0;
+                    estimator.add(sample(at_s, phase_s(at_s) + off_s, 2e-4 + there_s + back_s));
+                    error_s = estimator.state().unwrap().phase_s - phase_s(at_s);
+                }
+            }
+            assert!(error_s.abs() < 3e-4, "seed {seed}: {error_s} s");
         }
     }
 
