@@ -335,6 +335,22 @@ fn an_error_in_another_file_is_cited_there_with_a_caret() {
 }
 
 #[test]
+fn the_help_for_an_unknown_directive_is_the_one_that_was_meant() {
+    for (text, help) in [
+        ("driftfle /x", "did you mean \"driftfile\"?"),
+        ("SEVRER a", "did you mean \"server\"?"),
+        ("alow", "did you mean \"allow\"?"),
+        ("timeball.conflct fail", "did you mean \"timeball.conflict\"?"),
+        ("lalwo", "directives are listed in chrony.conf(5)"),
+        ("foo", "directives are listed in chrony.conf(5)"),
+    ] {
+        let files = Files::new([(MAIN, text)]);
+        let (_, diagnostics) = parse(MAIN, &files);
+        assert_eq!(diagnostics[0].help.as_deref(), Some(help), "{text}");
+    }
+}
+
+#[test]
 fn a_directive_without_effect_is_said_before_it_is_left_out() {
     assert_eq!(
         check("mailonchange root nan").1,

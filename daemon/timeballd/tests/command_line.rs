@@ -355,7 +355,7 @@ fn the_daemon_says_in_the_background_too_why_it_does_not_start() {
         &["-x", "-U", "makestp 1 3"],
         1,
         "",
-        "arguments:1:1: Invalid directive makestp\n  makestp 1 3\n  ^^^^^^^\n  help: directives are listed in chrony.conf(5)\nInvalid directive makestp at line 1\n",
+        "arguments:1:1: Invalid directive makestp\n  makestp 1 3\n  ^^^^^^^\n  help: did you mean \"makestep\"?\nInvalid directive makestp at line 1\n",
     );
     let idle = [
         "-x",

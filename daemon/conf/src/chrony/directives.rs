@@ -1,5 +1,7 @@
 //! chrony's directives, as a table.
 
+use crate::words::only_near;
+
 /// Describes one directive.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Directive {
@@ -79,6 +81,12 @@ impl Directive {
     /// Returns the directive of chrony or of timeballd with this word; letter case does not matter.
     pub fn find_or_extension(word: &str) -> Option<&'static Self> {
         Self::find(word).or_else(|| find_in(EXTENSIONS, word))
+    }
+
+    /// Returns the name of the directive of chrony or of timeballd that was probably meant.
+    pub(super) fn meant_by(word: &str) -> Option<&'static str> {
+        let known = DIRECTIVES.iter().chain(EXTENSIONS);
+        only_near(word, known.map(|directive| directive.name))
     }
 
     /// It says itself which words it takes, and only that it could not parse others.

@@ -258,11 +258,13 @@ impl<'a> Walk<'a> {
         let Some(directive) = directive else {
             let message = format!("Invalid directive {}", first.text);
             let help = if first.text.starts_with(BYTE_ORDER_MARK) {
-                "the file begins with a byte order mark; remove it"
+                "the file begins with a byte order mark; remove it".to_owned()
+            } else if let Some(meant) = Directive::meant_by(first.text) {
+                format!("did you mean \"{meant}\"?")
             } else {
-                "directives are listed in chrony.conf(5)"
+                "directives are listed in chrony.conf(5)".to_owned()
             };
-            let help = Some(help.to_owned());
+            let help = Some(help);
             self.reports.report(Severity::Error, line, 0, message, help);
             return;
         };
