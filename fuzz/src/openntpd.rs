@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use conf::chrony;
 use conf::config::Config;
-use conf::diagnostic::Severity;
+use conf::diagnostic::{Diagnostic, Severity};
 use conf::explain::Fate;
 use conf::openntpd;
 
@@ -49,7 +49,9 @@ fn check(bytes: &[u8]) {
         return;
     }
     let (config, problems) = chrony::parse(PATH, &files(told));
-    assert_eq!(problems, []);
+    // Sources with an address of no host are told all the same.
+    let is_left_out = |problem: &Diagnostic| problem.message.starts_with("no host has the address ");
+    assert!(problems.iter().all(is_left_out), "{problems:?}");
     // Of weights nothing is written, and chrony cannot say several addresses.
     let expected = Config {
         weights: BTreeMap::new(),
