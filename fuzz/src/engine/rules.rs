@@ -44,7 +44,7 @@ pub(crate) struct Rules {
     /// Somebody else moved the clock by more than is believed; since then no update has been believed, and the clock has
     /// not been stepped.
     is_displaced: bool,
-    /// The clock was stepped since the last update.
+    /// The clock was stepped in the call under way, so that its update leaves nothing.
     has_stepped: bool,
     /// A step that nobody asked for and that is larger than what is believed, until the line of its update explains it.
     unexplained_s: Option<f64>,
@@ -268,7 +268,9 @@ impl Rules {
     }
 
     /// All that came of one call has been done.
-    pub(crate) fn check_explained(&self) {
+    pub(crate) fn check_explained(&mut self) {
+        // A step of its own makes nothing of what the next update leaves.
+        self.has_stepped = false;
         let by_s = self.unexplained_s;
         assert!(by_s.is_none(), "stepped by {by_s:?}, and no update says why");
     }
