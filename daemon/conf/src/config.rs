@@ -45,7 +45,7 @@ pub use refclock::{RefClock, RefClockDriver};
 pub(crate) use restrict::network;
 pub use restrict::{NTP_PORT, RestrictFlags, Restriction, Restrictions};
 pub use server::{Broadcast, Client, ClientLog, RateLimit, Server};
-pub use source::{Family, SelectOptions, SourceConfig, SourceKey, SourceKind, SourceName};
+pub use source::{Family, SelectOptions, SourceConfig, SourceKey, SourceKind, SourceName, is_of_a_host};
 
 /// Holds everything a daemon is asked to do.
 #[derive(Debug, Clone, PartialEq, Default)]

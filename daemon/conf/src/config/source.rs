@@ -150,7 +150,21 @@ pub enum SourceName {
     Name(String),
 }
 
+/// Reports whether a host can have an address, so that it can be asked: it is neither unspecified nor multicast.
+pub fn is_of_a_host(address: IpAddr) -> bool {
+    !address.is_unspecified() && !address.is_multicast()
+}
+
 impl SourceName {
+    /// Returns the address if it is one that no host has: unspecified (`0.0.0.0`, `::`) or multicast. Such a source is never
+    /// asked.
+    pub fn address_of_no_host(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address(address) => Some(*address).filter(|address| !is_of_a_host(*address)),
+            Self::Name(_) => None,
+        }
+    }
+
     /// Reports whether it is a name that was probably meant to be an address: `10.0.0.256`, `10.0.0.5O`, `1.2.3`,
     /// `2001:db8::g`. It can be looked up, and is not found.
     pub fn looks_like_address(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Adding and removing sources.
 
-use conf::config::{Family, SourceConfig, SourceKind, SourceName, Topic};
+use conf::config::{Family, SourceConfig, SourceKind, SourceName, Topic, is_of_a_host};
 use units::{Leap, Mono, ReferenceId, Stratum};
 
 use crate::estimate::Sample;
@@ -66,7 +66,7 @@ impl Sources {
                 if self.by_address.contains_key(address) {
                     return Err(AddError::AlreadyInUse);
                 }
-                if !is_askable(*address) || !is_of_family(*address, config.family) {
+                if !is_of_a_host(*address) || !is_of_family(*address, config.family) {
                     return Err(AddError::InvalidAddress);
                 }
                 1
@@ -233,11 +233,6 @@ impl Sources {
 /// Whether this is asked as a pool: it has a name.
 pub(super) fn is_pool(config: &SourceConfig) -> bool {
     config.kind == SourceKind::Pool && matches!(config.name, SourceName::Name(_))
-}
-
-/// Whether an address is one that can be asked.
-pub(super) fn is_askable(address: std::net::IpAddr) -> bool {
-    !address.is_unspecified() && !address.is_multicast()
 }
 
 /// Whether an address is of the family asked for.

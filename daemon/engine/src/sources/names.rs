@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use conf::config::{SourceName, Topic};
+use conf::config::{SourceName, Topic, is_of_a_host};
 use units::Mono;
 
 use crate::io::{self, LookupError, LookupId, Output};
 use crate::outbox::Outbox;
 use crate::ports::Holder;
 use crate::source::{Source, SourceId};
-use crate::sources::add::{is_askable, is_of_family, is_pool};
+use crate::sources::add::{is_of_family, is_pool};
 use crate::sources::asking::POLLS_TO_SETTLE;
 use crate::sources::{EntryId, Event, Sources, Tools};
 use crate::timer::Timer;
@@ -351,7 +351,7 @@ impl Sources {
             .iter()
             .take(ADDRESSES_MAX)
             .copied()
-            .filter(|address| is_askable(*address) && is_of_family(*address, family))
+            .filter(|address| is_of_a_host(*address) && is_of_family(*address, family))
             .filter(|address| !self.by_address.contains_key(address))
             .filter(|address| seen.insert(*address))
             .collect()

@@ -38,17 +38,15 @@ pub(super) fn read(
         reading.option()?;
     }
     let name = match name.parse::<IpAddr>() {
-        Ok(address) => {
-            if address.is_unspecified() || address.is_multicast() {
-                let message = format!("no host has the address {address}");
-                let help = Some("timeballd goes on without this source".to_owned());
-                let reports = reading.reports;
-                reports.report(Severity::Warning, line, 1, message, help);
-            }
-            SourceName::Address(address)
-        }
+        Ok(address) => SourceName::Address(address),
         Err(_) => SourceName::Name(name.to_owned()),
     };
+    if let Some(address) = name.address_of_no_host() {
+        let message = format!("no host has the address {address}");
+        let help = Some("timeballd goes on without this source".to_owned());
+        let reports = reading.reports;
+        reports.report(Severity::Warning, line, 1, message, help);
+    }
     let kind = match kind {
         SourceKind::Server => Kind::Server,
         SourceKind::Pool => Kind::Pool,
