@@ -5,6 +5,7 @@ use units::Mono;
 
 use crate::engine::Engine;
 use crate::io::{Event, Output};
+use crate::middle::median;
 use crate::timer::Timer;
 
 /// How long answers are waited for before the daemon goes on without, seconds (OpenNTPD's `SETTIME_TIMEOUT`).
@@ -72,14 +73,6 @@ impl Engine {
         }
         self.out.push(Output::Ready);
     }
-}
-
-/// The middle one, or the mean of the two in the middle.
-fn median(mut offsets_s: Vec<f64>) -> Option<f64> {
-    offsets_s.sort_by(f64::total_cmp);
-    let upper = offsets_s.get(offsets_s.len() / 2)?;
-    let lower = offsets_s.get(offsets_s.len().saturating_sub(1) / 2)?;
-    Some(f64::midpoint(*lower, *upper))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod first_step;
 mod initial;
 pub mod io;
 pub mod keyring;
+mod middle;
 pub mod outbox;
 mod packets;
 pub mod ports;

@@ -1,9 +1,8 @@
 //! What if the filters have lost the oscillator: the newest samples agree with one another, and with nothing that is believed.
 
-use units::Mono;
-
 use super::bank::Prior;
 use super::{Estimator, Sample, way_s};
+use crate::middle::line_through;
 
 /// So many newest samples tell whether what is believed is lost.
 const SAMPLES: usize = 8;
@@ -54,44 +53,33 @@ impl Estimator {
     }
 }
 
-/// A line through phases.
+/// A line through phases, newest first.
 struct Line {
-    /// Its slope.
+    /// Its slope, as a part.
     frequency: f64,
-    /// What that may be wrong by.
+    /// What that may be wrong by, as a part.
     frequency_error: f64,
     /// How far the sample is from it that is the furthest, seconds.
     largest_miss_s: f64,
 }
 
 impl Line {
-    /// The line of the middle slope of all pairs (Theil and Sen), and the middle distance from it.
+    /// The line through the medians; `None` for fewer than two samples.
     fn through(samples: &[&Sample]) -> Option<Self> {
         let last = samples.first()?.at;
-        let seconds = |at: Mono| at.seconds_since(last);
-        let mut slopes: Vec<f64> = samples
+        let points: Vec<(f64, f64)> = samples
             .iter()
-            .enumerate()
-            .flat_map(|(place, to)| samples.iter().skip(place + 1).map(move |from| (from, to)))
-            .map(|(from, to)| (to.phase_s - from.phase_s) / to.at.seconds_since(from.at))
+            .map(|sample| (sample.at.seconds_since(last), sample.phase_s))
             .collect();
-        let frequency = median(&mut slopes)?;
-        let above = |sample: &&Sample| sample.phase_s - frequency * seconds(sample.at);
-        let phase_s = median(&mut samples.iter().map(above).collect::<Vec<f64>>())?;
-        let misses = samples.iter().map(|sample| (above(sample) - phase_s).abs());
+        let (frequency, phase_s) = line_through(&points)?;
+        let misses = points.iter().map(|(x, y)| (y - frequency * x - phase_s).abs());
         let largest_miss_s = misses.fold(0.0, f64::max);
         let largest_way_s = samples.iter().map(|sample| way_s(sample)).fold(0.0, f64::max);
-        let span_s = -seconds(samples.last()?.at);
+        let span_s = last.seconds_since(samples.last()?.at);
         Some(Self {
             frequency,
             frequency_error: 2.0 * (largest_miss_s + largest_way_s) / span_s,
             largest_miss_s,
         })
     }
-}
-
-/// The middle one of numbers.
-fn median(numbers: &mut [f64]) -> Option<f64> {
-    numbers.sort_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied()
 }

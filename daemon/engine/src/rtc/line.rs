@@ -3,6 +3,8 @@
 use units::Mono;
 use units::rounding::f64_from_i64;
 
+use crate::middle::{line_through, median};
+
 /// One reading, taken when a second of the real-time clock began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reading {
@@ -85,13 +87,7 @@ fn fit_all(readings: &[Reading]) -> Option<Fitted> {
             (x, f64_from_i64(reading.second.saturating_sub(last.second)) - x)
         })
         .collect();
-    let pairs = points
-        .iter()
-        .enumerate()
-        .flat_map(|(place, first)| points.iter().skip(place + 1).map(move |second| (first, second)));
-    let slopes = pairs.map(|(first, second)| (second.1 - first.1) / (second.0 - first.0));
-    let gain = median(slopes.filter(|slope| slope.is_finite()).collect())?;
-    let past_s = median(points.iter().map(|(x, y)| y - gain * x).collect())?;
+    let (gain, past_s) = line_through(&points)?;
     let residuals: Vec<f64> = points.iter().map(|(x, y)| y - gain * x - past_s).collect();
     let changes = residuals
         .windows(2)
@@ -132,17 +128,6 @@ fn probability_of_runs(points: usize, runs: usize) -> f64 {
 
 fn count(number: usize) -> f64 {
     u32::try_from(number).map_or(f64::INFINITY, f64::from)
-}
-
-/// The middle value, or the mean of the two in the middle.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = *values.get(middle)?;
-    if values.len() % 2 == 1 {
-        return Some(upper);
-    }
-    Some((upper + *values.get(middle - 1)?) / 2.0)
 }
 
 #[cfg(test)]
