@@ -590,7 +590,7 @@ fn a_line_of_the_selection_log_has_the_columns_of_chrony() {
             "2010-01-01 00:00:00 192.0.2.2       N -N---    0  1.00  0.000e+00  0.000e+00  0.000e+00",
         ]
     );
-    let followed = "2010-01-01 00:02:08 192.0.2.1       * --P--    7  1.00  1.000e-03 ";
+    let followed = "2010-01-01 00:02:09 192.0.2.1       * --P--    7  1.00  1.000e-03 ";
     assert!(lines.iter().any(|line| line.starts_with(followed)), "{lines:#?}");
     assert_eq!(lines.len(), 2 * 6, "one for each source after each answer");
 }

@@ -107,11 +107,14 @@ impl Sources {
         }
         self.send(id, ahead, tools);
         let Some(source) = self.by_id.get(&id) else { return };
-        let random = (tools.entropy)();
+        // Those that are asked together draw one lot: of several the shortest wait would count, which is hardly spread.
+        if self.follower.take() != Some(id) {
+            self.lot = (tools.entropy)();
+        }
         let wait_s = if ahead {
             AHEAD_S
         } else {
-            spread(source, patience(source) * source.polling.wait_s(), random)
+            spread(source, patience(source) * source.polling.wait_s(), self.lot)
         };
         tools.timers.set(Timer::Poll(id), now.plus_seconds(wait_s));
         let is_peer = source.is_peer();
@@ -141,6 +144,7 @@ impl Sources {
         };
         let at = now.plus_seconds(self.spacing_s());
         tools.timers.set(Timer::Poll(id), at);
+        self.follower = Some(id);
         let is_over = |&(since, _): &(Mono, _)| at.seconds_since(since) > UNREAD_S_MAX;
         if self.unread.first().is_some_and(is_over) || self.unread.len() >= UNREAD_MAX {
             self.unread.clear();
@@ -435,7 +439,7 @@ impl Sources {
         }
         let due = sent_at.plus_seconds(wait_s);
         let mut at = sent_at
-            .plus_seconds(spread(source, patience(source) * wait_s, (tools.entropy)()))
+            .plus_seconds(spread(source, patience(source) * wait_s, self.lot))
             .max(now);
         if source.is_peer() {
             // Of two peers with the same interval the one that would be second answers the first at once, so that
@@ -541,9 +545,9 @@ fn say_kiss(source: &mut Source, kiss: KissCode, tools: &mut Tools<'_>) {
 }
 
 /// A wait that is spread, so that many clients do not ask at the same time, nor one client always at the same
-/// phase of something that repeats; `random` has 64 random bits.
-fn spread(source: &Source, wait_s: f64, random: u64) -> f64 {
-    let share = f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX);
+/// phase of something that repeats; `lot` has 64 random bits.
+fn spread(source: &Source, wait_s: f64, lot: u64) -> f64 {
+    let share = f64::from(u32::try_from(lot >> 32).unwrap_or(0)) / f64::from(u32::MAX);
     let (shortest, _) = source.polling.limits();
     let has_grown = source.polling.burst().is_none() && source.polling.interval().0 > shortest;
     let share = if has_grown { -share } else { share };

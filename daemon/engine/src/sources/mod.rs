@@ -134,6 +134,10 @@ pub struct Sources {
     start_at: Option<Mono>,
     /// When the last request was sent, and to whom.
     sent: Option<(Mono, SourceId)>,
+    /// What spreads the waits of the sources that are asked together, random.
+    lot: u64,
+    /// Who is asked next because another was asked.
+    follower: Option<SourceId>,
     /// Whose answers wait until the next source is asked, and when they were asked themselves.
     unread: Vec<(Mono, SourceId)>,
     /// When a bad source was last looked up again; at first, when we began.
@@ -191,6 +195,8 @@ impl Sources {
             next_placeholder: 0,
             start_at: None,
             sent: None,
+            lot: 0,
+            follower: None,
             unread: Vec::new(),
             replaced_at: now,
             refreshed_at: now,

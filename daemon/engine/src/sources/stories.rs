@@ -226,6 +226,34 @@ fn sources_of_other_intervals_are_asked_with_the_others_when_their_time_has_come
 }
 
 #[test]
+fn waits_of_sources_that_are_asked_together_are_spread_like_those_of_one() {
+    for count in 1..=3 {
+        let every = |name: &&str| {
+            line(SourceKind::Server, name, |line| {
+                (line.min_poll, line.max_poll) = (6, 6);
+            })
+        };
+        let mut stage = Stage::new(config(THREE.iter().take(count).map(every).collect()), well());
+        stage.run_until(20_000.0);
+        let to = stage.requests.last().map(|request| request.to);
+        let of_one = stage.requests.iter().filter(|request| Some(request.to) == to);
+        let at: Vec<f64> = of_one.map(|request| request.at_s).collect();
+        // The first ones only bring the sources together.
+        let waits: Vec<f64> = at.windows(2).skip(2).map(|pair| pair[1] - pair[0]).collect();
+        let number = f64::from(u32::try_from(waits.len()).unwrap());
+        let mean = waits.iter().sum::<f64>() / number;
+        let (shortest, longest) = waits.iter().fold((f64::MAX, 0.0_f64), |(low, high), wait| {
+            (low.min(*wait), high.max(*wait))
+        });
+        let about = format!("{count}: {shortest} {mean} {longest}");
+        // 64 s and up to a fiftieth more.
+        assert!((64.0 - 1e-6..64.1).contains(&shortest), "{about}");
+        assert!((64.55..64.75).contains(&mean), "{about}");
+        assert!((65.2..65.28 + 1e-6).contains(&longest), "{about}");
+    }
+}
+
+#[test]
 fn an_address_is_used_once() {
     let mut stage = Stage::new(config(vec![server("192.0.2.1"), server("192.0.2.1")]), well());
     assert_eq!(stage.places(), ["192.0.2.1"]);
