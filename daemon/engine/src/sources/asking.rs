@@ -60,6 +60,19 @@ pub struct Incoming<'a> {
     pub packet: Packet<'a>,
 }
 
+/// The sources that are asked one right after the other, and from then on together.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    /// When the last request was sent, and to whom.
+    sent: Option<(Mono, SourceId)>,
+    /// Who is asked next because another was asked.
+    follower: Option<SourceId>,
+    /// What spreads the next waits of all of them, 64 random bits.
+    lot: u64,
+    /// Whose answers wait until the next source is asked, and when they were asked themselves.
+    unread: Vec<(Mono, SourceId)>,
+}
+
 /// What a datagram was to the sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
@@ -108,17 +121,17 @@ impl Sources {
         self.send(id, ahead, tools);
         let Some(source) = self.by_id.get(&id) else { return };
         // Those that are asked together draw one lot: of several the shortest wait would count, which is hardly spread.
-        if self.follower.take() != Some(id) {
-            self.lot = (tools.entropy)();
+        if self.round.follower.take() != Some(id) {
+            self.round.lot = (tools.entropy)();
         }
         let wait_s = if ahead {
             AHEAD_S
         } else {
-            spread(source, patience(source) * source.polling.wait_s(), self.lot)
+            spread(source, patience(source) * source.polling.wait_s(), self.round.lot)
         };
         tools.timers.set(Timer::Poll(id), now.plus_seconds(wait_s));
         let is_peer = source.is_peer();
-        self.sent = Some((now, id));
+        self.round.sent = Some((now, id));
         if !ahead && !is_peer {
             self.follow(id, tools);
         }
@@ -139,20 +152,20 @@ impl Sources {
         };
         let next = tools.timers.next_poll(is_soon);
         let Some((id, _)) = next else {
-            self.unread.clear();
+            self.round.unread.clear();
             return;
         };
         let at = now.plus_seconds(self.spacing_s());
         tools.timers.set(Timer::Poll(id), at);
-        self.follower = Some(id);
+        self.round.follower = Some(id);
         let is_over = |&(since, _): &(Mono, _)| at.seconds_since(since) > UNREAD_S_MAX;
-        if self.unread.first().is_some_and(is_over) || self.unread.len() >= UNREAD_MAX {
-            self.unread.clear();
+        if self.round.unread.first().is_some_and(is_over) || self.round.unread.len() >= UNREAD_MAX {
+            self.round.unread.clear();
         }
         if self.by_id.get(&asked).is_some_and(Source::can_be_read_later) {
-            self.unread.push((now, asked));
+            self.round.unread.push((now, asked));
         }
-        for (_, id) in &self.unread {
+        for (_, id) in &self.round.unread {
             if let Some(socket) = self.by_id.get_mut(id).and_then(Source::put_off) {
                 tools.out.push(Output::ReadLater { socket, until: at });
             }
@@ -311,7 +324,7 @@ impl Sources {
 
     /// When a source can be asked instead, if now is too soon after a request to another.
     fn too_soon(&self, id: SourceId, now: Mono) -> Option<Mono> {
-        let (sent_at, _) = self.sent.filter(|(_, to)| *to != id)?;
+        let (sent_at, _) = self.round.sent.filter(|(_, to)| *to != id)?;
         let at = sent_at.plus_seconds(self.spacing_s());
         (at > now).then_some(at)
     }
@@ -439,7 +452,7 @@ impl Sources {
         }
         let due = sent_at.plus_seconds(wait_s);
         let mut at = sent_at
-            .plus_seconds(spread(source, patience(source) * wait_s, self.lot))
+            .plus_seconds(spread(source, patience(source) * wait_s, self.round.lot))
             .max(now);
         if source.is_peer() {
             // Of two peers with the same interval the one that would be second answers the first at once, so that

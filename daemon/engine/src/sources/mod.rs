@@ -30,6 +30,7 @@ use crate::keyring::Keyring;
 use crate::outbox::Outbox;
 use crate::ports::{Holder, Ports};
 use crate::source::{Local, Source, SourceId};
+use crate::sources::asking::Round;
 use crate::sources::names::{Lookup, Naming};
 use crate::timeline::Timeline;
 use crate::timer::{Timer, Timers};
@@ -132,14 +133,8 @@ pub struct Sources {
     next_placeholder: u32,
     /// For when the first request to the newest source is planned.
     start_at: Option<Mono>,
-    /// When the last request was sent, and to whom.
-    sent: Option<(Mono, SourceId)>,
-    /// What spreads the waits of the sources that are asked together, random.
-    lot: u64,
-    /// Who is asked next because another was asked.
-    follower: Option<SourceId>,
-    /// Whose answers wait until the next source is asked, and when they were asked themselves.
-    unread: Vec<(Mono, SourceId)>,
+    /// Who is asked one right after the other.
+    round: Round,
     /// When a bad source was last looked up again; at first, when we began.
     replaced_at: Mono,
     /// When a working source was last looked up again; at first, when we began.
@@ -194,10 +189,7 @@ impl Sources {
             next_lookup: 0,
             next_placeholder: 0,
             start_at: None,
-            sent: None,
-            lot: 0,
-            follower: None,
-            unread: Vec::new(),
+            round: Round::default(),
             replaced_at: now,
             refreshed_at: now,
             refreshed: BTreeMap::new(),
