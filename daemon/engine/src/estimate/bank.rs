@@ -238,6 +238,11 @@ impl Bank {
         self.anchored_at = Some(leaving.sample.at);
     }
 
+    /// Whether samples have left the window, so that the members know more than those in it tell.
+    pub(super) fn is_anchored(&self) -> bool {
+        self.anchored_at.is_some()
+    }
+
     /// Runs all members over the window again and returns what they say; `None` for an empty window.
     pub(super) fn evaluate(&mut self, window: &VecDeque<Entry>, prior: &Prior) -> Option<Opinion> {
         let (oldest, newest) = (window.front()?, window.back()?);

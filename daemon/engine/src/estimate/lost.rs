@@ -1,11 +1,14 @@
 //! What if the filters have lost the oscillator: the newest samples agree with one another, and with nothing that is believed.
 
-use super::bank::Prior;
+use super::bank::{Entry, Prior};
 use super::{Estimator, Sample, way_s};
 use crate::middle::line_through;
 
 /// So many newest samples tell whether what is believed is lost.
 const SAMPLES: usize = 8;
+
+/// Of fewer than so many, because `maxsamples` allows no more, none can be told to be on a line by no chance.
+const SAMPLES_MIN: usize = 4;
 
 /// By so many times more than they are off the line through them they are off what is believed.
 const TIMES_FURTHER: f64 = 10.0;
@@ -39,17 +42,23 @@ impl Estimator {
     fn line_of_the_lost(&self) -> Option<Line> {
         let opinion = self.opinion?;
         let is_explained = self.unexplained_s() <= TIMES_FURTHER * self.jitter_s()?;
-        if is_explained || self.window.len() <= SAMPLES {
+        // Among samples that nothing older has left a trace beside there is nothing to contradict; of too few any are on a line.
+        let is_all = self.window.len() <= SAMPLES && !self.bank.is_anchored();
+        if is_explained || is_all || self.window.len() < SAMPLES_MIN {
             return None;
         }
         let newest: Vec<&Sample> = self.samples().rev().take(SAMPLES).collect();
         let line = Line::through(&newest)?;
-        let is_far = |sample: &&Sample| {
+        // Where the way is longer than it was, what is believed is off by little more than it explains, and the samples may be off by
+        // all of it.
+        let waits_s = self.window.iter().rev().take(SAMPLES).map(Entry::wait_s);
+        let longer_s = waits_s.fold(f64::INFINITY, f64::min).max(0.0) / 2.0;
+        let is_far = |sample: &&&Sample| {
             let miss_s = (sample.phase_s - opinion.state.phase_at(sample.at)).abs();
-            miss_s > way_s(sample) + TIMES_FURTHER * line.largest_miss_s
+            miss_s > way_s(sample) + longer_s + TIMES_FURTHER * line.largest_miss_s
         };
-        let far = newest.iter().filter(|sample| is_far(sample)).count();
-        (far + CROSSED >= newest.len()).then_some(line)
+        let far = newest.iter().filter(is_far).count();
+        (far + CROSSED * newest.len() / SAMPLES >= newest.len()).then_some(line)
     }
 }
 

@@ -496,6 +496,76 @@ mod tests {
         }
     }
 
+    /// The phase is 0. The way there takes longer by so much for so many samples, of 200.
+    fn error_after_detour(
+        seed: u32,
+        samples_max: usize,
+        waits_s: f64,
+        longer_s: f64,
+        for_samples: u32,
+    ) -> f64 {
+        let mut chance = chances(seed);
+        let mut estimator = Estimator::new(seen(&[]).prior, samples_max);
+        for n in 0..200 {
+            let detour_s = if (60..60 + for_samples).contains(&n) {
+                longer_s
+            } else {
+                0.0
+            };
+            let (there_s, back_s) = (detour_s - waits_s * chance().ln(), -waits_s * chance().ln());
+            let off_s = (there_s - back_s) / 2.0;
+            estimator.add(sample(64.0 * f64::from(n + 1), off_s, 4e-4 + there_s + back_s));
+        }
+        estimator.state().unwrap().phase_s
+    }
+
+    #[test]
+    fn a_longer_way_leaves_nothing_behind() {
+        for (waits_s, longer_s) in [
+            (1e-5, 1e-2),
+            (1e-4, 7e-4),
+            (1e-4, 1e-3),
+            (1e-4, 1e-2),
+            (1e-3, 1e-2),
+        ] {
+            for for_samples in [6, 7, 8, 10, 30] {
+                for seed in 0..4 {
+                    let error_s = error_after_detour(seed, 0, waits_s, longer_s, for_samples);
+                    assert!(
+                        error_s.abs() < waits_s,
+                        "{waits_s} s, {longer_s} s for {for_samples}, seed {seed}: {error_s} s"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn with_few_samples_a_server_that_was_set_is_followed() {
+        for samples_max in [4, 5, 6, 8] {
+            for jump_s in [-0.01, 1.0] {
+                let mut chance = chances(1);
+                let mut estimator = Estimator::new(seen(&[]).prior, samples_max);
+                let mut error_s = 0.0;
+                for n in 0..60 {
+                    let phase_s = if n < 40 { 0.0 } else { jump_s };
+                    let (there_s, back_s) = (-1e-4 * chance().ln(), -1e-4 * chance().ln());
+                    let off_s = (there_s - back_s) / 2.0;
+                    estimator.add(sample(
+                        64.0 * f64::from(n + 1),
+                        phase_s + off_s,
+                        4e-4 + there_s + back_s,
+                    ));
+                    error_s = estimator.state().unwrap().phase_s - phase_s;
+                }
+                assert!(
+                    error_s.abs() < 4e-4,
+                    "{samples_max} samples, {jump_s} s: {error_s} s"
+                );
+            }
+        }
+    }
+
     #[test]
     fn samples_that_contradict_each_other_make_no_frequency() {
         // The true phase is always 0.

@@ -124,13 +124,28 @@ impl Routes {
                     self.known.push(route);
                 }
                 _ if is_shorter => self.change(delay_s, usual_s, -last.bias_s),
-                _ => {}
+                _ => queue = self.back_from_queue(delay_s),
             }
         }
         Taken {
             route: self.add(delay_s),
             queue,
         }
+    }
+
+    /// What was taken for a longer route is none, if this delay would leave less than half of what it was longer by: goes back to
+    /// the one before and returns which it was. Its samples waited in a queue, and the phase was not moved by the path.
+    fn back_from_queue(&mut self, delay_s: f64) -> Option<u32> {
+        let (last, others) = self.known.split_last()?;
+        let before = others.iter().rposition(|route| route.longer_s < last.longer_s)?;
+        let longer_s = last.minimum_s().min(delay_s) - others[before].minimum_s();
+        if longer_s >= (last.longer_s - others[before].longer_s) / 2.0 {
+            return None;
+        }
+        let queue = self.known.pop().map(|route| route.id);
+        let route = self.known.remove(before);
+        self.known.push(route);
+        queue
     }
 
     /// Takes a delay in on the route that is taken now.
