@@ -72,7 +72,7 @@ impl Engine {
                             .is_some_and(|verdict| matches!(verdict.status, Status::Best | Status::Combined))
                     });
                 if follows {
-                    self.follow(now, best, &combined);
+                    self.follow(now, best, &combined, had_none || fresh == Some(best));
                 }
             }
             // A vote without a majority says that the clock may be wrong too; without any voter it goes on alone,
@@ -186,8 +186,8 @@ impl Engine {
         }
     }
 
-    /// Follows what the selected sources say.
-    fn follow(&mut self, now: Mono, best: SourceId, combined: &select::Combined) {
+    /// Follows what the selected sources say; `counts` as in [`Update`].
+    fn follow(&mut self, now: Mono, best: SourceId, combined: &select::Combined, counts: bool) {
         let Some(source) = self.sources.get(&best) else {
             return;
         };
@@ -221,6 +221,7 @@ impl Engine {
             frequency_error: combined.frequency_error,
             doubt: source.estimator.doubt(),
             interval_s: source.polling.steady_wait_s(),
+            counts,
             reference,
         };
         if let Some(once) = self.options.once {

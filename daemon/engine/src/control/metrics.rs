@@ -564,6 +564,7 @@ mod tests {
             frequency_error: 1e-6,
             doubt: 0.0,
             interval_s: 64.0,
+            counts: true,
             reference: Reference {
                 id: ReferenceId(0xc000_0201),
                 address: "192.0.2.1".parse().ok(),

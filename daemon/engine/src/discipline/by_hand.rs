@@ -68,7 +68,7 @@ impl Discipline {
         self.note_offset(now, offset_s);
         let remaining_s = self.remaining_s(now, timeline);
         self.say_change(remaining_s, out);
-        let is_stepped = self.may_step(remaining_s, out);
+        let is_stepped = self.may_step(remaining_s, true, out);
         if is_stepped {
             self.step(now, remaining_s, timeline, timers, out);
         } else {

@@ -68,6 +68,9 @@ pub struct Update {
     pub doubt: f64,
     /// When the next update is expected, seconds from now.
     pub interval_s: f64,
+    /// Whether it is one of those that `makestep` and `maxchange` count, which are those of the selected source: of the
+    /// others that are combined with it there may be several in the same seconds.
+    pub counts: bool,
     /// What we tell others about where our time comes from.
     pub reference: Reference,
 }
@@ -248,7 +251,7 @@ impl Discipline {
         } else {
             news_s
         };
-        if let Some(verdict) = self.refuse(change_s, out) {
+        if let Some(verdict) = self.refuse(change_s, update.counts, out) {
             return verdict;
         }
         self.is_displaced = false;
@@ -277,7 +280,7 @@ impl Discipline {
         {
             out.info(activated(smoothing));
         }
-        if self.may_step(offset_s, out) {
+        if self.may_step(offset_s, update.counts, out) {
             self.step(now, offset_s, timeline, timers, out);
             Verdict::Stepped
         } else {
@@ -341,7 +344,7 @@ impl Discipline {
             return;
         }
         let rule = self.make_step;
-        if self.may_step(remaining_s, out) {
+        if self.may_step(remaining_s, true, out) {
             self.step(now, remaining_s, timeline, timers, out);
         } else {
             // The limit of the rule counts updates, and steps.
@@ -450,7 +453,7 @@ impl Discipline {
 
     /// Says whether `maxchange` forbids to set the clock once and for all by so much.
     pub fn refuses_once(&mut self, offset_s: f64, out: &mut Outbox) -> bool {
-        self.refuse(offset_s, out).is_some()
+        self.refuse(offset_s, true, out).is_some()
     }
 
     /// Sets the clock once and for all: by a step, whatever the rule for steps says.
@@ -555,15 +558,18 @@ impl Discipline {
         }
     }
 
-    /// Applies `maxchange`: offsets that are not believed.
-    fn refuse(&mut self, offset_s: f64, out: &mut Outbox) -> Option<Verdict> {
+    /// Applies `maxchange`: offsets that are not believed. It [`counts`](Update::counts), or it is ignored without a word.
+    fn refuse(&mut self, offset_s: f64, counts: bool, out: &mut Outbox) -> Option<Verdict> {
         let limit_s = self.rules.max_change?.offset_s;
         if self.max_change_start > 0 {
-            self.max_change_start -= 1;
+            self.max_change_start -= u32::from(counts);
             return None;
         }
         if self.is_believed(offset_s) {
             return None;
+        }
+        if !counts {
+            return Some(Verdict::Ignored);
         }
         let given_up = self.max_change_left == Some(0);
         let action = if given_up { "exiting" } else { "ignored" };
@@ -623,10 +629,10 @@ impl Discipline {
     }
 
     /// Whether an offset is to be stepped: it is the first, or above the threshold, and the rule still holds. Its limit
-    /// counts updates, whether they step or not.
-    fn may_step(&mut self, offset_s: f64, out: &mut Outbox) -> bool {
+    /// counts updates, whether they step or not, if this one [`counts`](Update::counts).
+    fn may_step(&mut self, offset_s: f64, counts: bool, out: &mut Outbox) -> bool {
         let is_first = std::mem::take(&mut self.rules.step_first);
-        let is_wanted = self.is_above_threshold(offset_s) || is_first;
+        let is_wanted = self.is_above_threshold(offset_s, counts) || is_first;
         if is_wanted && self.observe {
             out.warn("Could not step system clock");
         }
@@ -634,14 +640,14 @@ impl Discipline {
     }
 
     /// Applies `makestep`: whether an offset is above the threshold of its direction, and the rule still holds.
-    fn is_above_threshold(&mut self, offset_s: f64) -> bool {
+    fn is_above_threshold(&mut self, offset_s: f64, counts: bool) -> bool {
         let Some(rule) = self.make_step else { return false };
         let allowed = match rule.limit {
             None => true,
             Some(0) => false,
             Some(left) => {
                 self.make_step = Some(MakeStep {
-                    limit: Some(left - 1),
+                    limit: Some(left - u32::from(counts)),
                     ..rule
                 });
                 true

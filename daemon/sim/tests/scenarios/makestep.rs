@@ -73,6 +73,37 @@ fn an_offset_above_maxchange_ends_the_daemon() {
         .check(100);
 }
 
+/// Three servers that are followed together, and all of them are set at the same time.
+fn three_servers_jump(at_s: f64, by_s: f64, rule: &str) -> Scenario {
+    let mut scenario = Scenario::of_hours(1.0);
+    let mut client = Client::asking(rule);
+    for name in ["one", "two", "three"] {
+        scenario = scenario
+            .server(name, Server::ideal().jumping(at_s, by_s))
+            .path(name, Path::lan());
+        client = client.also(&format!("server {name} iburst minpoll 6 maxpoll 6"));
+    }
+    scenario.client(client)
+}
+
+#[test]
+fn only_updates_of_the_selected_source_use_makestep_up() {
+    three_servers_jump(30.0, 100.0, "makestep 1 4")
+        .expect(steps(1).between(30.0, 150.0))
+        .expect(steps(1))
+        .check(100);
+}
+
+#[test]
+fn only_updates_of_the_selected_source_use_maxchange_up() {
+    three_servers_jump(1800.0, 1000.0, "maxchange 10 1 2")
+        .expect(says_times(2, "(ignored)"))
+        .expect(never_says("(exiting)").between(1800.0, 1864.0))
+        .expect(exit_with(1))
+        .expect(no_steps())
+        .check(100);
+}
+
 #[test]
 fn an_observer_touches_nothing() {
     let client = Client::asking("server time iburst minpoll 4 maxpoll 6")

@@ -29,6 +29,7 @@ fn update(bench: &mut Bench, offset_s: f64) -> Verdict {
         frequency_error: 1e-6,
         doubt: 0.0,
         interval_s: 64.0,
+        counts: true,
         reference: Reference {
             id: ReferenceId(0xc000_0201),
             address: Some(ip("192.0.2.1")),
