@@ -38,8 +38,8 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 )]
 pub(crate) struct WaitArgs {
     /// Greatest error the clock may have, such as 10ms
-    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
-    max_error: Option<f64>,
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_seconds)]
+    max_error: f64,
     /// How long to wait
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     timeout: Duration,
@@ -86,8 +86,7 @@ pub(crate) fn run(args: &WaitArgs, globals: &Globals) -> Ending {
         match ask(args, &mut daemon, left().max(LEAST_PATIENCE)) {
             Ok(tracking) => {
                 let bound_s = tracking.error_bound_s();
-                let reached =
-                    tracking.is_synchronised() && args.max_error.is_none_or(|max_s| bound_s <= max_s);
+                let reached = tracking.is_synchronised() && bound_s <= args.max_error;
                 if reached || left().is_zero() {
                     let source = source(&tracking, daemon.as_mut().filter(|_| args.names));
                     let sentence = tracking.sentence_against(&text::line(&source), args.max_error);

@@ -21,8 +21,8 @@ pub(crate) enum Action {
     Alive,
     /// Whether the clock is good enough.
     Ready {
-        /// The largest bound of its error, seconds; none: that it follows a source.
-        max_error_s: Option<f64>,
+        /// The largest bound of its error, seconds.
+        max_error_s: f64,
     },
 }
 
@@ -72,11 +72,14 @@ pub(crate) struct SyncCondition {
 /// When `wait` is content.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ErrorCondition {
-    /// The largest bound of the clock's error, seconds; none: that it is synchronised.
-    pub(crate) max_error_s: Option<f64>,
+    /// The largest bound of the clock's error, seconds.
+    pub(crate) max_error_s: f64,
     /// How long it waits.
     pub(crate) timeout: Duration,
 }
+
+/// The largest error unless told otherwise, seconds: a clock that is further off is right for nobody, whatever it follows.
+const MAX_ERROR_S: f64 = 1.0;
 
 /// How long `wait` waits unless told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -274,8 +277,8 @@ fn wait_sync(words: &[&str]) -> Result<SyncCondition, String> {
 /// Reads the arguments of `ready`.
 fn ready(words: &[&str]) -> Result<Action, String> {
     let max_error_s = match words {
-        [] => None,
-        ["--max-error", value] => Some(parse_seconds(value).map_err(|error| error.to_string())?),
+        [] => MAX_ERROR_S,
+        ["--max-error", value] => parse_seconds(value).map_err(|error| error.to_string())?,
         ["--max-error"] => return Err("--max-error needs a value".to_owned()),
         [other, ..] => return Err(no_option("ready", other)),
     };
@@ -285,7 +288,7 @@ fn ready(words: &[&str]) -> Result<Action, String> {
 /// Reads the arguments of `wait`.
 fn wait(words: &[&str]) -> Result<ErrorCondition, String> {
     let mut condition = ErrorCondition {
-        max_error_s: None,
+        max_error_s: MAX_ERROR_S,
         timeout: TIMEOUT,
     };
     let mut rest = words.iter();
@@ -296,7 +299,7 @@ fn wait(words: &[&str]) -> Result<ErrorCondition, String> {
         let value = rest.next().ok_or_else(|| format!("{option} needs a value"))?;
         let refused = |error: NoTime| error.to_string();
         match option {
-            "--max-error" => condition.max_error_s = Some(parse_seconds(value).map_err(refused)?),
+            "--max-error" => condition.max_error_s = parse_seconds(value).map_err(refused)?,
             _ => condition.timeout = parse_duration(value).map_err(refused)?,
         }
     }
@@ -357,7 +360,7 @@ mod tests {
         assert_eq!(
             condition,
             ErrorCondition {
-                max_error_s: Some(0.01),
+                max_error_s: 0.01,
                 timeout: Duration::from_secs(120)
             }
         );
@@ -388,10 +391,8 @@ mod tests {
 
     #[test]
     fn readiness_may_have_a_limit() {
-        assert_eq!(parse("ready"), Ok(Action::Ready { max_error_s: None }));
-        let limited = Action::Ready {
-            max_error_s: Some(0.01),
-        };
+        assert_eq!(parse("ready"), Ok(Action::Ready { max_error_s: 1.0 }));
+        let limited = Action::Ready { max_error_s: 0.01 };
         assert_eq!(parse("ready --max-error 10ms"), Ok(limited));
     }
 

@@ -30,7 +30,7 @@ pub(crate) fn alive(options: &Options) -> Result<Report, CtlError> {
 }
 
 /// `ready`: whether the clock follows a source, nobody else is in the way, and its error is bounded well enough.
-pub(crate) fn ready(options: &Options, max_error_s: Option<f64>) -> Result<Report, CtlError> {
+pub(crate) fn ready(options: &Options, max_error_s: f64) -> Result<Report, CtlError> {
     let found = connect(options).and_then(|mut client| {
         let tracking = ask_tracking(&mut client).map_err(|error| client.located(error))?;
         let condition = client.condition();
@@ -101,11 +101,7 @@ fn refused(options: &Options, word: &'static str, error: CtlError) -> Result<Rep
 }
 
 /// Why the daemon is not ready.
-fn why_not_ready(
-    tracking: &Tracking,
-    condition: Option<&Condition>,
-    max_error_s: Option<f64>,
-) -> Option<String> {
+fn why_not_ready(tracking: &Tracking, condition: Option<&Condition>, max_error_s: f64) -> Option<String> {
     if let Some(condition) = condition
         && let Some(conflict) = condition.conflict.as_ref().filter(|_| condition.conflict_fails)
     {
@@ -115,10 +111,8 @@ fn why_not_ready(
         return Some(tracking.sentence(""));
     }
     let bound_s = tracking.error_bound_s();
-    let max_s = max_error_s.filter(|max_s| bound_s > *max_s)?;
-    Some(format!(
-        "wrong by at most {bound_s:.9} seconds, which is more than {max_s:.9}"
-    ))
+    (bound_s > max_error_s)
+        .then(|| format!("wrong by at most {bound_s:.9} seconds, which is more than {max_error_s:.9}"))
 }
 
 #[cfg(test)]
@@ -145,10 +139,10 @@ mod tests {
             root_dispersion_s: 1e-3,
             last_update_interval_s: 64.0,
         };
-        assert_eq!(why_not_ready(&tracking, None, None), None);
-        assert_eq!(why_not_ready(&tracking, None, Some(0.004)), None);
+        assert_eq!(why_not_ready(&tracking, None, 1.0), None);
+        assert_eq!(why_not_ready(&tracking, None, 0.004), None);
         assert_eq!(
-            why_not_ready(&tracking, None, Some(0.003)).as_deref(),
+            why_not_ready(&tracking, None, 0.003).as_deref(),
             Some("wrong by at most 0.004000000 seconds, which is more than 0.003000000")
         );
         let condition = Condition {
@@ -156,13 +150,13 @@ mod tests {
             configuration_error: Some("line 1".to_owned()),
             ..Condition::default()
         };
-        assert_eq!(why_not_ready(&tracking, Some(&condition), None), None);
+        assert_eq!(why_not_ready(&tracking, Some(&condition), 1.0), None);
         let condition = Condition {
             conflict_fails: true,
             ..condition
         };
         assert_eq!(
-            why_not_ready(&tracking, Some(&condition), None).as_deref(),
+            why_not_ready(&tracking, Some(&condition), 1.0).as_deref(),
             Some("the clock is not steered : chronyd runs")
         );
         let lost = Tracking {
@@ -172,7 +166,7 @@ mod tests {
             ..tracking
         };
         assert_eq!(
-            why_not_ready(&lost, None, None).as_deref(),
+            why_not_ready(&lost, None, 1.0).as_deref(),
             Some("not synchronised")
         );
     }

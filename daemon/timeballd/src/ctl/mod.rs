@@ -255,10 +255,10 @@ Reports:
 
 For supervisors (exit status 0 yes, 1 no):
   alive                     It answers within a second
-  ready [--max-error 10ms]  The clock follows a source
+  ready [--max-error TIME]  The clock follows a source and is right to 1s, or TIME
 
 Waiting:
-  wait [--max-error 10ms] [--timeout 60s]
+  wait [--max-error TIME] [--timeout TIME]  Until it is right to 1s, for 60s at most
   waitsync [TRIES [MAX-CORRECTION [MAX-SKEW [INTERVAL]]]]
 
 Changes (on the daemon's host, over its socket):

@@ -72,8 +72,7 @@ pub(crate) fn wait(options: &Options, condition: &ErrorCondition) -> Result<Repo
         match ask(options, &mut client, left().max(LEAST_PATIENCE)) {
             Ok(tracking) => {
                 let bound_s = tracking.error_bound_s();
-                let reached =
-                    tracking.is_synchronised() && condition.max_error_s.is_none_or(|max_s| bound_s <= max_s);
+                let reached = tracking.is_synchronised() && bound_s <= condition.max_error_s;
                 if reached || left().is_zero() {
                     let source = client.as_mut().map_or_else(String::new, |client| {
                         client.set_patience(LEAST_PATIENCE);

@@ -20,11 +20,12 @@ impl Tracking {
     }
 
     /// Tells the same to somebody who wants the error to be so many seconds at most: also that it may be larger.
-    pub fn sentence_against(&self, source: &str, max_error_s: Option<f64>) -> String {
+    pub fn sentence_against(&self, source: &str, max_error_s: f64) -> String {
         let sentence = self.sentence(source);
-        match max_error_s.filter(|max_s| self.is_synchronised() && self.error_bound_s() > *max_s) {
-            Some(max_s) => format!("{sentence}, which is more than {max_s:.9}"),
-            None => sentence,
+        if self.is_synchronised() && self.error_bound_s() > max_error_s {
+            format!("{sentence}, which is more than {max_error_s:.9}")
+        } else {
+            sentence
         }
     }
 
@@ -104,12 +105,10 @@ mod tests {
              \"update_interval_s\":64,\"leap\":\"Normal\"}"
         );
         assert_eq!(
-            tracking.sentence_against("a", Some(3e-3)),
+            tracking.sentence_against("a", 3e-3),
             "synchronised to a, wrong by at most 0.004000000 seconds, which is more than 0.003000000"
         );
-        for wanted in [None, Some(4e-3)] {
-            assert_eq!(tracking.sentence_against("a", wanted), tracking.sentence("a"));
-        }
+        assert_eq!(tracking.sentence_against("a", 4e-3), tracking.sentence("a"));
         let lost = Tracking {
             reference_id: ReferenceId::UNSYNCHRONISED,
             address: Address::Unspecified,
@@ -117,7 +116,7 @@ mod tests {
             ..tracking
         };
         assert_eq!(lost.sentence("a"), "not synchronised");
-        assert_eq!(lost.sentence_against("a", Some(1e-9)), "not synchronised");
+        assert_eq!(lost.sentence_against("a", 1e-9), "not synchronised");
         let json = lost.to_json(String::new()).to_string();
         assert!(
             json.starts_with("{\"synchronised\":false,\"error_bound_s\":null,"),
