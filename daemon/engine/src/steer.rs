@@ -155,6 +155,8 @@ impl Engine {
             root_delay_s,
             root_dispersion_s,
             root_distance_s: root_delay_s / 2.0 + root_dispersion_s,
+            vote_margin_s: source.estimator.unexplained_s()
+                + source.estimator.frequency_error_max() * age_s(source.estimator.last()),
             waiting_growth_s: (drift + source.estimator.doubt())
                 * age_s(source.estimator.last()).min(source.polling.used_interval().as_seconds()),
         }

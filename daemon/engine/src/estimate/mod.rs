@@ -327,6 +327,18 @@ impl Estimator {
             .fold(f64::INFINITY, f64::min)
     }
 
+    /// By how much the frequency can be wrong if the newest samples are as far off as their ways allow and no further, as a part;
+    /// 0 with fewer than two samples, which tell none.
+    pub fn frequency_error_max(&self) -> f64 {
+        let mut newest = self.samples().rev().take(SAMPLES_TO_FIT);
+        let (Some(opinion), Some(last), Some(first)) = (&self.opinion, newest.next(), newest.last()) else {
+            return 0.0;
+        };
+        let span_s = last.at.seconds_since(first.at);
+        let moved_s = last.phase_s - first.phase_s - opinion.state.frequency * span_s;
+        (moved_s.abs() + way_s(first) + way_s(last)) / span_s
+    }
+
     /// The samples held, oldest first.
     pub fn samples(&self) -> impl DoubleEndedIterator<Item = &Sample> + Clone {
         self.window.iter().map(|entry| &entry.sample)

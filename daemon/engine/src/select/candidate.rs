@@ -134,6 +134,9 @@ pub struct Candidate {
     /// The most it can be wrong by, seconds: half the root delay and the dispersion, the error of the estimate
     /// and what the clock may have drifted since the newest sample included.
     pub root_distance_s: f64,
+    /// How much wider its interval is in the vote, seconds: by how far its newest sample is from what is believed of it, and what
+    /// its newest samples allow its frequency to be wrong by since then. Those of a burst say little of a minute later.
+    pub vote_margin_s: f64,
     /// The part of [`root_distance_s`](Self::root_distance_s) by which it has grown since the newest sample, as long as
     /// no other was due, seconds.
     pub waiting_growth_s: f64,

@@ -497,7 +497,10 @@ impl Run<'_> {
     fn vote(&mut self, voters: &[usize]) -> Result<Vec<usize>, Failure> {
         let interval = |index: usize| {
             let candidate = &self.candidates[index];
-            Interval::around(candidate.offset_s, candidate.root_distance_s)
+            Interval::around(
+                candidate.offset_s,
+                candidate.root_distance_s + candidate.vote_margin_s,
+            )
         };
         let trusted: Vec<_> = voters
             .iter()

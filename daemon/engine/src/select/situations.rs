@@ -38,6 +38,7 @@ pub(super) fn source(id: u32) -> Candidate {
         root_delay_s: 1e-3,
         root_dispersion_s: 5e-4,
         root_distance_s: 1e-3,
+        vote_margin_s: 0.0,
         waiting_growth_s: 0.0,
     }
 }

@@ -141,3 +141,19 @@ fn a_server_far_away_does_not_spoil_those_nearby() {
     .expect(offset_rms_below(micros(40.0)).within(minutes(40.0)).on_average())
     .check(100);
 }
+
+#[test]
+fn good_servers_are_no_falsetickers_at_the_start() {
+    for path in [Path::lan(), Path::wan()] {
+        let mut scenario = Scenario::of_hours(0.2);
+        let mut client = Client::asking("makestep 1 3");
+        for name in ["a", "b", "c"] {
+            client = client.also(&format!("server {name} iburst"));
+            scenario = scenario.server(name, Server::ideal()).path(name, path.clone());
+        }
+        scenario
+            .client(client)
+            .expect(never_says("Detected falseticker"))
+            .check(200);
+    }
+}
