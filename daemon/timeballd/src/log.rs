@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use conf::config::{LogTopics, Topic};
@@ -112,6 +112,18 @@ impl Log {
     /// Whether what is written is as OpenNTPD has it.
     pub(crate) fn is_openntpd(&self) -> bool {
         self.style == CommandLine::OpenNtpd
+    }
+
+    /// Whether whoever looks at stderr sees what is written.
+    pub(crate) fn is_on_stderr(&self) -> bool {
+        match &self.target {
+            Target::Stderr | Target::Pipe(_) => true,
+            Target::File(_, file) => match (file.metadata(), fs::metadata(STDERR)) {
+                (Ok(file), Ok(stderr)) => (file.dev(), file.ino()) == (stderr.dev(), stderr.ino()),
+                _ => false,
+            },
+            Target::System => false,
+        }
     }
 
     /// The system clock, as the log reads it.

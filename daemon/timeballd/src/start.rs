@@ -130,6 +130,9 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
                 say(error);
             }
             log.write(Severity::Fatal, &fatal.0);
+            if arguments.foreground && !log.is_on_stderr() {
+                let _ = refuse(identity, arguments, &fatal);
+            }
             announcements.failed(&match shown {
                 Some(error) => format!("{error}\n{}", fatal.0),
                 None => fatal.0,

@@ -370,6 +370,37 @@ fn the_daemon_says_in_the_background_too_why_it_does_not_start() {
     check(&idle, 1, "", "Nothing to do\n");
 }
 
+#[test]
+fn the_daemon_in_the_foreground_says_on_the_terminal_why_it_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log").display().to_string();
+    let rest = [
+        "-x",
+        "-U",
+        "port 0",
+        "cmdport 0",
+        "bindcmdaddress /",
+        "pidfile /no/such/pid",
+    ];
+    let fatal = "Fatal error : Could not open /no/such/pid : No such file or directory\n";
+    for options in [
+        &["-n"][..],
+        &["-n", "-l", &log],
+        &["-d"],
+        &["-n", "-l", "/dev/stderr"],
+    ] {
+        let (status, _, said) = run("chronyd", &[options, &rest].concat());
+        assert_eq!(
+            (status, said.matches(fatal).count()),
+            (1, 1),
+            "{options:?}: {said}"
+        );
+        let is_elsewhere = options == ["-n"] || options.contains(&log.as_str());
+        assert_eq!(said == fatal, is_elsewhere, "{options:?}: {said}");
+    }
+    assert!(fs::read_to_string(&log).unwrap().ends_with(fatal));
+}
+
 /// Whoever is not root becomes nobody, and is not asked whether there is such a user.
 #[test]
 fn a_user_whom_there_is_not_is_told_with_the_line() {
