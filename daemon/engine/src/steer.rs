@@ -274,8 +274,8 @@ impl Engine {
             return;
         }
         let done = match once {
-            Once::Set => "step",
-            Once::Log => "ignored",
+            Once::Set if !self.options.observe => "step",
+            Once::Set | Once::Log => "ignored",
         };
         self.out.info_about(
             Topic::ClockEvent,

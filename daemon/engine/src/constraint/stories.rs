@@ -362,6 +362,29 @@ fn who_measures_once_does_not_wait_for_ever() {
 }
 
 #[test]
+fn who_measures_once_says_step_of_a_step_only() {
+    for (observe, once, done) in [
+        (false, Once::Set, "step"),
+        (true, Once::Set, "ignored"),
+        (true, Once::Log, "ignored"),
+    ] {
+        let mut stage = Stage::with(config(vec![server("192.0.2.1")]), well(), |options| {
+            options.once = Some(once);
+            options.observe = observe;
+        });
+        stage.run_until(1000.0);
+        assert_eq!(stage.ended, Some(0), "{once:?}");
+        assert_eq!(stage.said("System clock wrong by"), 1);
+        assert_eq!(
+            stage.said(&format!("seconds ({done})")),
+            1,
+            "{observe} {:?}",
+            stage.log
+        );
+    }
+}
+
+#[test]
 fn without_constraints_there_is_nothing_to_report() {
     let stage = Stage::new(config(vec![server("192.0.2.1")]), well());
     assert_eq!(stage.engine.constraint_report(stage.now()), None);
