@@ -124,15 +124,23 @@ pub(crate) fn write_drift(drift: &DriftFile, frequency_ppm: f64, skew_ppm: f64) 
     replace(path, text.as_bytes(), FILE_MODE)
 }
 
-/// Reports whether there is something in the place of a drift file that nobody has written as one.
+/// Reports whether there is something in the place of a drift file that nobody has written as one. A link to nothing is
+/// nothing, as for chronyd.
 ///
 /// # Errors
-/// It may not be read, so that nobody knows.
+/// It may not or cannot be read, so that nobody knows.
 pub(crate) fn is_no_drift_file(path: &Path) -> io::Result<bool> {
-    match read_regular(path, DRIFT_LENGTH_MAX) {
-        Ok(bytes) => Ok(conf::drift::is_something_else(&String::from_utf8_lossy(&bytes))),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(error),
-        Err(_) => Ok(false),
+    match read_regular(path, DRIFT_LENGTH_MAX + 1) {
+        Ok(bytes) => Ok(
+            u64::try_from(bytes.len()).map_or(true, |length| length > DRIFT_LENGTH_MAX)
+                || conf::drift::is_something_else(&String::from_utf8_lossy(&bytes)),
+        ),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound => Ok(false),
+            // A directory, a pipe, a device.
+            ErrorKind::IsADirectory | ErrorKind::InvalidInput => Ok(true),
+            _ => Err(error),
+        },
     }
 }
 
@@ -246,6 +254,31 @@ mod tests {
             write_drift(&drift, 1.0, 1.0).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), "-1.000000\n");
         }
+        for bytes in [&[0x80; 4097][..], &[b'1'; 5000]] {
+            fs::write(&path, bytes).unwrap();
+            assert!(write_drift(&drift, 1.0, 1.0).is_err());
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+        }
+        fs::remove_file(&path).unwrap();
+        let make_link = || std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        for make in [&(|| make_pipe(&path)) as &dyn Fn(), &make_link, &|| {
+            fs::create_dir(&path).unwrap();
+        }] {
+            make();
+            let error = write_drift(&drift, 1.0, 1.0).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .ends_with("It is no drift file, and stays as it is"),
+                "{error}"
+            );
+            assert!(!path.is_file());
+            let _ = fs::remove_file(&path);
+        }
+        fs::remove_dir(&path).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("nothing"), &path).unwrap();
+        write_drift(&drift, 1.0, 1.0).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "-1.000000\n");
     }
 
     #[test]
