@@ -5,6 +5,7 @@
 //! Prometheus takes): offsets of sources are positive when the local clock is ahead. `timeball_…` are ours: an
 //! offset is positive when the local clock is behind.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use units::Mono;
@@ -172,10 +173,11 @@ impl Page {
     }
 
     fn sources(&mut self, engine: &Engine, now: Mono) {
-        let rows: Vec<Row> = engine
+        let mut rows: Vec<Row> = engine
             .source_ids()
             .filter_map(|id| Row::of(engine, id, now))
             .collect();
+        tell_apart(&mut rows);
         for (name, help, value) in SOURCE_METRICS {
             self.head(name, help, Kind::Gauge);
             for row in &rows {
@@ -416,6 +418,23 @@ impl Row {
     }
 }
 
+/// Gives each row an address of its own: two reference clocks may have one reference ID, and Prometheus takes no page on which
+/// a series stands twice. The second has `#2` behind it, and so on.
+fn tell_apart(rows: &mut [Row]) {
+    let mut taken: BTreeSet<String> = rows.iter().map(|row| row.address.clone()).collect();
+    let mut seen = BTreeSet::new();
+    for row in rows {
+        if !seen.insert(row.address.clone()) {
+            let numbered = (2_u32..).map(|number| format!("{}#{number}", row.address));
+            row.address = numbered
+                .into_iter()
+                .find(|address| !taken.contains(address))
+                .unwrap_or_default();
+            taken.insert(row.address.clone());
+        }
+    }
+}
+
 /// How long ago the clock was last corrected, if nobody is there who could correct it now, seconds.
 fn free_running_s(engine: &Engine, tracking: &Tracking, now: Mono) -> f64 {
     let is_followed = engine.verdicts.values().any(|verdict| verdict.status.is_used());
@@ -463,15 +482,23 @@ fn number(count: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use conf::config::{Config, SourceConfig, SourceKind, SourceName};
+    use conf::config::{Config, RefClock, RefClockDriver, SourceConfig, SourceKind, SourceName};
     use units::{Leap, ReferenceId, Stratum, UnixTime};
 
     use super::*;
     use crate::Options;
     use crate::discipline::{Reference, Update};
     use crate::io::Now;
+
+    fn ref_clock(name: &str) -> RefClock {
+        let mut id = [0; 4];
+        id[..name.len()].copy_from_slice(name.as_bytes());
+        let driver = RefClockDriver::SharedMemory {
+            unit: 0,
+            permissions: 0o600,
+        };
+        RefClock::new(driver, id)
+    }
 
     fn engine() -> (Engine, Now) {
         let source = |name: &str| {
@@ -500,6 +527,7 @@ mod tests {
         };
         let config = Config {
             sources,
+            ref_clocks: ["GPS", "GPS", "PPS", "GPS"].map(ref_clock).to_vec(),
             ..Config::default()
         };
         (Engine::new(config, options, now, Box::new(|| 1)), now)
@@ -532,6 +560,21 @@ mod tests {
             }
         }
         assert!(page.ends_with('\n') && introduced.len() > 40);
+    }
+
+    #[test]
+    fn no_series_stands_twice() {
+        let (engine, now) = engine();
+        let page = text(&engine, now.mono);
+        let mut seen = BTreeSet::new();
+        for line in page.lines().filter(|line| !line.starts_with('#')) {
+            let (series, _) = line.rsplit_once(' ').unwrap();
+            assert!(seen.insert(series), "{line}");
+        }
+        for address in ["GPS", "GPS#2", "GPS#3", "PPS"] {
+            let start = format!("chrony_sources_stratum{{source_address=\"{address}\",");
+            assert_eq!(page.matches(&start).count(), 1, "{address}: {page}");
+        }
     }
 
     #[test]
