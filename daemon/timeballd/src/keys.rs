@@ -8,6 +8,7 @@ use conf::chrony::{self, KeyAlgorithm};
 use conf::config::{Config, KeyFormat};
 use conf::ntp;
 use os::files::read_regular;
+use os::reason;
 use wire::ntp::auth::{Algorithm, Key};
 
 use crate::log::Log;
@@ -26,9 +27,12 @@ pub(crate) fn load(config: &Config, log: &mut Log) -> Result<Vec<Key>, String> {
     let Some(path) = config.key_file.as_deref() else {
         return Ok(Vec::new());
     };
-    let Ok(content) = read_regular(Path::new(path), LENGTH_MAX) else {
-        log.warn(&format!("Could not open keyfile {path}"));
-        return Ok(Vec::new());
+    let content = match read_regular(Path::new(path), LENGTH_MAX) {
+        Ok(content) => content,
+        Err(error) => {
+            log.warn(&format!("Could not open keyfile {path} : {}", reason(&error)));
+            return Ok(Vec::new());
+        }
     };
     if fs::metadata(path).is_ok_and(|file| file.mode() & READ_BY_OTHERS != 0) {
         match config.key_format {

@@ -329,7 +329,10 @@ fn pipes_do_not_hold_up_the_start() {
             "Could not read valid frequency and skew from driftfile {}",
             path("drift")
         ),
-        format!("Could not open keyfile {}", path("keys")),
+        format!(
+            "Could not open keyfile {} : It is no regular file\n",
+            path("keys")
+        ),
     ] {
         assert!(said.contains(&line), "{said}");
     }
