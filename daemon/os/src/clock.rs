@@ -2,8 +2,10 @@
 //!
 //! Nothing here decides: whoever only observes does not call what begins with `set` or `step`.
 
+use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::fs::MetadataExt;
 
 use units::rounding::{down_i64, f64_from_i64, nearest_i64};
 use units::{Leap, Mono, UnixTime};
@@ -33,6 +35,12 @@ const READINGS_APART_NS: i64 = 200;
 /// not counted in time.
 const PRECISION_READINGS: u32 = 1_000;
 
+/// The number of the capability (`linux/capability.h`).
+const CAP_SYS_TIME: u32 = 25;
+
+/// The inode of the initial user namespace (`USER_NS_INIT_INO` in `linux/nsfs.h`).
+const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+
 /// The precision of a clock of which no two readings differ, seconds.
 const PRECISION_UNKNOWN_S: f64 = 1e-6;
 
@@ -45,6 +53,12 @@ pub enum ClockError {
          `capabilities: {{add: [SYS_TIME]}}`; or observe only with -x)"
     )]
     NotPermitted,
+    /// The process may in its user namespace, and the clock belongs to another.
+    #[error(
+        "the clock cannot be set: the kernel lets only the initial user namespace do that, whatever capabilities there are in \
+         another, such as a rootless container (run it outside; or observe only with -x)"
+    )]
+    Namespaced,
     /// Not even reading is let through, which needs no privilege.
     #[error(
         "the clock cannot be read: the container's seccomp profile refuses clock_adjtime and adjtimex (use a profile that \
@@ -59,11 +73,39 @@ pub enum ClockError {
 impl From<io::Error> for ClockError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::PermissionDenied {
-            Self::NotPermitted
+            if is_in_user_namespace() {
+                Self::Namespaced
+            } else {
+                Self::NotPermitted
+            }
         } else {
             Self::Refused(error)
         }
     }
+}
+
+/// Whether this process is in a user namespace in which no capability gives it the clock.
+fn is_in_user_namespace() -> bool {
+    let read = |file: &str| fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+    if maps_all_users(&read("uid_map")) {
+        // A namespace may map everybody. Outside of them, who has the capability is refused by something else.
+        let namespace = fs::metadata("/proc/self/ns/user").map(|namespace| namespace.ino());
+        namespace.is_ok_and(|inode| inode != INITIAL_USER_NAMESPACE) && has_sys_time(&read("status"))
+    } else {
+        true
+    }
+}
+
+/// Whether users are mapped as in the initial user namespace: all, each to itself. So it is taken to be where nothing is said.
+fn maps_all_users(uid_map: &str) -> bool {
+    uid_map.is_empty() || uid_map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// Whether a process with this status has `CAP_SYS_TIME`.
+fn has_sys_time(status: &str) -> bool {
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    effective.is_some_and(|bits| bits & (1 << CAP_SYS_TIME) != 0)
 }
 
 /// One moment on the clocks of the host.
@@ -567,6 +609,18 @@ mod tests {
         ] {
             assert!(!trace.is_same_hand(&other));
         }
+    }
+
+    #[test]
+    fn a_user_namespace_is_known_by_its_users_and_its_capabilities() {
+        assert!(maps_all_users("         0          0 4294967295\n") && maps_all_users(""));
+        assert!(!maps_all_users("         0       1000          1\n"));
+        assert!(!maps_all_users("0 1000 1\n1 100000 65536\n"));
+        assert!(has_sys_time("Name:\ta\nCapEff:\t0000000002000000\n"));
+        assert!(!has_sys_time(
+            "CapPrm:\t0000000002000000\nCapEff:\t000001fffdffffff\n"
+        ));
+        assert!(!has_sys_time(""));
     }
 
     #[test]

@@ -514,6 +514,38 @@ fn who_is_not_root_is_told_how_to_observe() {
     );
 }
 
+/// Whoever is root only there has all capabilities, and the clock is refused all the same.
+#[test]
+fn root_of_a_user_namespace_is_told_that_no_capability_helps() {
+    let inside = ["--user", "--map-root-user", "--net"];
+    let mut command = Command::new("unshare");
+    command.args(inside);
+    if !command.arg("true").output().unwrap().status.success() {
+        println!("skipped: there are no user namespaces here");
+        return;
+    }
+    let output = Command::new("unshare")
+        .args(inside)
+        .arg(env!("CARGO_BIN_EXE_timeballd"))
+        .args([
+            "-d",
+            "-U",
+            "server 127.0.0.1 port 9",
+            "pidfile /",
+            "cmdport 0",
+            "bindcmdaddress /",
+        ])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("lets only the initial user namespace do that"),
+        "{said}"
+    );
+    assert!(!said.contains("--cap-add"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
 #[test]
 fn an_answer_that_cannot_be_written_is_a_failure() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

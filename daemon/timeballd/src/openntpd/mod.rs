@@ -99,7 +99,9 @@ fn say(line: &str) {
 /// Says that the clock cannot be set in the words in which OpenNTPD says it, which goes on and does nothing then.
 pub(crate) fn cannot_steer(identity: &Identity, error: &ClockError, log: &mut Log) {
     let reason = match error {
-        ClockError::NotPermitted | ClockError::Blocked => "Operation not permitted".to_owned(),
+        ClockError::NotPermitted | ClockError::Namespaced | ClockError::Blocked => {
+            "Operation not permitted".to_owned()
+        }
         ClockError::Refused(error) => os::reason(error),
     };
     log.say(Severity::Error, &format!("reset adjtime failed: {reason}"));
