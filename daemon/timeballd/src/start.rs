@@ -50,6 +50,9 @@ const ERA_START_S: i64 = 189_302_400;
 /// The error bound of a frequency that an operator has said, ppm.
 const SAID_SKEW_PPM: f64 = 1.0;
 
+/// From so much on a frequency is no clock's, and is told by its magnitude, ppm.
+const LEGIBLE_MAX_PPM: f64 = 1e6;
+
 /// The highest real-time priority (`sched(7)`).
 const PRIORITY_MAX: i32 = 99;
 
@@ -788,7 +791,9 @@ fn known_drift(drift: &DriftFile, log: &mut Log) -> Option<(f64, f64)> {
     match read_drift(Path::new(path), drift.format) {
         Ok((frequency, skew)) => {
             log.info(&format!(
-                "Frequency {frequency:.3} +/- {skew:.3} ppm read from {path}"
+                "Frequency {} +/- {} ppm read from {path}",
+                legible(frequency),
+                legible(skew)
             ));
             Some((frequency, skew))
         }
@@ -830,9 +835,25 @@ fn fatal(tried: impl Display, error: &io::Error) -> Fatal {
     Fatal(format!("{tried} : {}", reason(error)))
 }
 
+/// A number of ppm in a line of the log. A file can say anything, of which a number of 300 digits is not for people.
+fn legible(ppm: f64) -> String {
+    if ppm.abs() < LEGIBLE_MAX_PPM {
+        format!("{ppm:.3}")
+    } else {
+        format!("{ppm:.3e}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_frequency_has_300_digits() {
+        assert_eq!(legible(-10.053_497), "-10.053");
+        assert_eq!(legible(1e308), "1.000e308");
+        assert_eq!(legible(-1e6), "-1.000e6");
+    }
 
     #[test]
     fn chronyd_needs_its_user_and_the_program_under_its_own_name_does_not() {
