@@ -129,7 +129,7 @@ fn parse(
         verbose: false,
     };
     let mut words = Vec::new();
-    let mut rest = arguments.into_iter();
+    let mut rest = arguments.into_iter().flat_map(apart);
     while let Some(argument) = rest.next() {
         let mut value = || {
             rest.next()
@@ -170,6 +170,14 @@ fn parse(
     }
     let action = Action::parse(&words).map_err(Misunderstood::Because)?;
     Ok((options, action))
+}
+
+/// The two words that `--option=value` stands for; any other argument is one.
+fn apart(argument: String) -> Vec<String> {
+    match argument.split_once('=') {
+        Some((option, value)) if option.starts_with("--") => vec![option.to_owned(), value.to_owned()],
+        _ => vec![argument],
+    }
 }
 
 /// Carries a command out.
@@ -306,6 +314,22 @@ mod tests {
             (11323, true, true, false)
         );
         assert_eq!(action, Action::Report(Query::Sources));
+    }
+
+    #[test]
+    fn a_value_may_stand_behind_an_equals_sign() {
+        for line in [
+            "wait --max-error 10ms --timeout 2m",
+            "ready --max-error 10ms",
+            "tracking --host ::1 --port 11323",
+        ] {
+            let (before, after) = line.split_once(" --").unwrap();
+            let joined = after.split(" --").map(|option| option.replace(' ', "="));
+            let joined = format!("{before} --{}", joined.collect::<Vec<_>>().join(" --"));
+            assert!(joined.contains('='));
+            assert_eq!(parsed(&joined), parsed(line), "{joined}");
+            assert!(parsed(line).is_ok(), "{line}");
+        }
     }
 
     #[test]
