@@ -1,9 +1,10 @@
 //! What the engine wants done, done: one arm for each of its outputs.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use conf::config::Server;
 use engine::io::{
     ClockCommand, Input, KernelClock, KernelPulses, Output, RefClockReading, Severity, SocketUse,
 };
@@ -39,7 +40,7 @@ impl Daemon {
                     };
                     let text = format!(
                         "Could not open NTP socket {} : {}",
-                        named(purpose),
+                        named(purpose, &hands.config.server),
                         reason(&error)
                     );
                     hands.log.write(severity, &text);
@@ -310,8 +311,8 @@ impl Hands {
             SocketUse::Client { remote, local_port } => UdpOptions {
                 ipv6: remote.is_ipv6(),
                 address: match remote {
-                    std::net::SocketAddr::V4(_) => client.bind_ipv4.map(IpAddr::V4),
-                    std::net::SocketAddr::V6(_) => client.bind_ipv6.map(IpAddr::V6),
+                    SocketAddr::V4(_) => client.bind_ipv4.map(IpAddr::V4),
+                    SocketAddr::V6(_) => client.bind_ipv6.map(IpAddr::V6),
                 },
                 port: local_port,
                 remote: Some(self.links.with_link(remote)),
@@ -321,11 +322,7 @@ impl Hands {
             },
             SocketUse::Server { ipv6, port } => UdpOptions {
                 ipv6,
-                address: if ipv6 {
-                    server.bind_ipv6.map(IpAddr::V6)
-                } else {
-                    server.bind_ipv4.map(IpAddr::V4)
-                },
+                address: bound_to(server, ipv6),
                 port,
                 device: server.bind_device.as_deref(),
                 early: true,
@@ -367,12 +364,30 @@ const fn kernel_clock(state: &KernelState) -> KernelClock {
     }
 }
 
+/// The address of this host at which requests are answered; none: all.
+fn bound_to(server: &Server, ipv6: bool) -> Option<IpAddr> {
+    if ipv6 {
+        server.bind_ipv6.map(IpAddr::V6)
+    } else {
+        server.bind_ipv4.map(IpAddr::V4)
+    }
+}
+
 /// How a socket is called in messages.
-fn named(purpose: SocketUse) -> String {
+fn named(purpose: SocketUse, server: &Server) -> String {
     match purpose {
         SocketUse::Client { remote, .. } => format!("to {remote}"),
-        SocketUse::Server { ipv6: false, port } => format!("on 0.0.0.0:{port}"),
-        SocketUse::Server { ipv6: true, port } => format!("on [::]:{port}"),
+        SocketUse::Server { ipv6, port } => {
+            let all = if ipv6 {
+                Ipv6Addr::UNSPECIFIED.into()
+            } else {
+                Ipv4Addr::UNSPECIFIED.into()
+            };
+            format!(
+                "on {}",
+                SocketAddr::new(bound_to(server, ipv6).unwrap_or(all), port)
+            )
+        }
     }
 }
 
@@ -380,5 +395,22 @@ fn named(purpose: SocketUse) -> String {
 fn said(log: &mut Log, written: Result<(), ReplaceError>) {
     if let Err(error) = written {
         log.warn(&error.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_called_by_the_address_that_it_is_to_have() {
+        let socket = |ipv6| SocketUse::Server { ipv6, port: 123 };
+        let mut server = Server::default();
+        assert_eq!(named(socket(false), &server), "on 0.0.0.0:123");
+        assert_eq!(named(socket(true), &server), "on [::]:123");
+        server.bind_ipv4 = Some(Ipv4Addr::LOCALHOST);
+        server.bind_ipv6 = Some(Ipv6Addr::LOCALHOST);
+        assert_eq!(named(socket(false), &server), "on 127.0.0.1:123");
+        assert_eq!(named(socket(true), &server), "on [::1]:123");
     }
 }
