@@ -534,8 +534,10 @@ impl Host {
             Output::Happened(event) => check_told(&event),
             Output::LogFile { file, line } => {
                 assert!(!line.contains(char::is_control), "{line:?}");
-                if file == engine::io::LogFile::Tracking {
-                    self.rules.check_update(&line);
+                match file {
+                    engine::io::LogFile::Tracking => self.rules.check_update(&line),
+                    engine::io::LogFile::Measurements => self.rules.measured(&line),
+                    _ => {}
                 }
             }
             Output::Statistics { line, .. } => assert!(!line.contains(char::is_control), "{line:?}"),

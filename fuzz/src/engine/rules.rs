@@ -35,7 +35,9 @@ pub(crate) struct Rules {
     observe: bool,
     once: Option<Once>,
     updates: u32,
-    /// The updates and steps since the rule for steps was set.
+    /// Those that are known to count for the rules: the sample was one of the selected source.
+    updates_counted: u32,
+    /// Such updates, and the steps, since the rule for steps was set.
     updates_under_rule: u32,
     steps_under_rule: u32,
     /// An operator has said what time it is, and no update has been believed since: what is to be corrected is not what
@@ -48,6 +50,8 @@ pub(crate) struct Rules {
     has_stepped: bool,
     /// A step that nobody asked for and that is larger than what is believed, until the line of its update explains it.
     unexplained_s: Option<f64>,
+    /// Of whom there is a sample in what is being done.
+    measured: Option<String>,
     /// The updates that were not believed.
     ignored: u32,
     /// One too many was not believed.
@@ -67,6 +71,8 @@ impl Rules {
             observe,
             once,
             updates: 0,
+            updates_counted: 0,
+            measured: None,
             updates_under_rule: 0,
             steps_under_rule: 0,
             is_by_hand: false,
@@ -206,8 +212,16 @@ impl Rules {
 
     /// The largest offset that is believed now, seconds.
     fn believed_s(&self) -> Option<f64> {
-        let rule = self.clock.max_change.filter(|rule| self.updates >= rule.start)?;
+        let rule = self
+            .clock
+            .max_change
+            .filter(|rule| self.updates_counted >= rule.start)?;
         (!self.is_by_hand).then_some(rule.offset_s)
+    }
+
+    /// Looks at a line about a sample.
+    pub(crate) fn measured(&mut self, line: &str) {
+        self.measured = line.split_whitespace().nth(2).map(str::to_owned);
     }
 
     /// Looks at a line about an update of the clock, or about the loss of all sources.
@@ -258,7 +272,10 @@ impl Rules {
         self.is_displaced = false;
         self.is_by_hand = false;
         self.updates += 1;
-        self.updates_under_rule += 1;
+        if self.measured.as_deref() == words.get(2).copied() {
+            self.updates_counted += 1;
+            self.updates_under_rule += 1;
+        }
     }
 
     /// Somebody else has moved the clock.
@@ -269,6 +286,7 @@ impl Rules {
 
     /// All that came of one call has been done.
     pub(crate) fn check_explained(&mut self) {
+        self.measured = None;
         // A step of its own makes nothing of what the next update leaves.
         self.has_stepped = false;
         let by_s = self.unexplained_s;

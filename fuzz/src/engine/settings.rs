@@ -143,6 +143,7 @@ impl Setting {
             chrony::parse("/main", &files)
         };
         config.logs.kinds.insert(LogKind::Tracking);
+        config.logs.kinds.insert(LogKind::Measurements);
         let error = problems
             .iter()
             .find(|problem| problem.severity == Severity::Error);

@@ -629,7 +629,7 @@ impl Discipline {
     }
 
     /// Whether an offset is to be stepped: it is the first, or above the threshold, and the rule still holds. Its limit
-    /// counts updates, whether they step or not, if this one [`counts`](Update::counts).
+    /// counts steps, and updates that make none if this one [`counts`](Update::counts).
     fn may_step(&mut self, offset_s: f64, counts: bool, out: &mut Outbox) -> bool {
         let is_first = std::mem::take(&mut self.rules.step_first);
         let is_wanted = self.is_above_threshold(offset_s, counts) || is_first;
@@ -642,18 +642,19 @@ impl Discipline {
     /// Applies `makestep`: whether an offset is above the threshold of its direction, and the rule still holds.
     fn is_above_threshold(&mut self, offset_s: f64, counts: bool) -> bool {
         let Some(rule) = self.make_step else { return false };
+        let is_exceeded = rule.is_exceeded(offset_s);
         let allowed = match rule.limit {
             None => true,
             Some(0) => false,
             Some(left) => {
                 self.make_step = Some(MakeStep {
-                    limit: Some(left - u32::from(counts)),
+                    limit: Some(left - u32::from(counts || is_exceeded)),
                     ..rule
                 });
                 true
             }
         };
-        allowed && rule.is_exceeded(offset_s)
+        allowed && is_exceeded
     }
 
     fn step(&mut self, now: Mono, by_s: f64, timeline: &mut Timeline, timers: &mut Timers, out: &mut Outbox) {
