@@ -41,6 +41,10 @@ const RIGHT_CHANCE_MIN: f64 = 1e-4;
 /// What filters say is possible until the samples have made them so many times less likely, as logarithm: a hundred.
 const POSSIBLE: f64 = 4.605;
 
+/// How many times wider than a normal distribution Student's is that has one, two, … degrees of freedom, where 99.99 % of both
+/// are within.
+const STUDENT: [f64; 8] = [1636.0, 25.7, 7.2, 4.0, 2.87, 2.33, 2.03, 1.83];
+
 /// Filters that do not believe the first frequency, or those that do when they are less likely.
 #[derive(Debug, Clone)]
 pub(super) struct Doubt {
@@ -91,6 +95,26 @@ impl Doubt {
 }
 
 impl Estimator {
+    /// By how much the frequency may be wrong, beyond its variance, because a few samples that agree by chance tell too little
+    /// about their noise; as a part.
+    pub fn doubt_of_few(&self) -> f64 {
+        let Some(opinion) = self.opinion.filter(|_| !self.bank.is_anchored()) else {
+            return 0.0;
+        };
+        // Two of the samples make a line of any noise.
+        let freedom = self.window.len().saturating_sub(2);
+        let Some(wider) = freedom
+            .checked_sub(1)
+            .map_or(STUDENT.first(), |index| STUDENT.get(index))
+        else {
+            return 0.0;
+        };
+        // What was known before them is none of theirs.
+        let theirs = 1.0 - opinion.state.frequency_variance / self.prior.frequency_error.powi(2);
+        let error = opinion.state.frequency_variance.sqrt();
+        (error * (wider - 1.0) * theirs.max(0.0)).min(self.frequency_error_max())
+    }
+
     /// Asks the banks what the samples of the window say.
     pub(super) fn evaluate(&mut self) {
         self.opinion = self.bank.evaluate(&self.window, &self.prior);
@@ -175,7 +199,12 @@ mod tests {
 
     /// An estimator that has seen so many samples, 2 s apart, of an oscillator with this frequency.
     fn seen(count: u32, frequency: f64) -> Estimator {
-        let mut estimator = Estimator::new(PRIOR, 0);
+        seen_after(PRIOR, count, frequency)
+    }
+
+    /// Likewise, after this was known.
+    fn seen_after(prior: Prior, count: u32, frequency: f64) -> Estimator {
+        let mut estimator = Estimator::new(prior, 0);
         for n in 0..count {
             let at_s = 2.0 * f64::from(n);
             // Waits of some 10 µs, as regular as a test may be.
@@ -228,6 +257,33 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn few_samples_may_agree_by_chance() {
+        let error = |estimator: &Estimator| estimator.state().unwrap().frequency_variance.sqrt();
+        let unsure = Prior {
+            frequency_error: 1e-4,
+            ..PRIOR
+        };
+        assert_eq!(seen_after(unsure, 1, 2e-5).doubt_of_few(), 0.0);
+        for count in 2..6 {
+            let estimator = seen_after(unsure, count, 2e-5);
+            let doubt = estimator.doubt_of_few();
+            assert!(doubt > 2.0 * error(&estimator), "{count}: {doubt}");
+            assert!(doubt <= estimator.frequency_error_max(), "{count}: {doubt}");
+        }
+        assert_eq!(seen_after(unsure, 11, 2e-5).doubt_of_few(), 0.0);
+        // What was known before says more than they do.
+        let sure = Prior {
+            frequency_error: 1e-9,
+            ..PRIOR
+        };
+        let estimator = seen_after(sure, 4, 2e-5);
+        assert!(
+            estimator.doubt_of_few() < 3.0 * error(&estimator),
+            "{estimator:?}"
+        );
     }
 
     #[test]

@@ -47,6 +47,31 @@ fn a_clock_half_a_second_off_is_slewed_where_steps_are_not_allowed() {
 }
 
 #[test]
+fn a_few_samples_that_agree_by_chance_do_not_make_the_bound_wrong() {
+    let ways = [
+        Path::of(100e-6).jitter(Jitter::Exponential(10e-6)),
+        Path::lan(),
+        Path::of(10e-3).jitter(Jitter::Exponential(1e-3)),
+        Path::of(30e-3).jitter(Jitter::Exponential(5e-3)),
+    ];
+    for way in ways {
+        for servers in [1, 3] {
+            let mut client =
+                Client::asking("log tracking").tuned(|clock| clock.off_by(1e-3).gaining(ppm(20.0)));
+            let mut scenario = Scenario::of_hours(0.5);
+            for name in ["one", "two", "three"].into_iter().take(servers) {
+                client = client.also(&format!("server {name} iburst"));
+                scenario = scenario.server(name, Server::ideal()).path(name, way.clone());
+            }
+            scenario
+                .client(client)
+                .expect(error_within_its_bound())
+                .check(200);
+        }
+    }
+}
+
+#[test]
 fn a_crystal_that_is_300_ppm_off_is_steered_all_the_same() {
     office(asking().tuned(|clock| clock.gaining(ppm(300.0))))
         .expect(offset_below(millis(1.0)).within(minutes(5.0)))
