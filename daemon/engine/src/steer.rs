@@ -221,7 +221,10 @@ impl Engine {
             offset_error_s: combined.offset_error_s,
             frequency: combined.frequency,
             frequency_error: combined.frequency_error,
-            doubt: source.estimator.doubt().max(source.estimator.doubt_of_few()),
+            doubt: source
+                .estimator
+                .doubt()
+                .max(source.estimator.doubt_of_few(combined.frequency)),
             interval_s: source.polling.steady_wait_s(),
             counts,
             reference,

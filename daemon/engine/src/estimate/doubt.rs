@@ -95,9 +95,9 @@ impl Doubt {
 }
 
 impl Estimator {
-    /// By how much the frequency may be wrong, beyond its variance, because a few samples that agree by chance tell too little
-    /// about their noise; as a part.
-    pub fn doubt_of_few(&self) -> f64 {
+    /// By how much a frequency that was made of this one and those of other sources may be wrong, beyond its variance, because a
+    /// few samples that agree by chance tell too little about their noise; as a part.
+    pub fn doubt_of_few(&self, frequency: f64) -> f64 {
         let Some(opinion) = self.opinion.filter(|_| !self.bank.is_anchored()) else {
             return 0.0;
         };
@@ -112,7 +112,8 @@ impl Estimator {
         // What was known before them is none of theirs.
         let theirs = 1.0 - opinion.state.frequency_variance / self.prior.frequency_error.powi(2);
         let error = opinion.state.frequency_variance.sqrt();
-        (error * (wider - 1.0) * theirs.max(0.0)).min(self.frequency_error_max())
+        let doubt = (error * (wider - 1.0) * theirs.max(0.0)).min(self.frequency_error_max());
+        doubt + (frequency - opinion.state.frequency).abs()
     }
 
     /// Asks the banks what the samples of the window say.
@@ -266,14 +267,18 @@ mod tests {
             frequency_error: 1e-4,
             ..PRIOR
         };
-        assert_eq!(seen_after(unsure, 1, 2e-5).doubt_of_few(), 0.0);
+        let doubt = |estimator: &Estimator| estimator.doubt_of_few(estimator.state().unwrap().frequency);
+        assert_eq!(doubt(&seen_after(unsure, 1, 2e-5)), 0.0);
         for count in 2..6 {
             let estimator = seen_after(unsure, count, 2e-5);
-            let doubt = estimator.doubt_of_few();
-            assert!(doubt > 2.0 * error(&estimator), "{count}: {doubt}");
-            assert!(doubt <= estimator.frequency_error_max(), "{count}: {doubt}");
+            let alone = doubt(&estimator);
+            assert!(alone > 2.0 * error(&estimator), "{count}: {alone}");
+            assert!(alone <= estimator.frequency_error_max(), "{count}: {alone}");
+            // Who goes by others is as much further off as they are.
+            let frequency = estimator.state().unwrap().frequency + 1e-5;
+            assert!((estimator.doubt_of_few(frequency) - alone - 1e-5).abs() < 1e-12);
         }
-        assert_eq!(seen_after(unsure, 11, 2e-5).doubt_of_few(), 0.0);
+        assert_eq!(seen_after(unsure, 11, 2e-5).doubt_of_few(1.0), 0.0);
         // What was known before says more than they do.
         let sure = Prior {
             frequency_error: 1e-9,
@@ -281,7 +286,7 @@ mod tests {
         };
         let estimator = seen_after(sure, 4, 2e-5);
         assert!(
-            estimator.doubt_of_few() < 3.0 * error(&estimator),
+            estimator.doubt_of_few(2e-5) < 3.0 * error(&estimator),
             "{estimator:?}"
         );
     }
