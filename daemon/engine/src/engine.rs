@@ -358,10 +358,9 @@ impl Engine {
         };
         self.server.clock_stepped();
         if slept {
-            let prior = self.prior();
-            self.sources.forget(prior);
             self.forget_rtc();
             self.discipline.forget_phase(&mut self.timers, &mut self.out);
+            self.ask(now, Sources::start_over);
         } else {
             self.expect_leap(now.mono, by_s);
             let left_s = self.discipline.remaining_s(now.mono, &self.timeline);

@@ -444,7 +444,7 @@ fn read_pair() -> (Reading, i64) {
 }
 
 /// Reads a clock that every system has.
-fn read(clock: libc::clockid_t) -> libc::timespec {
+pub(crate) fn read(clock: libc::clockid_t) -> libc::timespec {
     try_read(clock).unwrap_or(timespec(0, 0))
 }
 

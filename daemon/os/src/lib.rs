@@ -42,7 +42,7 @@ pub use helper::Helper;
 pub use interface::{interface_index, interface_name, local_addresses};
 pub use local_date::local_date;
 pub use memory::{give_back_freed, give_back_start};
-pub use poll::{Ready, Token, Waiter, Watch};
+pub use poll::{Ready, Token, Waiter, Watch, Woken};
 pub use random::Random;
 pub use resolver::{ADDRESSES_MAX, AddressFamily, Answer, LookupError, Resolver, look_up};
 pub use rtc::{Rtc, Zone};

@@ -4,11 +4,15 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use units::Mono;
+use units::{Mono, UnixTime};
 
-use crate::errno::check;
+use crate::clock::read;
+use crate::errno::{check, would_wait};
 use crate::signals;
-use crate::time::mono_timespec;
+use crate::time::{mono, mono_timespec, timespec, unix_time};
+
+/// Ten years, nanoseconds.
+const TEN_YEARS_NS: i64 = 10 * 365 * 86_400 * 1_000_000_000;
 
 /// Names something that is waited for; chosen by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,14 +42,34 @@ pub struct Ready {
     pub writable: bool,
 }
 
+/// What a wait ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// Something has happened, or the instant has come.
+    AsWaitedFor,
+    /// Somebody set the system clock, or the host has slept. Something may have happened besides.
+    ClockSet,
+}
+
+/// Whether the timer of a [`Waiter`] also rings when the system clock is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It counts on `CLOCK_MONOTONIC`, which nobody sets.
+    Monotonic,
+    /// It counts on `CLOCK_REALTIME`, and is cancelled when that is set (`TFD_TIMER_CANCEL_ON_SET`, Linux 3.0).
+    Noticing,
+}
+
 /// Waits for descriptors and for an instant.
 ///
-/// It is `poll` and a timer, because `poll` itself counts in whole milliseconds. Nothing is read from the timer:
-/// it is set anew before it is waited for again.
+/// It is `poll` and a timer, because `poll` itself counts in whole milliseconds. The timer is set anew before it is waited
+/// for again.
 #[derive(Debug)]
 pub struct Waiter {
     timer: OwnedFd,
-    set_to: Option<Mono>,
+    kind: Kind,
+    /// What the timer is set to; `None` when it has to be set.
+    set_to: Option<Option<Mono>>,
     /// The timer first, then what is watched.
     descriptors: Vec<libc::pollfd>,
     /// The token of each descriptor but the first.
@@ -60,8 +84,28 @@ impl Waiter {
     /// # Errors
     /// What the system says of a timer.
     pub fn new() -> io::Result<Self> {
+        Self::of_kind(Kind::Monotonic)
+    }
+
+    /// Likewise; a wait ends also when somebody sets the system clock or the host has slept, where the kernel can tell.
+    ///
+    /// # Errors
+    /// What the system says of a timer.
+    pub fn noticing() -> io::Result<Self> {
+        let mut waiter = Self::of_kind(Kind::Noticing)?;
+        match waiter.set_timer(None) {
+            Ok(_) => Ok(waiter),
+            Err(_) => Self::new(),
+        }
+    }
+
+    fn of_kind(kind: Kind) -> io::Result<Self> {
+        let clock = match kind {
+            Kind::Monotonic => libc::CLOCK_MONOTONIC,
+            Kind::Noticing => libc::CLOCK_REALTIME,
+        };
         // SAFETY: takes no pointers.
-        let raw = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK) })?;
+        let raw = check(unsafe { libc::timerfd_create(clock, libc::TFD_NONBLOCK) })?;
         // SAFETY: `timerfd_create` has just made this descriptor, and nobody else knows it.
         let timer = unsafe { OwnedFd::from_raw_fd(raw) };
         // SAFETY: takes no pointers; the descriptor is open.
@@ -69,6 +113,7 @@ impl Waiter {
         Ok(Self {
             descriptors: vec![descriptor(raw, libc::POLLIN)],
             timer,
+            kind,
             set_to: None,
             tokens: Vec::new(),
             put_off: Vec::new(),
@@ -123,11 +168,11 @@ impl Waiter {
     ///
     /// # Errors
     /// `Interrupted` when a signal arrived, or what the system says.
-    pub fn wait(&mut self, until: Option<Mono>, ready: &mut Vec<Ready>) -> io::Result<()> {
+    pub fn wait(&mut self, until: Option<Mono>, ready: &mut Vec<Ready>) -> io::Result<Woken> {
         ready.clear();
         self.take_up(until);
-        if until != self.set_to {
-            self.set_timer(until)?;
+        if self.set_to != Some(until) && self.set_timer(until)? == Woken::ClockSet {
+            return Ok(Woken::ClockSet);
         }
         if signals::pending() {
             return Err(io::ErrorKind::Interrupted.into());
@@ -148,28 +193,78 @@ impl Waiter {
                 ready.push(event);
             }
         }
-        Ok(())
+        let has_rung = self.descriptors.first().is_some_and(|timer| timer.revents != 0);
+        if self.kind == Kind::Noticing && has_rung {
+            self.set_to = None;
+            return self.why_it_rang();
+        }
+        Ok(Woken::AsWaitedFor)
     }
 
     /// Sets the timer to an instant, or to none.
-    fn set_timer(&mut self, until: Option<Mono>) -> io::Result<()> {
+    fn set_timer(&mut self, until: Option<Mono>) -> io::Result<Woken> {
         // SAFETY: `itimerspec` is made of integers, for which all zeros is a value: the timer is off.
         let mut setting = unsafe { MaybeUninit::<libc::itimerspec>::zeroed().assume_init() };
-        if let Some(until) = until {
-            setting.it_value = mono_timespec(until);
+        let mut flags = libc::TFD_TIMER_ABSTIME;
+        match self.kind {
+            Kind::Monotonic => {
+                if let Some(until) = until {
+                    setting.it_value = mono_timespec(until);
+                }
+            }
+            Kind::Noticing => {
+                setting.it_value = wall_timespec(until);
+                flags |= libc::TFD_TIMER_CANCEL_ON_SET;
+            }
         }
+        self.set_to = None;
         // SAFETY: the pointer is to a setting that lives through the call; the old one is not asked for.
-        check(unsafe {
+        let set = check(unsafe {
             libc::timerfd_settime(
                 self.timer.as_raw_fd(),
-                libc::TFD_TIMER_ABSTIME,
+                flags,
                 &raw const setting,
                 std::ptr::null_mut(),
             )
-        })?;
-        self.set_to = until;
-        Ok(())
+        });
+        match set {
+            Err(error) if is_cancelled(&error) => return Ok(Woken::ClockSet),
+            set => set?,
+        };
+        self.set_to = Some(until);
+        Ok(Woken::AsWaitedFor)
     }
+
+    /// Asks the timer whether it rang because the system clock was set.
+    fn why_it_rang(&self) -> io::Result<Woken> {
+        let mut times = [0_u8; 8];
+        // SAFETY: the pointer is to as many bytes as given.
+        let read =
+            check(unsafe { libc::read(self.timer.as_raw_fd(), times.as_mut_ptr().cast(), times.len()) });
+        match read {
+            Err(error) if is_cancelled(&error) => Ok(Woken::ClockSet),
+            Err(error) if !would_wait(&error) => Err(error),
+            _ => Ok(Woken::AsWaitedFor),
+        }
+    }
+}
+
+/// Whether a timer was cancelled because the clock was set.
+fn is_cancelled(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ECANCELED)
+}
+
+/// An instant as a time of the system clock, by no means an earlier one; that in ten years for none.
+fn wall_timespec(until: Option<Mono>) -> libc::timespec {
+    let now = mono(&read(libc::CLOCK_MONOTONIC));
+    // Read after the other, so that it is late rather than early.
+    let wall = unix_time(&read(libc::CLOCK_REALTIME));
+    let nanos = until.map_or(TEN_YEARS_NS, |until| {
+        until.as_nanos().saturating_sub(now.as_nanos()).max(0)
+    });
+    let (seconds, nanos) =
+        UnixTime::from_parts(wall.seconds(), i64::from(wall.nanos()).saturating_add(nanos)).to_parts();
+    timespec(seconds, nanos)
 }
 
 /// A descriptor in the form that `poll` takes.

@@ -8,8 +8,10 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::thread;
+use std::time::Duration;
 
-use os::{Clock, DATAGRAM_LENGTH_MAX, Ready, Stamping, Token, UdpOptions, UdpSocket, Waiter, Watch};
+use os::{Clock, DATAGRAM_LENGTH_MAX, Ready, Stamping, Token, UdpOptions, UdpSocket, Waiter, Watch, Woken};
 
 const SERVER: Token = Token(1);
 const CLIENT: Token = Token(2);
@@ -255,4 +257,34 @@ fn what_is_put_off_is_waited_for_when_nothing_else_wakes_by_then() {
         .wait(Some(Clock::new().now().mono.plus_seconds(0.02)), &mut ready)
         .unwrap();
     assert_eq!(ready, []);
+}
+
+#[test]
+fn a_timer_that_notices_a_clock_that_is_set_rings_in_time_as_well() {
+    let clock = Clock::new();
+    let mut waiter = Waiter::noticing().unwrap();
+    let mut ready = Vec::new();
+    for micros in [0, 1, 50, 1_000, 20_000] {
+        let until = clock.now().mono.plus_seconds(f64::from(micros) / 1e6);
+        for _ in 0..2 {
+            // Whoever sets this machine's clock just now is noticed.
+            while waiter.wait(Some(until), &mut ready).unwrap() == Woken::ClockSet {}
+            assert!(ready.is_empty());
+            assert!(clock.now().mono >= until, "{micros}");
+        }
+    }
+    // With nothing to wait for it waits for what it watches.
+    let socket = server(false);
+    let port = socket.local_address().unwrap().port();
+    waiter.watch(SERVER, &socket, Watch::Readable);
+    let to = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    let sender = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(20));
+        client(to).send(b"here", to, None).unwrap();
+    });
+    while ready.is_empty() {
+        waiter.wait(None, &mut ready).unwrap();
+    }
+    assert!(ready[0].readable && ready[0].token == SERVER);
+    sender.join().unwrap();
 }

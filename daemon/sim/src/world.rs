@@ -64,6 +64,8 @@ pub enum Act {
     Sleep,
     /// It wakes up; its battery clock is wrong by so many seconds.
     Wake(f64),
+    /// Its kernel tells the daemon that the clock was set or the host slept.
+    Notice,
     /// Its kernel refuses to touch the clock, or no longer does.
     Refuse(bool),
     /// Its operator runs chronyc.
@@ -546,6 +548,13 @@ impl World {
             Act::Wake(error_s) => {
                 client.asleep = false;
                 client.clock.wake_up(*error_s);
+            }
+            Act::Notice => {
+                let now = client.clock.now();
+                if let Some(engine) = &mut client.engine {
+                    engine.handle_timeout(now);
+                    self.carry_out(id);
+                }
             }
             Act::Refuse(refusing) => client.refusing = *refusing,
             Act::Chronyc(request) => {

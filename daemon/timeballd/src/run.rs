@@ -11,7 +11,7 @@ use engine::control::report::Following;
 use engine::io::{ControlPeer, Input, LookupError, LookupId, Now, Severity, SocketId, Stamp, StampSource};
 use os::{
     Clock, DATAGRAM_LENGTH_MAX, Ready, Resolver, Rtc, SharedMemory, Stamping, Token, UdpSocket, Waiter,
-    reason, signals,
+    Woken, reason, signals,
 };
 use units::Mono;
 use units::rounding::nearest_i64;
@@ -120,8 +120,8 @@ impl Daemon {
                 continue;
             }
             let until = self.next_due();
-            match self.hands.waiter.wait(until, &mut ready) {
-                Ok(()) => {}
+            let woken = match self.hands.waiter.wait(until, &mut ready) {
+                Ok(woken) => woken,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     self.hands
@@ -129,13 +129,18 @@ impl Daemon {
                         .write(Severity::Fatal, &format!("Could not wait : {error}"));
                     return 1;
                 }
+            };
+            if woken == Woken::ClockSet {
+                // Whoever set it is found by looking at the clock.
+                self.engine.handle_timeout(now(&self.hands.clock));
             }
             for &event in &ready {
                 if let Some(status) = self.happened(event) {
                     return status;
                 }
             }
-            if let Some(status) = self.due(until.filter(|_| ready.is_empty())) {
+            let is_over = ready.is_empty() && woken == Woken::AsWaitedFor;
+            if let Some(status) = self.due(until.filter(|_| is_over)) {
                 return status;
             }
         }

@@ -240,6 +240,7 @@ fn prepare(
         log,
     );
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
+    let is_simulated_or_tried = user.is_none();
     confinement::enter(user, identity, arguments, &config, log).map_err(Fatal)?;
     if let Some(path) = Identity::path(&config.control.socket, Some(identity.socket)) {
         control.open_unix(path, log);
@@ -258,7 +259,13 @@ fn prepare(
             })
         });
     signals::install().map_err(|error| fatal("Could not handle signals", &error))?;
-    let waiter = Waiter::new().map_err(|error| fatal("Could not make a timer", &error))?;
+    // No simulator knows a timer that tells when the clock is set: there it is found out at the next look at the clock.
+    let waiter = if is_simulated_or_tried {
+        Waiter::new()
+    } else {
+        Waiter::noticing()
+    };
+    let waiter = waiter.map_err(|error| fatal("Could not make a timer", &error))?;
     let leap_files = LeapFiles::read(&config.leap, now(&clock), log);
     let options = Options {
         observe: !condition.steers,

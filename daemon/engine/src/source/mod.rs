@@ -398,6 +398,13 @@ impl Source {
         self.unreachable_polls = 0;
     }
 
+    /// Is to be asked quickly at first, if that is configured (`iburst`).
+    pub fn start_initial_burst(&mut self) {
+        if self.config.iburst && !self.is_peer() {
+            self.polling.start_initial_burst();
+        }
+    }
+
     /// From now on it counts as one that has not answered.
     pub fn forget_reach(&mut self) {
         self.is_reach_settled = true;

@@ -284,6 +284,20 @@ impl Sources {
         }
     }
 
+    /// The host has slept: drops all measurements, and asks all sources at once, as at the start.
+    pub fn start_over(&mut self, tools: &mut Tools<'_>) {
+        self.forget(tools.prior);
+        let asked: Vec<SourceId> = self.by_id.keys().copied().collect();
+        for id in asked {
+            if let Some(source) = self.by_id.get_mut(&id)
+                && source.online
+            {
+                source.start_initial_burst();
+                self.plan_start(id, tools);
+            }
+        }
+    }
+
     /// Asks all sources at their shortest intervals again, from the next request on.
     pub fn ask_often(&mut self) {
         for source in self.by_id.values_mut() {

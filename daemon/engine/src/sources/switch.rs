@@ -38,9 +38,7 @@ impl Sources {
                 .out
                 .info_about(Topic::SourceEvent, format!("Source {} online", source.place()));
             source.online = true;
-            if source.config.iburst && !source.is_peer() {
-                source.polling.start_initial_burst();
-            }
+            source.start_initial_burst();
             self.plan_start(*id, tools);
         }
         self.resolve_now(tools);

@@ -46,6 +46,21 @@ fn a_step_of_a_year_is_taken_back() {
 }
 
 #[test]
+fn who_is_told_of_a_step_takes_it_back_at_once_however_seldom_it_asks() {
+    let client = Client::asking("server time iburst minpoll 10 maxpoll 10")
+        .also("makestep 0.1 -1")
+        .step_at(20_000.5, 1.0)
+        .act_at(20_000.501, Act::Notice);
+    Scenario::of_hours(6.0)
+        .server("time", Server::ideal())
+        .path("time", Path::lan())
+        .client(client)
+        .expect(steps(1))
+        .expect(offset_below(millis(1.0)).within(20_001.0))
+        .check(100);
+}
+
+#[test]
 fn the_frequency_is_not_disturbed_by_it() {
     stepped(1.0, "makestep 0.1 -1")
         .expect(frequency_rms_below(ppm(1.0)).between(3680.0, 7200.0))

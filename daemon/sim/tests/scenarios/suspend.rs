@@ -62,3 +62,20 @@ fn a_virtual_machine_that_wakes_up_on_another_host_has_another_frequency() {
         .expect(offset_below(millis(1.0)).within(7200.0 + minutes(5.0)))
         .check(50);
 }
+
+#[test]
+fn a_laptop_that_asked_seldom_is_right_soon_after_its_sleep() {
+    let client = Client::asking("server time iburst")
+        .also("makestep 0.1 -1")
+        .asleep(20_000.3, 23_600.7, 0.4)
+        .act_at(23_600.701, Act::Notice);
+    Scenario::of_hours(7.0)
+        .server("time", Server::ideal())
+        .path("time", Path::lan())
+        .client(client)
+        .expect(steps(1))
+        .expect(says_times(1, "no selectable sources").between(23_600.0, 23_602.0))
+        .expect(offset_below(millis(5.0)).within(23_600.0 + 10.0))
+        .expect(offset_below(millis(1.0)).within(23_600.0 + minutes(2.0)))
+        .check(100);
+}

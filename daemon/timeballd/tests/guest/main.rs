@@ -17,11 +17,12 @@ mod truth;
 
 use std::cell::Cell;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clock::{Kernel, Watch};
 use container::{Container, Rights};
 use daemon::{Daemon, Program};
+use os::Clock;
 
 /// How far off the clock is that a machine starts with, seconds: nearly forty years.
 const YEARS_OFF_S: f64 = 39.0 * 365.25 * 86_400.0;
@@ -40,6 +41,10 @@ const SERVERS: &str = "server 127.0.0.1 iburst minpoll 0 maxpoll 0\n\
                        server 127.0.0.2 iburst minpoll 0 maxpoll 0\n\
                        server 127.0.0.3 iburst minpoll 0 maxpoll 0\n\
                        port 0\ncmdport 0\nbindcmdaddress @DIR@/socket\npidfile @DIR@/pid\ndriftfile @DIR@/drift\n";
+
+/// Servers that are asked every 17 minutes.
+const SELDOM: &str = "server 127.0.0.1 iburst minpoll 10 maxpoll 10\n\
+                      port 0\ncmdport 0\nbindcmdaddress /\npidfile /\nmakestep 0.1 -1\n";
 
 /// A file as the seed has it, with servers of this machine.
 const SEEDS_FILE: &str = "server 127.0.0.1\nserver 127.0.0.2\nserver 127.0.0.3";
@@ -184,6 +189,24 @@ fn never_turns_back(program: &Program) {
     assert_eq!(seen.backwards, 0, "{seen:?}");
     assert!(seen.readings > 100, "{seen:?}");
     assert!(!Kernel::read().is_synchronised());
+    daemon.end();
+}
+
+#[test]
+#[ignore = "sets the clock: `./test slow` does it in an emulated machine"]
+fn a_clock_that_somebody_sets_is_right_again_before_anybody_is_asked() {
+    truth::begin();
+    clock::put_off(100.0);
+    let mut daemon = Daemon::start(&Program::TIMEBALLD, &["-d", "-u", "nobody"], SELDOM);
+    let is_right = |_: &Daemon| clock::offset_s().abs() < SET_WITHIN_S;
+    daemon.until("the clock is set", is_right);
+    for ahead_s in [100.0, -50.0, 3600.0] {
+        Clock::new().step(ahead_s).unwrap();
+        assert!(clock::offset_s().abs() > 1.0);
+        let begun = Instant::now();
+        daemon.until("the clock is set back", is_right);
+        println!("{ahead_s} s: taken back after {:?}", begun.elapsed());
+    }
     daemon.end();
 }
 
