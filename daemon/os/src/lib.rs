@@ -1,10 +1,10 @@
 //! The daemon's hands: everything that asks the system for something, and the only unsafe code.
 //!
 //! [`Clock`] reads and steers the system clock. [`UdpSocket`] and [`UnixSocket`] carry datagrams, the former with the
-//! kernel's timestamps. [`Waiter`] waits for them until an instant, or until a signal ([`signals`]). [`Resolver`] looks
-//! names up beside the loop, on a [`Helper`], and [`Rtc`] is the clock that runs while the machine is off. [`privileges`]
-//! are given up, a [`sandbox`] is made, and [`background`], [`pid_file`], [`files`] and [`syslog`] are what a daemon needs
-//! of its host.
+//! kernel's timestamps; a [`PassedSocket`] was opened by a service manager. [`Waiter`] waits for them until an instant, or
+//! until a signal ([`signals`]). [`Resolver`] looks names up beside the loop, on a [`Helper`], and [`Rtc`] is the clock that
+//! runs while the machine is off. [`privileges`] are given up, a [`sandbox`] is made, and [`background`], [`pid_file`],
+//! [`files`] and [`syslog`] are what a daemon needs of its host.
 //!
 //! It acts and does not decide: no call here is made because of another. Nothing unsafe leaves the crate.
 //!
@@ -48,6 +48,6 @@ pub use resolver::{ADDRESSES_MAX, AddressFamily, Answer, LookupError, Resolver, 
 pub use rtc::{Rtc, Zone};
 pub use shared_memory::{ClockSample, SharedMemory};
 pub use socket::{
-    DATAGRAM_LENGTH_MAX, Received, SOCKET_PATH_MAX, Stamping, Transmitted, UdpOptions, UdpSocket, UnixPeer,
-    UnixSocket, let_everybody_write,
+    DATAGRAM_LENGTH_MAX, PassedError, PassedSocket, Received, SOCKET_PATH_MAX, Stamping, Transmitted,
+    UdpOptions, UdpSocket, UnixPeer, UnixSocket, let_everybody_write,
 };

@@ -1,7 +1,7 @@
 //! What the engine wants done, done: one arm for each of its outputs.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use conf::config::Server;
@@ -18,6 +18,7 @@ use crate::files::{SourceFiles, dump_path, take_dumps, write_drift, write_dump, 
 use crate::keys;
 use crate::log::Log;
 use crate::log_files::Change;
+use crate::passed::{Port, server_address};
 use crate::run::{Daemon, Hands, now};
 
 impl Daemon {
@@ -324,6 +325,7 @@ impl Hands {
                 ipv6,
                 address: bound_to(server, ipv6),
                 port,
+                passed: self.passed.at(Port::Ntp, server_address(server, ipv6, port)),
                 device: server.bind_device.as_deref(),
                 early: true,
                 broadcast: !server.broadcasts.is_empty(),
@@ -377,17 +379,7 @@ fn bound_to(server: &Server, ipv6: bool) -> Option<IpAddr> {
 fn named(purpose: SocketUse, server: &Server) -> String {
     match purpose {
         SocketUse::Client { remote, .. } => format!("to {remote}"),
-        SocketUse::Server { ipv6, port } => {
-            let all = if ipv6 {
-                Ipv6Addr::UNSPECIFIED.into()
-            } else {
-                Ipv4Addr::UNSPECIFIED.into()
-            };
-            format!(
-                "on {}",
-                SocketAddr::new(bound_to(server, ipv6).unwrap_or(all), port)
-            )
-        }
+        SocketUse::Server { ipv6, port } => format!("on {}", server_address(server, ipv6, port)),
     }
 }
 
@@ -400,6 +392,8 @@ fn said(log: &mut Log, written: Result<(), ReplaceError>) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
 
     #[test]

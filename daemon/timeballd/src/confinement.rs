@@ -15,6 +15,7 @@ use os::sandbox::{Otherwise, restrict_calls, restrict_files, restrict_tcp};
 use crate::args::Arguments;
 use crate::identity::Identity;
 use crate::log::Log;
+use crate::passed::PassedSockets;
 
 /// The levels of `-F` that chronyd knows.
 const FILTER_LEVELS: RangeInclusive<i32> = -2..=2;
@@ -34,6 +35,7 @@ pub(crate) fn enter(
     identity: &Identity,
     arguments: &Arguments,
     config: &Config,
+    passed: &PassedSockets,
     log: &mut Log,
 ) -> Result<(), String> {
     if arguments
@@ -52,7 +54,7 @@ pub(crate) fn enter(
         }
         return Ok(());
     };
-    privileges::become_user(user, &still_needed(arguments, config))
+    privileges::become_user(user, &still_needed(arguments, config, passed))
         .map_err(|error| format!("Could not drop root privileges : {}", reason(&error)))?;
     if arguments.filter_level == Some(0) {
         return Ok(());
@@ -81,12 +83,15 @@ pub(crate) fn enter(
 }
 
 /// What only root may do and the daemon will do later.
-fn still_needed(arguments: &Arguments, config: &Config) -> Vec<Capability> {
+fn still_needed(arguments: &Arguments, config: &Config, passed: &PassedSockets) -> Vec<Capability> {
     let mut needed = Vec::new();
     if !arguments.observe {
         needed.push(Capability::SetClock);
     }
-    let ports = [Some(config.server.port), config.client.port];
+    // Requests from the NTP port go through the server's socket.
+    let passed_port = passed.have_ntp_port(config).then_some(config.server.port);
+    let ports =
+        [Some(config.server.port), config.client.port].map(|port| port.filter(|_| port != passed_port));
     if ports
         .into_iter()
         .flatten()
@@ -141,8 +146,9 @@ mod tests {
     #[test]
     fn what_is_not_needed_is_given_up() {
         let (arguments, config) = (Arguments::default(), Config::default());
+        let passed = PassedSockets::default();
         assert_eq!(
-            still_needed(&arguments, &config),
+            still_needed(&arguments, &config, &passed),
             [Capability::SetClock, Capability::BindService]
         );
         let observe = Arguments {
@@ -151,9 +157,12 @@ mod tests {
         };
         let mut config = config;
         config.server.port = 0;
-        assert_eq!(still_needed(&observe, &config), []);
+        assert_eq!(still_needed(&observe, &config, &passed), []);
         config.client.port = Some(123);
-        assert_eq!(still_needed(&observe, &config), [Capability::BindService]);
+        assert_eq!(
+            still_needed(&observe, &config, &passed),
+            [Capability::BindService]
+        );
     }
 
     #[test]

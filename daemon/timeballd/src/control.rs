@@ -10,9 +10,10 @@ use std::path::Path;
 use conf::config::{Control, Family};
 use engine::io::ControlPeer;
 use os::privileges;
-use os::{Ready, Token, UdpOptions, UdpSocket, UnixPeer, UnixSocket, Waiter, Watch, reason};
+use os::{PassedSocket, Ready, Token, UdpOptions, UdpSocket, UnixPeer, UnixSocket, Waiter, Watch, reason};
 
 use crate::log::Log;
+use crate::passed::{PassedSockets, Port};
 
 /// How the loop calls the three sockets; far from the numbers of the NTP sockets.
 const UNIX: Token = Token(u32::MAX - 1);
@@ -40,20 +41,30 @@ pub(crate) struct ControlSockets {
 }
 
 impl ControlSockets {
-    /// Opens the UDP port, of one family or both. What cannot be opened is logged and left out, as chronyd does.
-    pub(crate) fn open(config: &Control, family: Option<Family>, log: &mut Log) -> Self {
+    /// Opens the UDP port, of one family or both; a socket that was passed for it is used. What cannot be opened is logged
+    /// and left out, as chronyd does.
+    pub(crate) fn open(
+        config: &Control,
+        family: Option<Family>,
+        passed: &PassedSockets,
+        log: &mut Log,
+    ) -> Self {
         let mut sockets = Self::default();
         if config.port != 0 {
             let mut udp = |address: IpAddr| {
                 let local = SocketAddr::new(address, config.port);
-                open_udp(local, config.bind_device.as_deref())
-                    .inspect_err(|_| {
-                        // OpenNTPD has no such port, and who runs it needs no right to open one.
-                        if !log.is_openntpd() {
-                            log.warn(&format!("Could not open command socket on {local}"));
-                        }
-                    })
-                    .ok()
+                open_udp(
+                    local,
+                    config.bind_device.as_deref(),
+                    passed.at(Port::Command, local),
+                )
+                .inspect_err(|_| {
+                    // OpenNTPD has no such port, and who runs it needs no right to open one.
+                    if !log.is_openntpd() {
+                        log.warn(&format!("Could not open command socket on {local}"));
+                    }
+                })
+                .ok()
             };
             if family != Some(Family::V6) {
                 sockets.udp4 = udp(IpAddr::V4(config.bind_ipv4));
@@ -155,12 +166,13 @@ impl ControlSockets {
     }
 }
 
-/// Opens the command port at one address.
-fn open_udp(local: SocketAddr, device: Option<&str>) -> io::Result<UdpSocket> {
+/// Opens the command port at one address, or uses the socket that was passed for it.
+fn open_udp(local: SocketAddr, device: Option<&str>, passed: Option<&PassedSocket>) -> io::Result<UdpSocket> {
     UdpSocket::open(&UdpOptions {
         ipv6: local.is_ipv6(),
         address: Some(local.ip()),
         port: local.port(),
+        passed,
         device,
         early: true,
         packet_info: true,
@@ -211,7 +223,12 @@ mod tests {
                 port,
                 ..Control::default()
             };
-            let sockets = ControlSockets::open(&config, family, &mut Log::to_stderr(Severity::Fatal));
+            let sockets = ControlSockets::open(
+                &config,
+                family,
+                &PassedSockets::default(),
+                &mut Log::to_stderr(Severity::Fatal),
+            );
             assert_eq!(sockets.udp4.is_some(), family != Some(Family::V6), "{family:?}");
             assert_eq!(sockets.udp6.is_some(), family != Some(Family::V4), "{family:?}");
         }

@@ -25,6 +25,7 @@ mod log_files;
 mod manual;
 mod metrics;
 mod openntpd;
+mod passed;
 mod ready;
 mod reload;
 mod rtc;

@@ -27,6 +27,7 @@ use crate::log::Log;
 use crate::log_files::LogFiles;
 use crate::metrics::{MetricsServer, condition_text};
 use crate::openntpd::voice::Voice;
+use crate::passed::PassedSockets;
 use crate::ready::Announcements;
 use crate::reload::{CONFIGURATION, Reload};
 use crate::statistics_files::StatisticsFiles;
@@ -55,6 +56,8 @@ pub(crate) struct Hands {
     pub _stamping: Stamping,
     /// The NTP sockets, by the engine's numbers.
     pub sockets: BTreeMap<SocketId, UdpSocket>,
+    /// The sockets that a service manager has passed.
+    pub passed: PassedSockets,
     /// The command sockets.
     pub control: ControlSockets,
     /// The drivers of reference clocks, in the order of the configuration.

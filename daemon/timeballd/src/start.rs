@@ -17,7 +17,10 @@ use engine::{Engine, Options};
 use os::background::{Detached, detach, inherit};
 use os::pid_file::{PidFile, PidFileError};
 use os::privileges::{self, User};
-use os::{Clock, Random, Resolver, Rtc, SharedMemory, Stamping, Waiter, give_back_start, reason, signals};
+use os::{
+    Clock, PassedError, PassedSocket, Random, Resolver, Rtc, SharedMemory, Stamping, Waiter, give_back_start,
+    reason, signals,
+};
 use wire::condition::Condition;
 use wire::ntp::auth::Key;
 
@@ -37,6 +40,7 @@ use crate::log::{Log, threshold};
 use crate::log_files::LogFiles;
 use crate::metrics::MetricsServer;
 use crate::openntpd::{self, voice::Voice};
+use crate::passed::PassedSockets;
 use crate::ready::Announcements;
 use crate::reload::{Reload, fixed_lines};
 use crate::rtc;
@@ -76,6 +80,8 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
             }
         }
     }
+    // Before anything else is opened, and in the process that they are for.
+    let passed = PassedSocket::take_all(arguments.notify_fd);
     // The configuration is read once, whatever is done with it: it may come through a pipe.
     if arguments.print {
         return print_configuration(identity, arguments);
@@ -123,7 +129,7 @@ pub(crate) fn start(identity: &Identity, arguments: &Arguments) -> u8 {
     let reported = report(&problems, text.dialect, arguments, &mut log);
     match reported
         .map_err(Fatal)
-        .and_then(|()| prepare(identity, arguments, config, &text, &mut log))
+        .and_then(|()| prepare(identity, arguments, config, &text, passed, &mut log))
     {
         Ok(prepared) => prepared.run(log, announcements, identity.name),
         Err(fatal) => {
@@ -177,6 +183,7 @@ struct Prepared {
     conflict: Option<ConflictFinder>,
     condition: Condition,
     reloading: Reload,
+    passed: PassedSockets,
     arguments: Arguments,
     /// Removed when the daemon has ended.
     pid_file: Option<PidFile>,
@@ -188,6 +195,7 @@ fn prepare(
     arguments: &Arguments,
     mut config: Config,
     text: &ConfigurationText,
+    passed: Result<Vec<PassedSocket>, PassedError>,
     log: &mut Log,
 ) -> Result<Prepared, Fatal> {
     adapt(&mut config, arguments);
@@ -225,7 +233,12 @@ fn prepare(
         .unzip();
     let sets_from_rtc = arguments.set_from_rtc && condition.steers;
     let (rtc, rtc_start) = set_up_rtc(sets_from_rtc, &config, &clock, log)?;
-    let mut control = ControlSockets::open(&config.control, config.family, log);
+    let passed = passed.unwrap_or_else(|error| {
+        log.warn(&error.to_string());
+        Vec::new()
+    });
+    let passed = PassedSockets::sort(passed, &config, log);
+    let mut control = ControlSockets::open(&config.control, config.family, &passed, log);
     let metrics = open_metrics(&config, log);
     let ref_clocks = open_ref_clocks(&config)?;
     let keys = keys::load(&config, log).map_err(Fatal)?;
@@ -241,7 +254,7 @@ fn prepare(
     );
     let precision_s = config.clock.precision_s.unwrap_or_else(|| clock.precision_s());
     let is_simulated_or_tried = user.is_none();
-    confinement::enter(user, identity, arguments, &config, log).map_err(Fatal)?;
+    confinement::enter(user, identity, arguments, &config, &passed, log).map_err(Fatal)?;
     if let Some(path) = Identity::path(&config.control.socket, Some(identity.socket)) {
         control.open_unix(path, log);
     }
@@ -298,6 +311,7 @@ fn prepare(
         conflict,
         condition,
         reloading,
+        passed,
         arguments: arguments.clone(),
         pid_file,
     })
@@ -325,6 +339,7 @@ impl Prepared {
             waiter: self.waiter,
             _stamping: Stamping::begin(),
             sockets: BTreeMap::new(),
+            passed: self.passed,
             control: self.control,
             ref_clocks: self.ref_clocks,
             rtc: self.rtc,

@@ -9,12 +9,14 @@ mod address;
 mod control;
 mod frame;
 mod options;
+mod passed;
 mod stamping;
 mod udp;
 mod unix;
 
 #[cfg(not(target_feature = "crt-static"))]
 pub(crate) use address::host_of;
+pub use passed::{PassedError, PassedSocket};
 pub use stamping::Stamping;
 pub use udp::{Received, Transmitted, UdpOptions, UdpSocket};
 pub use unix::{SOCKET_PATH_MAX, UnixPeer, UnixSocket, let_everybody_write};

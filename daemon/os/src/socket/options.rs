@@ -49,23 +49,45 @@ pub(crate) fn set_text(
     Ok(())
 }
 
-/// Takes the error that is pending on a socket (`SO_ERROR`), and thereby clears it.
-pub(crate) fn take_error(socket: impl AsFd) -> io::Result<()> {
-    let mut code: libc::c_int = 0;
+/// Asks for an option that is a number.
+pub(crate) fn get(socket: impl AsFd, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
     let mut size = length(size_of::<libc::c_int>());
     // SAFETY: both pointers are to locals that live through the call, and the size is that of the first.
     check(unsafe {
         libc::getsockopt(
             socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ERROR,
-            (&raw mut code).cast(),
+            level,
+            name,
+            (&raw mut value).cast(),
             &raw mut size,
         )
     })?;
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(code))
+    Ok(value)
+}
+
+/// Asks for the interface that a socket is bound to (`SO_BINDTODEVICE`).
+pub(crate) fn bound_device(socket: impl AsFd) -> io::Result<Option<String>> {
+    let mut name = [0_u8; libc::IFNAMSIZ];
+    let mut size = length(name.len());
+    // SAFETY: both pointers are to locals that live through the call, and the size is that of the first.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTODEVICE,
+            name.as_mut_ptr().cast(),
+            &raw mut size,
+        )
+    })?;
+    let text = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok((!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned()))
+}
+
+/// Takes the error that is pending on a socket (`SO_ERROR`), and thereby clears it.
+pub(crate) fn take_error(socket: impl AsFd) -> io::Result<()> {
+    match get(socket, libc::SOL_SOCKET, libc::SO_ERROR)? {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code)),
     }
 }

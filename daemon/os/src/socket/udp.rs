@@ -11,6 +11,7 @@ use units::UnixTime;
 use super::address::{RawAddress, any};
 use super::control::{Beside, CONTROL_LENGTH, ControlBuffer, write_source};
 use super::options::{set, set_text, take_error};
+use super::passed::PassedSocket;
 use super::stamping::{self, STAMP_RECEIVED};
 use super::{datagram_socket, frame};
 use crate::errno::{check, would_wait};
@@ -27,6 +28,9 @@ pub struct UdpOptions<'a> {
     pub port: u16,
     /// The peer to connect to: datagrams of nobody else are received.
     pub remote: Option<SocketAddr>,
+    /// The socket that a service manager has passed for this: it is bound already, and stays open with its
+    /// [`PassedSocket`].
+    pub passed: Option<&'a PassedSocket>,
     /// The interface to bind to.
     pub device: Option<&'a str>,
     /// Bind although the address is not there yet, or another socket had the port a moment ago.
@@ -89,9 +93,16 @@ impl UdpSocket {
         } else {
             libc::AF_INET
         };
-        let fd = datagram_socket(family)?;
+        let fd = match options.passed {
+            Some(passed) => passed.duplicate()?,
+            None => datagram_socket(family)?,
+        };
+        // What decides where a socket is bound cannot be set any more when it is.
+        let is_own = options.passed.is_none();
         let (level, packet_info, class, free_bind) = if options.ipv6 {
-            set(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+            if is_own {
+                set(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+            }
             (
                 libc::IPPROTO_IPV6,
                 libc::IPV6_RECVPKTINFO,
@@ -109,23 +120,26 @@ impl UdpSocket {
         if options.packet_info {
             set(&fd, level, packet_info, 1)?;
         }
-        if options.dscp > 0 {
+        // A passed socket may have that of the daemon before.
+        if options.dscp > 0 || !is_own {
             set(&fd, level, class, i32::from(options.dscp.min(63)) << 2)?;
         }
         if options.broadcast {
             set(&fd, libc::SOL_SOCKET, libc::SO_BROADCAST, 1)?;
         }
-        if options.early {
+        if options.early && is_own {
             set(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
             if options.address.is_some() {
                 set(&fd, level, free_bind, 1)?;
             }
         }
-        if let Some(device) = options.device {
+        if let Some(device) = options.device
+            && is_own
+        {
             set_text(&fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, device)?;
         }
         ask_for_stamps(&fd, options.stamp_received, options.stamp_sent);
-        if options.address.is_some() || options.port != 0 || options.remote.is_none() {
+        if is_own && (options.address.is_some() || options.port != 0 || options.remote.is_none()) {
             let local = SocketAddr::new(options.address.unwrap_or_else(|| any(options.ipv6)), options.port);
             let local = RawAddress::from(local);
             // SAFETY: the pointer is to an address of the length given, and only read during the call.
@@ -154,13 +168,7 @@ impl UdpSocket {
     /// # Errors
     /// What the system says.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        let mut address = RawAddress::empty();
-        let pointer = address.as_mut_ptr();
-        // SAFETY: the pointers are to the room for an address and to the length of that room.
-        check(unsafe { libc::getsockname(self.fd.as_raw_fd(), pointer, address.length_mut()) })?;
-        address
-            .to_socket_address()
-            .ok_or_else(|| io::ErrorKind::Unsupported.into())
+        local_address(&self.fd)
     }
 
     /// Receives one datagram; called once after the socket was reported readable.
@@ -286,6 +294,17 @@ impl AsFd for UdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// The local address and port of a socket of IPv4 or IPv6.
+pub(super) fn local_address(fd: &OwnedFd) -> io::Result<SocketAddr> {
+    let mut address = RawAddress::empty();
+    let pointer = address.as_mut_ptr();
+    // SAFETY: the pointers are to the room for an address and to the length of that room.
+    check(unsafe { libc::getsockname(fd.as_raw_fd(), pointer, address.length_mut()) })?;
+    address
+        .to_socket_address()
+        .ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
 /// Asks for timestamps, for the best kind that the system has. `poll` tells of a stamp of something sent as of an
